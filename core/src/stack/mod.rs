@@ -1,0 +1,3 @@
+//! One turn of the loop: receive, demultiplex, process, transmit.
+
+pub mod app;
