@@ -71,7 +71,7 @@ pub struct EthernetHeader {
 impl EthernetHeader {
     /// Bytes of the header, tag in.
     #[inline]
-    pub const fn len(&self) -> usize {
+    pub const fn header_len(&self) -> usize {
         header_len(self.vlan.is_some())
     }
 }

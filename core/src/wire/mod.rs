@@ -196,7 +196,7 @@ pub enum OtherReason {
 #[inline]
 pub fn parse(bytes: &[u8], verify_checksums: bool) -> Result<Frame<'_>, WireError> {
     let (eth, ethertype, rest) = ethernet::parse(bytes)?;
-    let offset = eth.len();
+    let offset = eth.header_len();
     if ethertype != ETHERTYPE_IPV4 {
         return parse_other(eth, ethertype, rest);
     }
@@ -226,7 +226,7 @@ pub fn parse(bytes: &[u8], verify_checksums: bool) -> Result<Frame<'_>, WireErro
 #[inline(never)]
 fn parse_other(eth: EthernetHeader, ethertype: u16, rest: &[u8]) -> Result<Frame<'_>, WireError> {
     let reason = match ethertype {
-        ETHERTYPE_ARP => match arp::parse(rest, eth.len())? {
+        ETHERTYPE_ARP => match arp::parse(rest, eth.header_len())? {
             Some(arp) => return Ok(Frame::Arp { eth, arp }),
             None => OtherReason::Arp,
         },

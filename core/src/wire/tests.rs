@@ -125,7 +125,7 @@ proptest! {
         prop_assert_eq!(ip, Ipv4Header {
             src: OUR_IP, dst: h.dst_ip, protocol: 6, ttl: 64, dscp_ecn: 0, identification: 0,
             dont_fragment: true, fragment: false, header_len: 20,
-            total_len: (bytes.len() - eth.len()) as u16,
+            total_len: (bytes.len() - eth.header_len()) as u16,
         });
         let options = TcpOptions {
             mss: h.syn.map(|s| s.mss),
@@ -677,7 +677,7 @@ fn echo_comes_back() {
         }
         let mut off = [0; 80];
         assert_eq!(write(&mut off, true), Some(len));
-        let at = eth.len() + 10;
+        let at = eth.header_len() + 10;
         assert_eq!(off[at..at + 2], [0, 0]);
         off[at..at + 2].copy_from_slice(&back[at..at + 2]);
         assert_eq!(off, back);
