@@ -188,7 +188,7 @@ mod tests {
             (Framing::Length(3), b"ab", 2, false),
             (Framing::Chunked, b"0\r\n\r\nGET", 5, true),
             (Framing::Chunked, b"3\r\nabc\r\n0\r\n\r\nGET", 13, true),
-            (Framing::Chunked, b"00a;x=\"y\"\r\n0123456789\r\n0 ; z\r\nA: b\r\n\r\n", 39, true),
+            (Framing::Chunked, b"00a;x=\"y\"\r\n0123456789\r\n0 ; z\r\nA: b\r\n\r\n", 38, true),
             (Framing::Chunked, b"3\r\nabc\r\n", 8, false),
         ] {
             assert_eq!(read(framing, bytes), Ok((taken, done)), "{bytes:?}");
