@@ -38,7 +38,9 @@ impl Expect for ExpectPatterns {
     }
 
     fn check(&mut self, path_index: u32, offset: u64, bytes: &[u8]) -> bool {
-        let Some(&(seed, len)) = self.0.get(path_index as usize) else { return false };
+        let Some(&(seed, len)) = self.0.get(path_index as usize) else {
+            return false;
+        };
         let mut expected = [0; 256];
         let mut at = offset;
         bytes.chunks(expected.len()).all(|part| {
@@ -56,13 +58,16 @@ pub struct ExpectBytes(pub Vec<alloc::sync::Arc<[u8]>>);
 
 impl Expect for ExpectBytes {
     fn len(&self, path_index: u32) -> u64 {
-        self.0.get(path_index as usize).map_or(0, |b| b.len() as u64)
+        self.0
+            .get(path_index as usize)
+            .map_or(0, |b| b.len() as u64)
     }
 
     fn check(&mut self, path_index: u32, offset: u64, bytes: &[u8]) -> bool {
         let at = offset as usize;
         let body = self.0.get(path_index as usize);
-        body.and_then(|b| b.get(at..at + bytes.len())).is_some_and(|part| part == bytes)
+        body.and_then(|b| b.get(at..at + bytes.len()))
+            .is_some_and(|part| part == bytes)
     }
 }
 
@@ -154,8 +159,10 @@ pub struct FetchClient<E> {
     requests: Vec<[Vec<u8>; 2]>,
     /// Requests given to a connection.
     issued: u64,
-    /// Connections open, or on their way.
+    /// Connections that ask, or are on their way to: at most as many as configured.
     alive: u32,
+    /// Connections that the stack still has, those in their last exchange of FINs among them.
+    open: u32,
     /// Connections asked of the stack and not yet open.
     opening: u32,
     content: NoContent,
@@ -178,6 +185,8 @@ pub struct FetchConn {
     finishing: bool,
     /// The pause before the next request is running.
     thinking: bool,
+    /// Another connection may take the place of this one.
+    is_over: bool,
 }
 
 /// A request without an answer, or without an acknowledgement.
@@ -207,8 +216,10 @@ impl<E: Expect> FetchClient<E> {
             alloc::format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{more}\r\n", config.host)
                 .into_bytes()
         };
-        let requests =
-            config.paths.iter().map(|p| [request(p, ""), request(p, "Connection: close\r\n")]);
+        let requests = config
+            .paths
+            .iter()
+            .map(|p| [request(p, ""), request(p, "Connection: close\r\n")]);
         Self {
             requests: requests.collect(),
             completions: Vec::with_capacity(config.completions_max),
@@ -216,6 +227,7 @@ impl<E: Expect> FetchClient<E> {
             stats: FetchStats::default(),
             issued: 0,
             alive: 0,
+            open: 0,
             opening: 0,
             content: NoContent,
             config,
@@ -230,7 +242,10 @@ impl<E: Expect> FetchClient<E> {
         }
         self.alive += 1;
         self.opening += 1;
-        Some(OpenRequest { remote: self.config.server, token: u64::from(self.alive) })
+        Some(OpenRequest {
+            remote: self.config.server,
+            token: u64::from(self.alive),
+        })
     }
 
     /// What was seen so far.
@@ -245,7 +260,7 @@ impl<E: Expect> FetchClient<E> {
 
     /// Every request was made, and answered or given up; no connection is left.
     pub fn is_done(&self) -> bool {
-        self.issued == self.config.requests && self.alive == 0
+        self.issued == self.config.requests && self.alive == 0 && self.open == 0
     }
 
     /// More connections are wanted than there are, and each has something to ask.
@@ -256,7 +271,10 @@ impl<E: Expect> FetchClient<E> {
 
     fn open_more(&mut self, cx: &mut Cx<'_>) {
         while self.wants_connection() {
-            if cx.open(self.config.server, u64::from(self.alive) + 1).is_err() {
+            if cx
+                .open(self.config.server, u64::from(self.alive) + 1)
+                .is_err()
+            {
                 break;
             }
             self.alive += 1;
@@ -282,12 +300,26 @@ impl<E: Expect> FetchClient<E> {
             let last = conn.issued + 1 == self.config.requests_per_connection
                 || self.issued == self.config.requests;
             let slot = (conn.issued % PIPELINE_MAX as u64) as usize;
-            conn.asked[slot] = Asked { at: cx.now(), path_index, last };
+            conn.asked[slot] = Asked {
+                at: cx.now(),
+                path_index,
+                last,
+            };
             conn.issued += 1;
             conn.finishing = last;
         }
         if conn.finishing && conn.unanswered() == 0 {
             cx.close();
+            self.leave(cx, conn);
+        }
+    }
+
+    /// The connection asks nothing more: another one may open.
+    fn leave(&mut self, cx: &mut Cx<'_>, conn: &mut FetchConn) {
+        if !conn.is_over {
+            conn.is_over = true;
+            self.alive = self.alive.saturating_sub(1);
+            self.open_more(cx);
         }
     }
 
@@ -315,9 +347,17 @@ impl<E: Expect> FetchClient<E> {
         } else {
             self.stats.succeeded += 1;
         }
-        if self.completions.len() < self.completions.capacity() {
-            let Asked { at: asked_at, path_index, .. } = asked;
-            self.completions.push(Completion { asked_at, done_at: now, path_index });
+        if self.completions.len() < self.config.completions_max {
+            let Asked {
+                at: asked_at,
+                path_index,
+                ..
+            } = asked;
+            self.completions.push(Completion {
+                asked_at,
+                done_at: now,
+                path_index,
+            });
         } else {
             self.stats.unrecorded += 1;
         }
@@ -328,6 +368,7 @@ impl<E: Expect> FetchClient<E> {
         self.stats.malformed += 1;
         conn.finishing = true;
         cx.abort();
+        self.leave(cx, conn);
     }
 
     fn read(&mut self, cx: &mut Cx<'_>, conn: &mut FetchConn, bytes: &[u8]) -> usize {
@@ -390,8 +431,13 @@ impl<E: Expect> App for FetchClient<E> {
 
     fn on_open(&mut self, cx: &mut Cx<'_>, _peer: Peer) -> FetchConn {
         self.opening = self.opening.saturating_sub(1);
+        self.open += 1;
         self.stats.connections += 1;
-        let none = Asked { at: cx.now(), path_index: 0, last: false };
+        let none = Asked {
+            at: cx.now(),
+            path_index: 0,
+            last: false,
+        };
         let mut conn = FetchConn {
             start: 0,
             asked: [none; PIPELINE_MAX],
@@ -401,6 +447,7 @@ impl<E: Expect> App for FetchClient<E> {
             answer: Answer::default(),
             finishing: false,
             thinking: false,
+            is_over: false,
         };
         self.ask(cx, &mut conn);
         self.open_more(cx);
@@ -452,7 +499,7 @@ impl<E: Expect> App for FetchClient<E> {
             conn.acked += 1;
         }
         // Room for a request that only waited for the ring of requests.
-        if !conn.thinking && conn.issued > 0 && self.config.think == Duration::ZERO {
+        if !conn.thinking && self.config.think == Duration::ZERO {
             self.ask(cx, conn);
         }
     }
@@ -466,11 +513,12 @@ impl<E: Expect> App for FetchClient<E> {
     fn on_fin(&mut self, cx: &mut Cx<'_>, conn: &mut FetchConn) {
         conn.finishing = true;
         cx.close();
-        // Our place is free once the stack says so; see `on_close`.
+        self.leave(cx, conn);
     }
 
     fn on_close(&mut self, conn: FetchConn, _why: CloseReason) {
-        self.alive = self.alive.saturating_sub(1);
+        self.alive = self.alive.saturating_sub(u32::from(!conn.is_over));
+        self.open = self.open.saturating_sub(1);
         self.stats.failed += conn.unanswered();
         self.stats.cut_off += u64::from(conn.unanswered() > 0);
     }

@@ -59,7 +59,12 @@ enum Comparison {
 }
 
 /// Whether any tag of the field matches; None where the field is absent.
-fn any_tag_matches(request: &Request<'_>, name: &str, etag: &[u8], how: Comparison) -> Option<bool> {
+fn any_tag_matches(
+    request: &Request<'_>,
+    name: &str,
+    etag: &[u8],
+    how: Comparison,
+) -> Option<bool> {
     let mut found = None;
     for value in request.values(name) {
         found = Some(found == Some(true) || list_matches(value, etag, how));
@@ -81,8 +86,12 @@ fn list_matches(value: &[u8], etag: &[u8], how: Comparison) -> bool {
         if weak {
             rest = rest.get(2..).unwrap_or(&[]);
         }
-        let [b'"', inside @ ..] = rest else { return false };
-        let Some(end) = inside.iter().position(|b| *b == b'"') else { return false };
+        let [b'"', inside @ ..] = rest else {
+            return false;
+        };
+        let Some(end) = inside.iter().position(|b| *b == b'"') else {
+            return false;
+        };
         let (tag, after) = rest.split_at(end + 2);
         if tag == etag && !(weak && how == Comparison::Strong) {
             return true;
@@ -111,7 +120,14 @@ mod tests {
     fn verdict(method: &str, fields: &str) -> Verdict {
         let head = std::format!("{method} / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
         let request = Request::parse(head.as_bytes()).unwrap();
-        evaluate(&request, Validators { etag: b"\"a,b\"", modified: 784_111_777 }, 1_767_225_600)
+        evaluate(
+            &request,
+            Validators {
+                etag: b"\"a,b\"",
+                modified: 784_111_777,
+            },
+            1_767_225_600,
+        )
     }
 
     #[test]
@@ -124,8 +140,14 @@ mod tests {
             ("If-None-Match: \"a,b\"\r\n".into(), NotModified),
             ("if-none-match: W/\"a,b\"\r\n".into(), NotModified),
             ("If-None-Match: *\r\n".into(), NotModified),
-            ("If-None-Match: \"x\", W/\"y\" ,\t\"a,b\"\r\n".into(), NotModified),
-            ("If-None-Match: \"x\"\r\nIf-None-Match: \"a,b\"\r\n".into(), NotModified),
+            (
+                "If-None-Match: \"x\", W/\"y\" ,\t\"a,b\"\r\n".into(),
+                NotModified,
+            ),
+            (
+                "If-None-Match: \"x\"\r\nIf-None-Match: \"a,b\"\r\n".into(),
+                NotModified,
+            ),
             ("If-None-Match: \"a\", \"b\"\r\n".into(), Proceed),
             ("If-None-Match: a,b\r\n".into(), Proceed),
             ("If-None-Match: \"a,b\r\n".into(), Proceed),
@@ -137,7 +159,10 @@ mod tests {
             (both(&ims(AT), &ims(AT)), Proceed),
             // The tag decides where there is one.
             (both("If-None-Match: \"x\"\r\n", &ims(AT)), Proceed),
-            (both("If-None-Match: \"a,b\"\r\n", &ims(BEFORE)), NotModified),
+            (
+                both("If-None-Match: \"a,b\"\r\n", &ims(BEFORE)),
+                NotModified,
+            ),
             ("If-Match: \"a,b\"\r\n".into(), Proceed),
             ("If-Match: *\r\n".into(), Proceed),
             ("If-Match: W/\"a,b\"\r\n".into(), Failed),
@@ -146,8 +171,14 @@ mod tests {
             (ius(BEFORE), Failed),
             (ius(AT), Proceed),
             (ius("never"), Proceed),
-            ("If-Match: \"x\"\r\nIf-None-Match: \"a,b\"\r\n".into(), Failed),
-            ("If-Match: *\r\nIf-None-Match: \"a,b\"\r\n".into(), NotModified),
+            (
+                "If-Match: \"x\"\r\nIf-None-Match: \"a,b\"\r\n".into(),
+                Failed,
+            ),
+            (
+                "If-Match: *\r\nIf-None-Match: \"a,b\"\r\n".into(),
+                NotModified,
+            ),
         ] {
             assert_eq!(verdict("GET", &fields), expected, "{fields}");
             assert_eq!(verdict("HEAD", &fields), expected, "{fields}");

@@ -57,11 +57,15 @@ impl Bodies for MemoryBodies {
                 let part = usize::try_from(offset)
                     .ok()
                     .and_then(|at| bytes.get(at..)?.get(..out.len()));
-                let Some(part) = part else { return ReadAt::Gone };
+                let Some(part) = part else {
+                    return ReadAt::Gone;
+                };
                 out.copy_from_slice(part);
                 ReadAt::Done
             }
-            Some(Body::Pattern { seed, len }) if offset.saturating_add(out.len() as u64) <= *len => {
+            Some(Body::Pattern { seed, len })
+                if offset.saturating_add(out.len() as u64) <= *len =>
+            {
                 pattern_fill(*seed, offset, out);
                 ReadAt::Done
             }

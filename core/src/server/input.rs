@@ -128,7 +128,11 @@ impl<B: Bodies> FileServer<B> {
                 Verdict::Proceed => {}
             }
         }
-        let kind = if request.method == Method::Head { Kind::EntryHead } else { Kind::Object };
+        let kind = if request.method == Method::Head {
+            Kind::EntryHead
+        } else {
+            Kind::Object
+        };
         (kind, number)
     }
 
@@ -151,7 +155,10 @@ impl<B: Bodies> FileServer<B> {
             }
             Err(BodyError::TooLong) => {
                 if let Some(&waiting) = conn.waiting() {
-                    conn.prepare(Response { close: true, ..waiting });
+                    conn.prepare(Response {
+                        close: true,
+                        ..waiting
+                    });
                     self.commit(cx, conn);
                 }
                 bytes.len()
