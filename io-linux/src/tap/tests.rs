@@ -12,8 +12,8 @@ fn pair() -> (TapPort, UnixDatagram) {
     ours.set_nonblocking(true).unwrap();
     theirs.set_nonblocking(true).unwrap();
     let config = TapConfig {
-        buffers: 64,
-        tx_slots: 64,
+        buffers: FRAMES.into(),
+        tx_slots: FRAMES.into(),
         ..TapConfig::new("pair")
     };
     (TapPort::over(ours.into(), &config).unwrap(), theirs)
