@@ -234,7 +234,8 @@ fn targets() {
         ("GET ftp://other/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, CLOSED),
         ("GET index.html HTTP/1.1\r\nHost: a\r\n\r\n", 400, CLOSED),
         ("GET * HTTP/1.1\r\nHost: a\r\n\r\n", 400, CLOSED),
-        ("GET /\u{e9} HTTP/1.1\r\nHost: a\r\n\r\n", 400, CLOSED),
+        ("GET /\u{e9} HTTP/1.1\r\nHost: a\r\n\r\n", 400, OPEN),
+        ("GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n", 400, OPEN),
         ("GET /docs/ HTTP/1.1\r\nHost: a\r\n\r\n", 200, OPEN),
         (
             "GET /docs/index.html HTTP/1.1\r\nHost: a\r\n\r\n",
