@@ -9,9 +9,14 @@
 //! (what must never happen), [`hash`] (what two runs are compared by).
 #![forbid(unsafe_code)]
 
+pub mod endpoint;
 pub mod frames;
 pub mod hash;
 pub mod link;
 pub mod nic;
+pub mod oracle;
 pub mod queue;
 pub mod seed;
+#[cfg(feature = "smoltcp")]
+pub mod smoltcp_host;
+pub mod world;

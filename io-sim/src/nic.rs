@@ -269,13 +269,19 @@ impl SimPort {
     /// A frame came from the wire. False, and it stays the caller's, where the ring is full.
     #[inline]
     pub fn deliver(&mut self, frame: FrameId) -> bool {
-        if self.rx.len() >= self.config.rx_slots as usize {
+        if self.rx_is_full() {
             self.stats.rx_ring_full += 1;
             return false;
         }
         self.stats.rx += 1;
         self.rx.push_back(frame);
         true
+    }
+
+    /// Whether the receive ring would drop a frame; [`SimPort::deliver`] says so too.
+    #[inline]
+    pub fn rx_is_full(&self) -> bool {
+        self.rx.len() >= self.config.rx_slots as usize
     }
 
     /// Frames in the receive ring.
