@@ -15,6 +15,7 @@ pub mod hash;
 pub mod link;
 pub mod nic;
 pub mod oracle;
+pub mod print;
 pub mod queue;
 pub mod seed;
 #[cfg(feature = "smoltcp")]

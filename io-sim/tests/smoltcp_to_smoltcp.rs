@@ -53,7 +53,7 @@ fn fill<T: EventTap>(world: &mut World<Host, T>, keep_alive: bool) -> (HostId, L
         server_id,
         ServerConfig {
             port: 80,
-            connections: 4,
+            connections: 16,
             objects,
         },
     );

@@ -72,9 +72,10 @@ struct Half {
     came: u64,
     /// Ranges beyond `came` that have reached the other end, ascending, disjoint, not touching.
     islands: Vec<(u64, u64)>,
-    /// The sequence number that follows what had come of the connection that had this name before.
-    came_before: Option<SeqNumber>,
     text: Text,
+    /// The connection that had this name before: late segments of it are still under way, and a
+    /// listener that went back to LISTEN may have two initial sequence numbers out at once.
+    before: Option<Box<Half>>,
 }
 
 /// The newest bytes of a stream.
@@ -156,10 +157,13 @@ impl Flows {
         if tcp.flags.contains(TcpFlags::RST) {
             return Ok(());
         }
-        if tcp.flags.contains(TcpFlags::SYN) && mine.isn != Some(tcp.seq) {
+        if !tcp.flags.contains(TcpFlags::SYN) {
+            mine.select(tcp.seq);
+        } else if mine.isn != Some(tcp.seq) {
             mine.begin(tcp);
         }
         if tcp.flags.contains(TcpFlags::ACK) {
+            theirs.select(tcp.ack);
             theirs.check_acknowledged(tcp, &name)?;
         }
         if mine.isn.is_some() && tcp.seg_len() > 0 {
@@ -182,14 +186,17 @@ impl Flows {
             return;
         }
         let syn = tcp.flags.contains(TcpFlags::SYN);
-        if syn && mine.isn != Some(tcp.seq) {
-            return; // Of the connection that had this name before.
+        if !syn {
+            mine.select(tcp.seq);
+        } else if mine.isn != Some(tcp.seq) && !mine.return_to(tcp.seq) {
+            return;
         }
         if tcp.seg_len() > 0 {
             let first = mine.unwrap(tcp.seq);
             mine.on_came(first, first + u64::from(tcp.seg_len()));
         }
         if tcp.flags.contains(TcpFlags::ACK) && theirs.isn.is_some() {
+            theirs.select(tcp.ack);
             let scale = match (syn, mine.scale, theirs.scale) {
                 (false, Some(shift), Some(_)) => shift.min(14),
                 _ => 0,
@@ -205,19 +212,43 @@ impl Flows {
 }
 
 impl Half {
-    /// A new connection of the same name.
+    /// A SYN with another number is sent: a new connection of the same name.
+    #[cold]
     fn begin(&mut self, syn: &TcpSegment<'_>) {
-        let came_before = self.isn.map(|isn| isn + self.came as u32);
-        *self = Self {
-            isn: Some(syn.seq),
-            scale: syn.options.window_scale,
-            came_before,
-            text: Text {
-                ring: std::mem::take(&mut self.text.ring),
-                end: 1,
-            },
-            ..Self::default()
+        if self.return_to(syn.seq) {
+            return;
+        }
+        let mut before = std::mem::take(self);
+        before.before = None;
+        self.isn = Some(syn.seq);
+        self.scale = syn.options.window_scale;
+        self.text.end = 1;
+        self.before = before.isn.map(|_| Box::new(before));
+    }
+
+    /// Makes the connection that had this name before the present one, if its SYN had this number.
+    #[cold]
+    fn return_to(&mut self, isn: SeqNumber) -> bool {
+        let Some(mut before) = self.before.take_if(|before| before.isn == Some(isn)) else {
+            return false;
         };
+        std::mem::swap(self, &mut before);
+        self.before = Some(before);
+        true
+    }
+
+    /// Makes the connection that had this name before the present one, if a sequence number can
+    /// only be of that one.
+    #[inline]
+    fn select(&mut self, seq: SeqNumber) {
+        if self.unwrap(seq) > self.sent
+            && let Some(mut before) = self
+                .before
+                .take_if(|before| before.unwrap(seq) <= before.sent)
+        {
+            std::mem::swap(self, &mut before);
+            self.before = Some(before);
+        }
     }
 
     /// The number of a sequence number: the one next to what was sent. Numbers below the SYN
@@ -338,7 +369,7 @@ impl Half {
         tcp: &TcpSegment<'_>,
         name: &impl Fn() -> FlowName,
     ) -> Result<(), WireViolation> {
-        if self.isn.is_none() || Some(tcp.ack) == self.came_before {
+        if self.isn.is_none() {
             return Ok(());
         }
         let acknowledged = self.unwrap(tcp.ack);
