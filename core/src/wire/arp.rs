@@ -109,5 +109,5 @@ pub fn write(out: &mut [u8], dst: MacAddr, vlan: Option<u16>, packet: &ArpPacket
     p[14..18].copy_from_slice(&packet.sender_ip.octets());
     p[18..24].copy_from_slice(&packet.target_mac.0);
     p[24..].copy_from_slice(&packet.target_ip.octets());
-    Some(header.len() + PACKET_LEN)
+    Some(header.header_len() + PACKET_LEN)
 }

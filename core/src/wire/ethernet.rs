@@ -71,7 +71,7 @@ pub struct EthernetHeader {
 impl EthernetHeader {
     /// Bytes of the header, tag in.
     #[inline]
-    pub const fn len(&self) -> usize {
+    pub const fn header_len(&self) -> usize {
         header_len(self.vlan.is_some())
     }
 }
@@ -82,6 +82,16 @@ pub const fn header_len(tagged: bool) -> usize {
     if tagged { HEADER_LEN + TAG_LEN } else { HEADER_LEN }
 }
 
+/// The addresses of a header, taken for one without a tag.
+#[inline]
+pub(super) const fn untagged(h: &[u8; HEADER_LEN]) -> EthernetHeader {
+    EthernetHeader {
+        dst: MacAddr([h[0], h[1], h[2], h[3], h[4], h[5]]),
+        src: MacAddr([h[6], h[7], h[8], h[9], h[10], h[11]]),
+        vlan: None,
+    }
+}
+
 /// Splits a frame into header, EtherType and what follows. A second tag is not looked into: the
 /// EtherType is then that of the tag.
 #[inline]
@@ -89,13 +99,8 @@ pub fn parse(bytes: &[u8]) -> Result<(EthernetHeader, u16, &[u8]), WireError> {
     let Some((h, rest)) = bytes.split_first_chunk::<HEADER_LEN>() else {
         return Err(WireError::truncated(Layer::Ethernet, 0, HEADER_LEN, bytes.len()));
     };
-    let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, t0, t1] = *h;
-    let mut header = EthernetHeader {
-        dst: MacAddr([d0, d1, d2, d3, d4, d5]),
-        src: MacAddr([s0, s1, s2, s3, s4, s5]),
-        vlan: None,
-    };
-    let ethertype = u16::from_be_bytes([t0, t1]);
+    let mut header = untagged(h);
+    let ethertype = u16::from_be_bytes([h[12], h[13]]);
     if ethertype != ETHERTYPE_VLAN {
         return Ok((header, ethertype, rest));
     }

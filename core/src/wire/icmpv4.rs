@@ -230,5 +230,5 @@ fn write_echo(
         total_len,
         checksum_offload,
     );
-    Some(eth.len() + usize::from(total_len))
+    Some(eth.header_len() + usize::from(total_len))
 }

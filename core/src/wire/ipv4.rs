@@ -45,7 +45,7 @@ pub struct Ipv4Header {
 
 /// Parses the header at the start of `bytes` and gives what the datagram carries, without what the
 /// link added behind it. `offset` is where `bytes` starts in the frame, for errors.
-#[inline]
+#[inline(always)]
 pub fn parse(
     bytes: &[u8],
     offset: usize,

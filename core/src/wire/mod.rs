@@ -195,18 +195,43 @@ pub enum OtherReason {
 /// `verify_checksums` the IPv4, TCP and ICMP checksums are checked, else they are not looked at.
 #[inline]
 pub fn parse(bytes: &[u8], verify_checksums: bool) -> Result<Frame<'_>, WireError> {
+    if verify_checksums { parse_frame::<true>(bytes) } else { parse_frame::<false>(bytes) }
+}
+
+/// The frame that nearly all are, an untagged one that carries IPv4, goes straight through: with
+/// the offsets known, the compiler keeps nothing on the stack.
+#[inline(never)]
+fn parse_frame<const VERIFY: bool>(bytes: &[u8]) -> Result<Frame<'_>, WireError> {
+    if let Some((h, datagram)) = bytes.split_first_chunk::<{ ethernet::HEADER_LEN }>()
+        && [h[12], h[13]] == ETHERTYPE_IPV4.to_be_bytes()
+    {
+        return parse_ipv4::<VERIFY>(ethernet::untagged(h), ethernet::HEADER_LEN, datagram);
+    }
+    parse_unusual::<VERIFY>(bytes)
+}
+
+/// A frame with a tag, without IPv4, or without a whole header.
+#[inline(never)]
+fn parse_unusual<const VERIFY: bool>(bytes: &[u8]) -> Result<Frame<'_>, WireError> {
     let (eth, ethertype, rest) = ethernet::parse(bytes)?;
-    let offset = eth.len();
-    if ethertype != ETHERTYPE_IPV4 {
-        return parse_other(eth, ethertype, rest);
+    if ethertype == ETHERTYPE_IPV4 {
+        parse_ipv4::<VERIFY>(eth, eth.header_len(), rest)
+    } else {
+        parse_other(eth, ethertype, rest)
     }
-    let (ip, payload) = ipv4::parse(rest, offset, verify_checksums)?;
+}
+
+/// A datagram that begins `offset` bytes into the frame.
+#[inline(always)]
+fn parse_ipv4<const VERIFY: bool>(
+    eth: EthernetHeader,
+    offset: usize,
+    datagram: &[u8],
+) -> Result<Frame<'_>, WireError> {
+    let (ip, payload) = ipv4::parse(datagram, offset, VERIFY)?;
     let offset = offset + usize::from(ip.header_len);
-    if ip.fragment {
-        return Ok(Frame::Other { eth, reason: OtherReason::Fragment(ip.protocol) });
-    }
-    if ip.protocol == PROTOCOL_TCP {
-        let pseudo = if verify_checksums {
+    if ip.protocol == PROTOCOL_TCP && !ip.fragment {
+        let pseudo = if VERIFY {
             // A datagram's length is 16 bits, so that of what it carries is.
             Some(ipv4::pseudo_header(ip.src, ip.dst, PROTOCOL_TCP, payload.len() as u16))
         } else {
@@ -214,6 +239,21 @@ pub fn parse(bytes: &[u8], verify_checksums: bool) -> Result<Frame<'_>, WireErro
         };
         let tcp = tcp::parse(payload, offset, pseudo)?;
         return Ok(Frame::Tcp(TcpFrame { eth, ip, tcp }));
+    }
+    parse_datagram(eth, ip, offset, payload, VERIFY)
+}
+
+/// A datagram that does not carry TCP.
+#[inline(never)]
+fn parse_datagram(
+    eth: EthernetHeader,
+    ip: Ipv4Header,
+    offset: usize,
+    payload: &[u8],
+    verify_checksums: bool,
+) -> Result<Frame<'_>, WireError> {
+    if ip.fragment {
+        return Ok(Frame::Other { eth, reason: OtherReason::Fragment(ip.protocol) });
     }
     if ip.protocol == PROTOCOL_ICMP {
         let icmp = icmpv4::parse(payload, offset, verify_checksums)?;
@@ -226,7 +266,7 @@ pub fn parse(bytes: &[u8], verify_checksums: bool) -> Result<Frame<'_>, WireErro
 #[inline(never)]
 fn parse_other(eth: EthernetHeader, ethertype: u16, rest: &[u8]) -> Result<Frame<'_>, WireError> {
     let reason = match ethertype {
-        ETHERTYPE_ARP => match arp::parse(rest, eth.len())? {
+        ETHERTYPE_ARP => match arp::parse(rest, eth.header_len())? {
             Some(arp) => return Ok(Frame::Arp { eth, arp }),
             None => OtherReason::Arp,
         },

@@ -183,7 +183,7 @@ pub struct SynOptions {
 
 /// Parses a segment: all of what the datagram carries. `pseudo` is the pseudo-header's sum where the
 /// checksum is to be verified; `offset` is where `bytes` starts in the frame, for errors.
-#[inline]
+#[inline(always)]
 pub fn parse(
     bytes: &[u8],
     offset: usize,
