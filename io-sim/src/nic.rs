@@ -15,6 +15,8 @@ use simoom_core::port::{
     BATCH_MAX, Buf, Census, ChecksumOffload, Port, PortCaps, RxFrame, TxFull, TxSync,
 };
 use simoom_core::time::{Duration, Instant};
+use simoom_core::wire::rewrite::TcpFrameMut;
+use simoom_core::wire::{self, WireError, WireErrorKind};
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use xxhash_rust::xxh3::xxh3_64;
@@ -145,6 +147,8 @@ pub struct NicStats {
     pub rx: u64,
     /// Dropped, the receive ring being full.
     pub rx_ring_full: u64,
+    /// Dropped for a wrong checksum, where the device checks them.
+    pub rx_bad_checksum: u64,
     /// Times that the caller asked for completions.
     pub reclaims_asked: u64,
 }
@@ -273,6 +277,11 @@ impl SimPort {
             self.stats.rx_ring_full += 1;
             return false;
         }
+        if self.config.caps.checksum.rx && has_bad_checksum(self.frames.get(frame)) {
+            self.stats.rx_bad_checksum += 1;
+            self.frames.remove(frame);
+            return true;
+        }
         self.stats.rx += 1;
         self.rx.push_back(frame);
         true
@@ -383,6 +392,9 @@ impl SimPort {
                 .get_or_insert(NicViolation::FrameChangedAfterSubmit { buffer, len });
         }
         let frame = self.frames.add(bytes);
+        if self.config.caps.checksum.tx {
+            fill_checksums(self.frames.get_mut(frame));
+        }
         let on_line = u64::from(slot.len) + u64::from(self.config.overhead_bytes);
         slot.left = self.wire_free_at.max(read_at) + self.config.rate.time_of(on_line);
         self.wire_free_at = slot.left;
@@ -615,6 +627,25 @@ impl Port for SimPort {
             caller: self.caller,
             device: self.ring.len() as u32,
         }
+    }
+}
+
+/// What a device does that checks received frames: a wrong checksum, nothing else, ends them.
+fn has_bad_checksum(bytes: &[u8]) -> bool {
+    let checked = wire::parse(bytes, true);
+    matches!(
+        checked,
+        Err(WireError {
+            kind: WireErrorKind::Checksum,
+            ..
+        })
+    )
+}
+
+/// What a device does that completes frames: the IPv4 and TCP checksums, where there are such.
+fn fill_checksums(bytes: &mut [u8]) {
+    if let Ok(Some(mut frame)) = TcpFrameMut::new(bytes) {
+        frame.repair_checksums();
     }
 }
 

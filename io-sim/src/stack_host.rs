@@ -91,11 +91,13 @@ impl<A: App, T: Trace> Host for StackHost<A, T> {
 
     #[inline]
     fn on_frame(&mut self, cx: &mut HostCx<'_>, _port: usize, frame: FrameId) {
+        std::mem::swap(self.port.frames_mut(), cx.frames);
         if self.port.deliver(frame) {
             self.turn_at = self.turn_at.min(cx.now + self.config.rx_coalesce);
         } else {
-            cx.frames.remove(frame);
+            self.port.frames_mut().remove(frame);
         }
+        std::mem::swap(self.port.frames_mut(), cx.frames);
     }
 
     fn on_wake(&mut self, cx: &mut HostCx<'_>) {

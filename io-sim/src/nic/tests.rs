@@ -1,5 +1,11 @@
 use super::*;
 use crate::seed::{Seed, Stream, check};
+use simoom_core::seq::SeqNumber;
+use simoom_core::wire::checksum;
+use simoom_core::wire::emit::{HeaderTemplate, TcpHeader, write_tcp_frame};
+use simoom_core::wire::ethernet::MacAddr;
+use simoom_core::wire::tcp::TcpFlags;
+use std::net::Ipv4Addr;
 
 fn caps(tx_slots: u32) -> PortCaps {
     PortCaps {
@@ -458,6 +464,68 @@ fn random_use_conserves_buffers_and_sends_everything_in_order() {
             "{dma:?} {completion:?}"
         );
     });
+}
+
+/// A TCP frame, with checksums or without.
+fn tcp_frame(offload: bool) -> Vec<u8> {
+    let mac = MacAddr([2; 6]);
+    let template = HeaderTemplate::new(mac, None, Ipv4Addr::new(10, 0, 0, 1), 64);
+    let header = TcpHeader {
+        dst_mac: mac,
+        dst_ip: Ipv4Addr::new(10, 0, 0, 2),
+        src_port: 1,
+        dst_port: 2,
+        seq: SeqNumber(3),
+        ack: SeqNumber(4),
+        flags: TcpFlags::ACK,
+        window: 5,
+        timestamps: None,
+        syn: None,
+    };
+    let mut out = vec![0; 54];
+    let sum = checksum::sum(b"text");
+    write_tcp_frame(&template, &mut out, &header, 4, sum, offload);
+    out.extend_from_slice(b"text");
+    out
+}
+
+#[test]
+fn a_device_that_completes_checksums_does_so_when_it_reads() {
+    let mut config = NicConfig {
+        caps: caps(8),
+        ..NicConfig::default()
+    };
+    config.caps.checksum.tx = true;
+    let mut port = SimPort::new(config, 7, Seed(1).stream(Stream::Dma(7)));
+    let mut buf = port.take_free().unwrap();
+    let frame = tcp_frame(true);
+    port.bytes_mut(&mut buf)[..frame.len()].copy_from_slice(&frame);
+    port.submit(buf, frame.len() as u16).unwrap();
+    push(&mut port);
+    let sent = port.take_sent().unwrap().frame;
+    assert_eq!(port.frames.get(sent), tcp_frame(false));
+    assert_ne!(frame, tcp_frame(false));
+}
+
+#[test]
+fn a_device_that_checks_received_frames_ends_those_with_a_wrong_checksum() {
+    let mut config = NicConfig {
+        caps: caps(8),
+        ..NicConfig::default()
+    };
+    config.caps.checksum.rx = true;
+    let mut port = SimPort::new(config, 7, Seed(1).stream(Stream::Dma(7)));
+    let mut bad = tcp_frame(false);
+    bad[55] ^= 1;
+    for frame in [tcp_frame(false), bad, vec![0; 5]] {
+        let frame = port.frames.add(&frame);
+        assert!(port.deliver(frame));
+    }
+    let stats = *port.stats();
+    assert_eq!(
+        (stats.rx, stats.rx_bad_checksum, port.frames.len()),
+        (2, 1, 2)
+    );
 }
 
 #[test]
