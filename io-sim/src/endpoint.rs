@@ -1,6 +1,6 @@
 //! What a host is: to a world ([`Host`]), and to whoever brings a stack of their own ([`Endpoint`]).
 //!
-//! A host is given frames and told the time, and gives frames. [`crate::stack_host::StackHost`] is a simoom stack
+//! A host is given frames and told the time, and gives frames. [`crate::port_host::PortHost`] is a stack
 //! behind a modelled NIC; [`EndpointHost`] is anything that speaks frames, without a NIC;
 //! [`Either`] puts two kinds into one world without `dyn`.
 

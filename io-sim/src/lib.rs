@@ -15,9 +15,12 @@ pub mod hash;
 pub mod link;
 pub mod nic;
 pub mod oracle;
+pub mod port_host;
 pub mod print;
 pub mod queue;
 pub mod seed;
 #[cfg(feature = "smoltcp")]
 pub mod smoltcp_host;
+#[cfg(any())]
+pub mod stack_host;
 pub mod world;

@@ -1,170 +1,43 @@
-//! A simoom stack as a host: one core, one modelled NIC.
-//!
-//! Gives the stack a turn when a frame came, a deadline passed or completions show that it waits
-//! for, and asks after every event whether buffers are conserved and timers exist.
+//! The simoom stack as what drives a port of a world.
 
-use crate::endpoint::{Host, HostCx, HostFault, Sending};
-use crate::frames::FrameId;
 use crate::nic::SimPort;
-use simoom_core::port::Port;
+use crate::port_host::{Fork, PortHost, PortStack};
 use simoom_core::stack::Stack;
 use simoom_core::stack::app::App;
-use simoom_core::time::{Duration, Instant};
+use simoom_core::time::Instant;
 use simoom_core::trace::{NoTrace, Trace};
-use std::fmt;
 
-/// A simoom stack behind a modelled NIC: one core.
-pub struct StackHost<A: App, T: Trace = NoTrace> {
-    /// The stack.
-    pub stack: Stack<A, T>,
-    /// Its port.
-    pub port: SimPort,
-    config: StackHostConfig,
-    /// A turn is wanted then: frames came, or somebody asked.
-    turn_at: Instant,
-    /// What the last turn said.
-    deadline: Instant,
-    turns: u64,
-    events_since_audit: u32,
-}
+/// A simoom stack behind a modelled NIC.
+pub type StackHost<A, T = NoTrace> = PortHost<Stack<A, T>>;
 
-/// How a stack's host behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StackHostConfig {
-    /// How long after a frame's arrival the turn for it begins: what comes meanwhile is in the
-    /// same batch.
-    pub rx_coalesce: Duration,
-    /// Events from one [`Stack::audit`], which looks at every connection, to the next; 1 is after
-    /// every event, 0 never. Buffers are counted after every event in any case.
-    pub audit_every: u32,
-}
-
-impl Default for StackHostConfig {
-    fn default() -> Self {
-        Self { rx_coalesce: Duration::ZERO, audit_every: 1 }
-    }
-}
-
-impl<A: App, T: Trace> StackHost<A, T> {
-    /// A host of a stack and its port. The first turn is at the world's start.
-    pub fn new(stack: Stack<A, T>, port: SimPort, config: StackHostConfig) -> Self {
-        Self {
-            stack,
-            port,
-            config,
-            turn_at: Instant::ZERO,
-            deadline: Instant::FAR_FUTURE,
-            turns: 0,
-            events_since_audit: 0,
+impl<A: App, T: Trace> PortStack for Stack<A, T> {
+    fn turn(&mut self, now: Instant, port: &mut SimPort) -> Option<Instant> {
+        match Stack::turn(self, now, port) {
+            Ok(deadline) => deadline.map(|deadline| deadline.at),
+            Err(never) => match never {},
         }
     }
 
-    /// Turns of the stack so far.
-    pub fn turns(&self) -> u64 {
-        self.turns
+    fn buffers_held(&self) -> u32 {
+        Stack::buffers_held(self)
+    }
+
+    fn audit(&self) -> Result<(), &'static str> {
+        Stack::audit(self)
+    }
+
+    fn describe(&self) -> String {
+        format!("a stack of {} connections", self.connections())
     }
 }
 
-impl<A, T> Clone for StackHost<A, T>
+impl<A, T> Fork for Stack<A, T>
 where
     A: App + Clone,
     A::Conn: Clone,
     T: Trace + Clone,
 {
-    /// Forks the stack together with its port.
-    fn clone(&self) -> Self {
-        Self { stack: self.stack.fork(), port: self.port.clone(), ..*self }
-    }
-}
-
-impl<A: App, T: Trace> fmt::Debug for StackHost<A, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.describe())
-    }
-}
-
-impl<A: App, T: Trace> Host for StackHost<A, T> {
-    #[inline]
-    fn accepts(&self, _port: usize) -> bool {
-        !self.port.rx_is_full()
-    }
-
-    #[inline]
-    fn on_frame(&mut self, cx: &mut HostCx<'_>, _port: usize, frame: FrameId) {
-        std::mem::swap(self.port.frames_mut(), cx.frames);
-        if self.port.deliver(frame) {
-            self.turn_at = self.turn_at.min(cx.now + self.config.rx_coalesce);
-        } else {
-            self.port.frames_mut().remove(frame);
-        }
-        std::mem::swap(self.port.frames_mut(), cx.frames);
-    }
-
-    fn on_wake(&mut self, cx: &mut HostCx<'_>) {
-        std::mem::swap(self.port.frames_mut(), cx.frames);
-        self.port.advance(cx.now);
-        if self.turn_at.min(self.deadline) <= cx.now || self.port.has_awaited_completions() {
-            self.turn_at = Instant::FAR_FUTURE;
-            loop {
-                let deadline = match self.stack.turn(cx.now, &mut self.port) {
-                    Ok(deadline) => deadline,
-                    Err(never) => match never {},
-                };
-                self.deadline = deadline.map_or(Instant::FAR_FUTURE, |deadline| deadline.at);
-                self.turns += 1;
-                if self.port.rx_len() == 0 {
-                    break;
-                }
-            }
-        }
-        while let Some(sent) = self.port.take_sent() {
-            cx.sent.push(Sending { port: 0, frame: sent.frame, at: sent.at });
-        }
-        std::mem::swap(self.port.frames_mut(), cx.frames);
-    }
-
-    #[inline]
-    fn next_wake(&self) -> Option<Instant> {
-        if self.port.has_awaited_completions() {
-            return Some(Instant::ZERO);
-        }
-        let device = self.port.next_event().unwrap_or(Instant::FAR_FUTURE);
-        let at = self.turn_at.min(self.deadline).min(device);
-        (at != Instant::FAR_FUTURE).then_some(at)
-    }
-
-    fn poke(&mut self, now: Instant) {
-        self.turn_at = now;
-    }
-
-    fn audit(&mut self) -> Result<(), HostFault> {
-        if let Some(violation) = self.port.take_violation() {
-            return Err(HostFault::Nic(violation));
-        }
-        let (held, given) = (self.stack.buffers_held(), self.port.census().caller);
-        if held != given {
-            return Err(HostFault::BuffersLost { held, given });
-        }
-        self.events_since_audit += 1;
-        if self.config.audit_every != 0 && self.events_since_audit >= self.config.audit_every {
-            self.events_since_audit = 0;
-            self.stack.audit().map_err(HostFault::Audit)?;
-        }
-        Ok(())
-    }
-
-    fn describe(&self) -> String {
-        let at = |at: Instant| match at {
-            Instant::FAR_FUTURE => String::from("never"),
-            at => format!("{at:?}"),
-        };
-        format!(
-            "a stack of {} connections after {} turns, next deadline {}, next turn {}, {:?}",
-            self.stack.connections(),
-            self.turns,
-            at(self.deadline),
-            at(self.turn_at),
-            self.port.census(),
-        )
+    fn fork(&self) -> Self {
+        Stack::fork(self)
     }
 }

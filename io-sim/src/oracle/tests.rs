@@ -183,8 +183,8 @@ fn the_newest_bytes_are_compared_and_older_ones_are_counted() {
     oracles.on_sent(&a.data(121, &all[120..160])).unwrap();
     assert_eq!(oracles.stats().forgotten_bytes, 16);
     assert_eq!(oracles.stats().compared_bytes, 24);
-    for at in 136..200 {
-        let wrong = [!all[at]];
+    for (at, right) in (0..).zip(&all).skip(136) {
+        let wrong = [!right];
         let changed = oracles.on_sent(&a.data(1 + at as u32, &wrong));
         assert!(
             matches!(changed, Err(WireViolation::ByteChanged { offset, .. }) if offset == at as u64)
