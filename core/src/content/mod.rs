@@ -9,7 +9,7 @@
 mod pins;
 mod store;
 
-pub use pins::{PinnedFields, PINNED_BYTES_MAX};
+pub use pins::{PINNED_BYTES_MAX, PinnedFields};
 pub use store::{Checkout, Config, Cut, Mode, SEGMENTS_PER_RUN, Stats, Store};
 
 /// An object of the application's catalogue. The application gives the numbers; a number must

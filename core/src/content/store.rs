@@ -15,7 +15,7 @@ use hashbrown::HashTable;
 pub const SEGMENTS_PER_RUN: usize = 16;
 
 /// Runs that one search for something to evict looks at, at most: bounds the time of a turn.
-pub const EVICTION_STEPS_MAX: usize = 64;
+const EVICTION_STEPS_MAX: usize = 64;
 
 const NONE: u32 = u32::MAX;
 
@@ -269,7 +269,8 @@ impl Store {
         run.away += 1;
         let mut sum = Sum::from_folded(segment.sum);
         if index == 0 {
-            sum = sum.combine(pins.write(&mut port.bytes_mut(&mut buf)[usize::from(cut.text_at)..]));
+            sum =
+                sum.combine(pins.write(&mut port.bytes_mut(&mut buf)[usize::from(cut.text_at)..]));
         }
         self.count_away();
         Checkout::Ready { buf, sum }
@@ -379,14 +380,15 @@ impl Store {
             port.copy(&buf, &mut further, usize::from(cut.text_at) + text_len(cut, index));
             self.keep(&further, slot, at);
             self.stats.copies_made += 1;
-            self.homes[further.index() as usize].next =
-                self.runs[slot as usize].segments[at].idle.replace(further);
+            let index = further.index() as usize;
+            self.homes[index].next = self.runs[slot as usize].segments[at].idle.replace(further);
         }
         let run = &mut self.runs[slot as usize];
         run.away += 1;
         let mut sum = Sum::from_folded(run.segments[at].sum);
         if index == 0 {
-            sum = sum.combine(pins.write(&mut port.bytes_mut(&mut buf)[usize::from(cut.text_at)..]));
+            sum =
+                sum.combine(pins.write(&mut port.bytes_mut(&mut buf)[usize::from(cut.text_at)..]));
         }
         self.count_away();
         Checkout::Ready { buf, sum }
@@ -418,7 +420,8 @@ impl Store {
         port.copy(master, &mut buf, usize::from(cut.text_at) + text_len(cut, index));
         let mut sum = Sum::from_folded(segment.sum);
         if index == 0 {
-            sum = sum.combine(pins.write(&mut port.bytes_mut(&mut buf)[usize::from(cut.text_at)..]));
+            sum =
+                sum.combine(pins.write(&mut port.bytes_mut(&mut buf)[usize::from(cut.text_at)..]));
         }
         self.stats.checkouts += 1;
         self.stats.master_copies += 1;
@@ -560,7 +563,12 @@ impl Store {
             away: 0,
             referenced: true,
             live: true,
-            segments: core::array::from_fn(|_| Segment { idle: None, copies: 0, sum: 0, cut: false }),
+            segments: core::array::from_fn(|_| Segment {
+                idle: None,
+                copies: 0,
+                sum: 0,
+                cut: false,
+            }),
         };
         if self.free_runs.is_empty() && self.runs.len() >= self.runs_max {
             for _ in 0..EVICTION_STEPS_MAX {

@@ -67,7 +67,9 @@ impl<A: App, T: Trace> Stack<A, T> {
                 self.on_icmp(now, bytes, &frame);
             }
             Ok(Frame::Other { .. }) => self.stats.rx_other += 1,
-            Err(error) if error.is_checksum() => self.stats.rx_bad_checksum += 1,
+            Err(error) if matches!(error.kind, wire::WireErrorKind::Checksum { .. }) => {
+                self.stats.rx_bad_checksum += 1
+            }
             Err(_) => self.stats.rx_malformed += 1,
         }
     }
@@ -97,7 +99,11 @@ impl<A: App, T: Trace> Stack<A, T> {
 
     fn on_icmp(&mut self, now: Instant, bytes: &[u8], frame: &wire::IcmpFrame<'_>) {
         let src = frame.ip.src;
-        if !matches!(frame.icmp, IcmpMessage::EchoRequest(_)) || bytes.len() > ECHO_FRAME_MAX || src.is_multicast() || src.is_broadcast() {
+        if !matches!(frame.icmp, IcmpMessage::EchoRequest(_))
+            || bytes.len() > ECHO_FRAME_MAX
+            || src.is_multicast()
+            || src.is_broadcast()
+        {
             self.stats.rx_other += 1;
             return;
         }
@@ -127,7 +133,8 @@ impl<A: App, T: Trace> Stack<A, T> {
     /// CLOSED and LISTEN. RFC 9293 §3.10.7.1 and §3.10.7.2.
     fn on_unknown(&mut self, now: Instant, key: &FlowKey, frame: &wire::TcpFrame<'_>) {
         let (segment, src) = (&frame.tcp, frame.ip.src);
-        if src.is_multicast() || src.is_broadcast() || src.is_unspecified() || src == self.config.ip {
+        if src.is_multicast() || src.is_broadcast() || src.is_unspecified() || src == self.config.ip
+        {
             self.stats.rx_not_ours += 1;
             return;
         }

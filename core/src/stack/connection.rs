@@ -4,8 +4,8 @@ use super::app::{App, CloseReason, ConnId, Cx, OpenError, OpenRequest, Peer};
 use super::demux::FlowKey;
 use super::transmit::Reply;
 use super::{Stack, receive_pool};
-use crate::secrets::Secrets;
 use crate::content;
+use crate::secrets::Secrets;
 use crate::tcp::{self, Ended, Tcb};
 use crate::time::{Duration, Instant};
 use crate::trace::Trace;
@@ -114,7 +114,13 @@ pub(super) fn first_local_port(secrets: &Secrets) -> u16 {
 
 impl<A: App, T: Trace> Stack<A, T> {
     /// LISTEN: a SYN for a port that accepts. RFC 9293 §3.10.7.2.
-    pub(super) fn accept(&mut self, now: Instant, key: &FlowKey, mac: MacAddr, syn: &TcpSegment<'_>) {
+    pub(super) fn accept(
+        &mut self,
+        now: Instant,
+        key: &FlowKey,
+        mac: MacAddr,
+        syn: &TcpSegment<'_>,
+    ) {
         if self.half_open >= self.config.half_open_max {
             self.stats.syn_half_open_full += 1;
             return;
@@ -269,7 +275,7 @@ impl<A: App, T: Trace> Stack<A, T> {
     /// Sends RST where the state asks for one, and removes the connection. RFC 9293 §3.10.5.
     pub(super) fn abort_connection(&mut self, now: Instant, slot: u32, why: CloseReason) {
         let Some(conn) = self.conns.get_mut(slot) else { return };
-        let reset = conn.tcb.abort(&self.config.tcp, now);
+        let reset = conn.tcb.abort(now);
         let (key, mac) = (conn.key, conn.peer_mac);
         if let Some(plan) = reset.filter(|_| !conn.unresolved) {
             self.queue_reply(Reply::Segment { key, mac, plan });

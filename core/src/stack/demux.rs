@@ -45,7 +45,8 @@ impl FlowKey {
     #[inline]
     pub(super) fn peek(frame: &[u8]) -> Option<Self> {
         let head = frame.first_chunk::<38>()?;
-        let word = |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        let word =
+            |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
         if word(12) & 0xffff_ff00 != 0x0800_4500 || head[23] != 6 {
             return None;
         }
@@ -102,10 +103,9 @@ impl Demux {
         }
     }
 
-    /// Bytes of the table: an entry and a control byte a bucket.
-    pub(super) fn table_bytes(&self) -> usize {
-        self.table.num_buckets() * (size_of::<Entry>() + 1)
-    }
+    /// Bytes that a connection takes of a table sized for a power of two of them: twice the
+    /// entries, a seventh more for the load factor, each an entry and a control byte.
+    pub(super) const BYTES_PER_CONNECTION: usize = (size_of::<Entry>() + 1) * 16 / 7;
 
     /// 32 bits that whoever does not know the key cannot make collide better than by chance: two
     /// rounds of a full 64 × 64 multiplication, each with a secret factor.

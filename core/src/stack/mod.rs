@@ -17,9 +17,6 @@ mod timer_wheel;
 mod transmit;
 mod turn;
 
-#[cfg(test)]
-mod tests;
-
 pub use demux::FlowKey;
 pub use stats::Stats;
 pub use turn::{Deadline, WakeReason};
@@ -34,7 +31,7 @@ use crate::wire::MacAddr;
 use crate::wire::emit::HeaderTemplate;
 use alloc::vec::Vec;
 use app::{App, Commands, ConnId, OpenError, OpenRequest};
-use connection::{Connection, Phase};
+use connection::Connection;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 /// Answers without a connection (resets, ARP, ICMP echo) that wait for a slot of the ring, at most.
@@ -165,7 +162,10 @@ impl<A: App, T: Trace> Stack<A, T> {
             demux: demux::Demux::new(secrets.demux_key, connections),
             wheel: timer_wheel::TimerWheel::new(connections),
             ready: ready::ReadyList::new(connections),
-            receive: receive_pool::ReceivePool::new(config.receive_buffers, config.tcp.receive_window),
+            receive: receive_pool::ReceivePool::new(
+                config.receive_buffers,
+                config.tcp.receive_window,
+            ),
             neighbours: neighbour::Neighbours::new(config.neighbours_max, secrets.demux_key[0]),
             store: content::Store::new(&config.content, caps.buffers, secrets.demux_key[1]),
             replies: alloc::collections::VecDeque::with_capacity(REPLIES_MAX),
@@ -252,7 +252,7 @@ impl<A: App, T: Trace> Stack<A, T> {
 
     /// The connections and what TCP says of each, by slot.
     pub fn connection_infos(&self) -> impl Iterator<Item = (FlowKey, tcp::Info)> {
-        self.conns.iter().map(|(_, conn)| (conn.key, conn.tcb.info()))
+        self.conns.iter().map(|(_, conn)| (conn.key, conn.tcb.info(&self.config.tcp)))
     }
 
     /// Checks what must hold between two turns. For oracles; looks at every connection.
@@ -272,6 +272,7 @@ impl<A: App, T: Trace> Stack<A, T> {
     /// slot; what it keeps elsewhere is its own to count.
     pub const fn connection_bytes() -> usize {
         slab::Slab::<Connection<A::Conn>>::slot_bytes()
+            + demux::Demux::BYTES_PER_CONNECTION
             + timer_wheel::TimerWheel::entry_bytes()
             + size_of::<u32>()
             + size_of::<ConnId>()
@@ -322,9 +323,5 @@ impl<A: App, T: Trace> Stack<A, T> {
 
     fn unix_nanos(&self, now: Instant) -> u64 {
         self.config.unix_nanos_at_start.saturating_add(now.as_nanos())
-    }
-
-    fn is_open(&self, slot: u32) -> bool {
-        matches!(self.conns.get(slot), Some(Connection { phase: Phase::Open(_), .. }))
     }
 }

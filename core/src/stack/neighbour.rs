@@ -48,9 +48,9 @@ impl Neighbours {
         let set = self.set(ip);
         let set = &mut self.entries[set];
         let found = set.iter().position(|entry| entry.live && entry.ip == ip);
-        let at = found.or_else(|| set.iter().position(|entry| !entry.live)).unwrap_or_else(|| {
-            (0..WAYS).min_by_key(|&way| set[way].seen).unwrap_or(0)
-        });
+        let at = found
+            .or_else(|| set.iter().position(|entry| !entry.live))
+            .unwrap_or_else(|| (0..WAYS).min_by_key(|&way| set[way].seen).unwrap_or(0));
         let replaced = set[at].live && set[at].ip != ip;
         set[at] = Entry { ip, mac, seen: now, live: true };
         replaced

@@ -86,7 +86,10 @@ impl<T> Slab<T> {
 
     /// All values, by slot.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        self.slots.iter().enumerate().filter_map(|(at, slot)| Some((at as u32, slot.value.as_ref()?)))
+        self.slots
+            .iter()
+            .enumerate()
+            .filter_map(|(at, slot)| Some((at as u32, slot.value.as_ref()?)))
     }
 
     /// Slots ever used: an upper bound for indexes.
@@ -128,6 +131,9 @@ mod tests {
         slab.remove(0);
         assert_eq!((slab.len(), slab.is_full()), (1, false));
         assert_eq!(slab.insert(4), Ok(0));
-        assert_eq!(slab.iter().map(|(at, v)| (at, *v)).collect::<alloc::vec::Vec<_>>(), [(0, 4), (1, 2)]);
+        assert_eq!(
+            slab.iter().map(|(at, v)| (at, *v)).collect::<alloc::vec::Vec<_>>(),
+            [(0, 4), (1, 2)]
+        );
     }
 }

@@ -60,14 +60,17 @@ impl TimerWheel {
 
     /// Takes the deadline of a slot back, where it has one.
     pub(super) fn cancel(&mut self, slot: u32) {
-        let Some(&Entry { next, prev, place, .. }) = self.entries.get(slot as usize) else { return };
+        let Some(&Entry { next, prev, place, .. }) = self.entries.get(slot as usize) else {
+            return;
+        };
         if place == IDLE {
             return;
         }
         if prev == NONE {
             self.heads[usize::from(place)] = next;
             if next == NONE {
-                self.occupied[usize::from(place) / BUCKETS] &= !(1 << (usize::from(place) % BUCKETS));
+                self.occupied[usize::from(place) / BUCKETS] &=
+                    !(1 << (usize::from(place) % BUCKETS));
             }
         } else {
             self.entries[prev as usize].next = next;

@@ -195,17 +195,15 @@ impl<A: App, T: Trace> Stack<A, T> {
             store: &mut self.store,
             stats: &mut self.stats,
         };
-        // Text may be offered once more after a source had none: to carry the end of the stream.
-        let mut refusals = 0;
-        while conn.tcb.wants_output(&self.config.tcp, now) {
-            // Asked first: what `poll_output` hands out counts as sent.
-            if *out.room == 0 {
-                return Visit::RingFull;
+        conn.tcb.on_visit();
+        loop {
+            // First, because a segment that `poll_output` hands out counts as sent.
+            if let Some(stop) = out.stop() {
+                return stop;
             }
-            if out.quantum == 0 {
-                return Visit::QuantumSpent;
-            }
-            let Some(output) = conn.tcb.poll_output(&self.config.tcp, now) else { break };
+            let Some(output) = conn.tcb.poll_output(&self.config.tcp, now) else {
+                return Visit::Done;
+            };
             match output {
                 Output::Segment(plan) => {
                     if !out.send_plan(conn, &plan) {
@@ -214,15 +212,12 @@ impl<A: App, T: Trace> Stack<A, T> {
                 }
                 Output::Text { at, max, partial, .. } => {
                     match out.send_text(conn, &mut self.app, at, max, partial) {
-                        Some(Visit::Done) => {}
-                        Some(stop) => return stop,
-                        None if refusals == 0 => refusals += 1,
-                        None => return Visit::Done,
+                        Visit::Done => {}
+                        stop => return stop,
                     }
                 }
             }
         }
-        Visit::Done
     }
 }
 
@@ -258,8 +253,8 @@ impl<P: Port> Out<'_, P> {
         true
     }
 
-    /// Sends text from stream offset `at` on, up to `max` bytes. None where the application had
-    /// none.
+    /// Sends text from stream offset `at` on, up to `max` bytes. TCP is told where there is none,
+    /// or none that fits.
     #[inline]
     fn send_text<A: App>(
         &mut self,
@@ -268,10 +263,10 @@ impl<P: Port> Out<'_, P> {
         at: u64,
         max: u32,
         partial: bool,
-    ) -> Option<Visit> {
+    ) -> Visit {
         let Phase::Open(value) = &conn.phase else {
-            conn.tcb.no_text(false);
-            return None;
+            conn.tcb.decline_text();
+            return Visit::Done;
         };
         match app.source(value, at, max) {
             Source::Prepared { object, offset, len, pins, fin } => {
@@ -282,22 +277,22 @@ impl<P: Port> Out<'_, P> {
                     PinnedFields::NONE
                 };
                 let text = Text { object, object_len: offset + len, offset, left: len, fin };
-                Some(self.send_object(conn, app.content(), text, &pins, max, partial))
+                self.send_object(conn, app.content(), text, &pins, max, partial)
             }
             Source::Bytes { bytes, fin } if !bytes.is_empty() => {
-                Some(self.send_bytes(conn, bytes, fin, max, partial))
+                self.send_bytes(conn, bytes, fin, max, partial)
             }
             Source::Bytes { fin: ended, .. } => {
                 conn.tcb.no_text(ended);
-                None
+                Visit::Done
             }
             Source::Pending => {
                 conn.tcb.no_text(false);
-                None
+                Visit::Done
             }
             Source::End => {
                 conn.tcb.no_text(true);
-                None
+                Visit::Done
             }
         }
     }
@@ -319,20 +314,26 @@ impl<P: Port> Out<'_, P> {
             text_max: mss as u16,
             text_at: text_at as u16,
         };
-        let (mut index, aligned) = divide(text.offset, mss);
+        let (mut index, ahead) = divide(text.offset, mss);
         let mut allowed = u64::from(max);
-        let mut in_step = conn.prepared && aligned;
+        // Where an ACK fell inside a segment: one short segment leads back to where they begin.
+        let mut goal = mss - ahead;
         loop {
-            let len = u64::from(mss).min(text.left).min(allowed) as u32;
-            let whole = len == mss || u64::from(len) == text.left;
-            if len == 0 || (!whole && !partial) {
+            let len = u64::from(goal).min(text.left).min(allowed) as u32;
+            let whole = len == goal || u64::from(len) == text.left;
+            if !whole && !partial && allowed > 0 {
+                conn.tcb.decline_text();
+                return Visit::Done;
+            }
+            if len == 0 {
                 return Visit::Done;
             }
             if let Some(stop) = self.stop() {
                 return stop;
             }
-            in_step &= whole;
-            let (buf, sum) = match self.fetch(conn, content, &cut, &text, index, in_step, len, pins) {
+            let in_step = whole && goal == mss;
+            let (buf, sum) = match self.fetch(conn, content, &cut, &text, index, in_step, len, pins)
+            {
                 Ok(fetched) => fetched,
                 Err(stop) => return stop,
             };
@@ -340,6 +341,7 @@ impl<P: Port> Out<'_, P> {
             text.offset += u64::from(len);
             allowed -= u64::from(len);
             index += 1;
+            goal = mss;
             let ends = text.left == 0;
             let plan = conn.tcb.take_text(&self.config.tcp, self.now, len, ends && text.fin, ends);
             self.send_segment(conn, &plan, buf, len, sum);
@@ -364,7 +366,7 @@ impl<P: Port> Out<'_, P> {
         len: u32,
         pins: &PinnedFields,
     ) -> Result<(Buf, Sum), Visit> {
-        if in_step {
+        if in_step && conn.prepared {
             let hint = &mut conn.run_hint;
             match self.store.checkout(self.port, content, cut, index, pins, hint) {
                 Checkout::Ready { buf, sum } => {
@@ -409,7 +411,11 @@ impl<P: Port> Out<'_, P> {
         let mut allowed = max as usize;
         loop {
             let len = mss.min(left.len()).min(allowed);
-            if len == 0 || (len < mss && len < left.len() && !partial) {
+            if len < mss && len < left.len() && !partial && allowed > 0 {
+                conn.tcb.decline_text();
+                return Visit::Done;
+            }
+            if len == 0 {
                 return Visit::Done;
             }
             if let Some(stop) = self.stop() {
@@ -501,14 +507,14 @@ fn submit<P: Port>(
     }
 }
 
-/// The segment of a variant that starts at `offset`, and whether one does.
+/// The segment of a variant that holds `offset`, and how many of its bytes lie before that.
 #[inline]
-fn divide(offset: u64, mss: u32) -> (u32, bool) {
+fn divide(offset: u64, mss: u32) -> (u32, u32) {
     if offset == 0 {
-        return (0, true);
+        return (0, 0);
     }
     let mss = u64::from(mss);
-    ((offset / mss) as u32, offset.is_multiple_of(mss))
+    ((offset / mss) as u32, (offset % mss) as u32)
 }
 
 #[inline]

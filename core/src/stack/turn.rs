@@ -62,7 +62,11 @@ impl<A: App, T: Trace> Stack<A, T> {
     ///
     /// # Errors
     /// What the port's doorbell answered. The stack stays usable; the port may not.
-    pub fn turn<P: Port>(&mut self, now: Instant, port: &mut P) -> Result<Option<Deadline>, P::Error> {
+    pub fn turn<P: Port>(
+        &mut self,
+        now: Instant,
+        port: &mut P,
+    ) -> Result<Option<Deadline>, P::Error> {
         self.stats.turns += 1;
         let store = &mut self.store;
         port.reclaim(|buf| store.on_done(buf));
@@ -96,9 +100,8 @@ impl<A: App, T: Trace> Stack<A, T> {
             }
             Held::Content => Some(Deadline { at: now + CONTENT_RETRY, why: WakeReason::Content }),
         };
-        let resolving = self
-            .resolving_due()
-            .map(|at| Deadline { at, why: WakeReason::AddressResolution });
+        let resolving =
+            self.resolving_due().map(|at| Deadline { at, why: WakeReason::AddressResolution });
         [timer, held, resolving].into_iter().flatten().min_by_key(|deadline| deadline.at)
     }
 
