@@ -71,11 +71,7 @@ impl End {
         let sum = text.unwrap_or_default();
         // The options of a SYN would lie over the text.
         let mut short = [0; 128];
-        let frame = if text.is_some() {
-            &mut self.frame[..]
-        } else {
-            &mut short[..]
-        };
+        let frame = if text.is_some() { &mut self.frame[..] } else { &mut short[..] };
         let head = write_tcp_frame(&self.template, frame, &header, len, sum, false);
         out(&frame[..head + len]);
         self.snd_nxt = self.snd_nxt.wrapping_add(len as u32 + u32::from(syn));
@@ -134,18 +130,11 @@ impl Endpoint for Receiver {
 }
 
 fn main() {
-    let frames: u64 = std::env::args()
-        .nth(1)
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(3_000_000);
+    let frames: u64 = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(3_000_000);
     let mut world = World::new(Seed(1));
     let sender = End::new(1);
     let sum = checksum::sum(&sender.frame[54..]);
-    let one = world.add_host(Either::Left(EndpointHost::new(Sender {
-        end: sender,
-        sum,
-        una: 0,
-    })));
+    let one = world.add_host(Either::Left(EndpointHost::new(Sender { end: sender, sum, una: 0 })));
     let receiver = Receiver { end: End::new(2) };
     let other = world.add_host(Either::Right(EndpointHost::new(receiver)));
     let link = LinkConfig {

@@ -92,19 +92,13 @@ impl fmt::Display for HostFault {
                 "the frame of {len} bytes in buffer {buffer} changed between submit and DMA"
             ),
             Self::Nic(NicViolation::WrittenWithoutRight { buffer }) => {
-                write!(
-                    f,
-                    "buffer {buffer} was opened for writing by one who does not own it"
-                )
+                write!(f, "buffer {buffer} was opened for writing by one who does not own it")
             }
             Self::Nic(NicViolation::TokenOfAnother { buffer }) => {
                 write!(f, "there is more than one token of buffer {buffer}")
             }
             Self::BuffersLost { held, given } => {
-                write!(
-                    f,
-                    "the stack holds {held} buffers, the port gave it {given}"
-                )
+                write!(f, "the stack holds {held} buffers, the port gave it {given}")
             }
             Self::Audit(what) => f.write_str(what),
         }
@@ -151,10 +145,7 @@ pub struct EndpointHost<E> {
 impl<E: Endpoint> EndpointHost<E> {
     /// A host of it. It is polled for the first time when the world starts.
     pub fn new(endpoint: E) -> Self {
-        Self {
-            endpoint,
-            wake_at: Some(Instant::ZERO),
-        }
+        Self { endpoint, wake_at: Some(Instant::ZERO) }
     }
 }
 
@@ -168,11 +159,7 @@ impl<E: Endpoint> Host for EndpointHost<E> {
     fn on_wake(&mut self, cx: &mut HostCx<'_>) {
         self.wake_at = self.endpoint.poll(cx.now, &mut |bytes| {
             let frame = cx.frames.add(bytes);
-            cx.sent.push(Sending {
-                port: 0,
-                frame,
-                at: cx.now,
-            });
+            cx.sent.push(Sending { port: 0, frame, at: cx.now });
         });
     }
 

@@ -22,10 +22,7 @@ impl Frames {
     #[inline]
     pub fn add(&mut self, bytes: &[u8]) -> FrameId {
         let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot {
-                bytes: Vec::with_capacity(2048),
-                live: false,
-            });
+            self.slots.push(Slot { bytes: Vec::with_capacity(2048), live: false });
             self.slots.len() as u32 - 1
         });
         let slot = &mut self.slots[index as usize];
@@ -84,10 +81,7 @@ mod tests {
         let a = frames.add(b"one");
         let b = frames.add_copy(a);
         frames.get_mut(b)[0] = b'O';
-        assert_eq!(
-            (frames.get(a), frames.get(b), frames.len()),
-            (&b"one"[..], &b"One"[..], 2)
-        );
+        assert_eq!((frames.get(a), frames.get(b), frames.len()), (&b"one"[..], &b"One"[..], 2));
         frames.remove(a);
         assert_eq!(frames.add(b"three"), a);
         assert_eq!(frames.get(a), b"three");

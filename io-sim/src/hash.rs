@@ -148,10 +148,7 @@ impl<W: Write> EventWriter<W> {
     /// Begins a stream. Give a buffered writer: records are written in two pieces.
     pub fn new(mut writer: W) -> io::Result<Self> {
         writer.write_all(EVENTS_MAGIC)?;
-        Ok(Self {
-            writer,
-            failed: None,
-        })
+        Ok(Self { writer, failed: None })
     }
 
     /// Flushes and gives the writer back.
@@ -170,9 +167,7 @@ impl<W: Write> EventTap for EventWriter<W> {
     fn on_event(&mut self, record: &EventRecord<'_>) {
         if self.failed.is_none() {
             let written = self.writer.write_all(&record.head());
-            self.failed = written
-                .and_then(|()| self.writer.write_all(record.bytes))
-                .err();
+            self.failed = written.and_then(|()| self.writer.write_all(record.bytes)).err();
         }
     }
 }
@@ -206,9 +201,7 @@ mod tests {
     fn the_stream_is_as_documented() {
         let (written, _) = stream(&[record(b"frame")]);
         let mut expected = EVENTS_MAGIC.to_vec();
-        expected.extend([
-            8, 7, 6, 5, 4, 3, 2, 1, 9, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 2, 0, 1, 1,
-        ]);
+        expected.extend([8, 7, 6, 5, 4, 3, 2, 1, 9, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 2, 0, 1, 1]);
         expected.extend(b"frame");
         assert_eq!(written, expected);
     }
@@ -236,10 +229,7 @@ mod tests {
         struct Full(usize);
         impl Write for Full {
             fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                self.0 = self
-                    .0
-                    .checked_sub(bytes.len())
-                    .ok_or(io::ErrorKind::StorageFull)?;
+                self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::StorageFull)?;
                 Ok(bytes.len())
             }
             fn flush(&mut self) -> io::Result<()> {
@@ -249,9 +239,6 @@ mod tests {
         let mut writer = EventWriter::new(Full(42)).unwrap();
         writer.on_event(&record(b"frame"));
         writer.on_event(&record(b"frame"));
-        assert_eq!(
-            writer.finish().err().map(|e| e.kind()),
-            Some(io::ErrorKind::StorageFull)
-        );
+        assert_eq!(writer.finish().err().map(|e| e.kind()), Some(io::ErrorKind::StorageFull));
     }
 }

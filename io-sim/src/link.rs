@@ -20,10 +20,7 @@ impl Rate {
 
     /// `n` bits in a second, not zero.
     pub const fn bits_per_second(n: u64) -> Self {
-        assert!(
-            n > 0,
-            "a rate of zero passes nothing: take the link down instead"
-        );
+        assert!(n > 0, "a rate of zero passes nothing: take the link down instead");
         Self(n)
     }
 
@@ -50,11 +47,7 @@ impl Rate {
             }
             _ => {
                 let nanos = (bytes as u128 * 8_000_000_000).div_ceil(self.0 as u128);
-                Duration::from_nanos(if nanos > u64::MAX as u128 {
-                    u64::MAX
-                } else {
-                    nanos as u64
-                })
+                Duration::from_nanos(if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 })
             }
         }
     }
@@ -262,29 +255,9 @@ impl Link {
     fn damage(&mut self, bytes: &mut [u8]) -> bool {
         // Padding of a short frame is no part of the packet: nothing would notice.
         let end = match &*bytes {
-            [
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                0x08,
-                0x00,
-                _,
-                _,
-                high,
-                low,
-                ..,
-            ] => bytes
-                .len()
-                .min(ETHERNET_LEN + usize::from(u16::from_be_bytes([*high, *low]))),
+            [_, _, _, _, _, _, _, _, _, _, _, _, 0x08, 0x00, _, _, high, low, ..] => {
+                bytes.len().min(ETHERNET_LEN + usize::from(u16::from_be_bytes([*high, *low])))
+            }
             _ => return false,
         };
         let Some(range) = end.checked_sub(ETHERNET_LEN).filter(|range| *range > 0) else {

@@ -100,10 +100,7 @@ impl Default for NicConfig {
                 tx_hold_max: 256,
                 tx_hold_idle: 0,
                 max_frags: 1,
-                checksum: ChecksumOffload {
-                    tx: false,
-                    rx: false,
-                },
+                checksum: ChecksumOffload { tx: false, rx: false },
             },
             rx_slots: 256,
             rate: Rate::gbit(10),
@@ -222,10 +219,7 @@ impl SimPort {
             caps.tx_slots > caps.tx_hold_idle,
             "a ring that an idle device holds passes nothing"
         );
-        assert!(
-            caps.buffers > 0 && config.rx_slots > 0,
-            "a NIC has buffers and a receive ring"
-        );
+        assert!(caps.buffers > 0 && config.rx_slots > 0, "a NIC has buffers and a receive ring");
         assert_eq!(caps.max_frags, 1, "this NIC does not gather");
         let stride = usize::from(caps.frame_max).next_multiple_of(64);
         Self {
@@ -313,12 +307,7 @@ impl SimPort {
         let read = (self.read < self.pushed).then(|| self.due());
         // The next report, where it waits for a frame to leave.
         let report = (self.config.completion == CompletionPolicy::AtSent && self.is_waited_for())
-            .then(|| {
-                self.ring
-                    .range(self.reported..self.read)
-                    .next()
-                    .map(|slot| slot.left)
-            })
+            .then(|| self.ring.range(self.reported..self.read).next().map(|slot| slot.left))
             .flatten()
             .filter(|left| *left > self.now);
         match (read, report) {
@@ -388,8 +377,7 @@ impl SimPort {
         let bytes = &self.memory[start..start + usize::from(slot.len)];
         if xxh3_64(bytes) != slot.hash {
             let (buffer, len) = (slot.buffer, slot.len);
-            self.violation
-                .get_or_insert(NicViolation::FrameChangedAfterSubmit { buffer, len });
+            self.violation.get_or_insert(NicViolation::FrameChangedAfterSubmit { buffer, len });
         }
         let frame = self.frames.add(bytes);
         if self.config.caps.checksum.tx {
@@ -399,10 +387,7 @@ impl SimPort {
         slot.left = self.wire_free_at.max(read_at) + self.config.rate.time_of(on_line);
         self.wire_free_at = slot.left;
         self.stats.tx += 1;
-        self.sent.push_back(Sent {
-            frame,
-            at: slot.left.max(self.now),
-        });
+        self.sent.push_back(Sent { frame, at: slot.left.max(self.now) });
     }
 
     /// Moves `reported` as far as the policy, the holds and the caller's demand say.
@@ -410,9 +395,7 @@ impl SimPort {
     fn report(&mut self) {
         let caps = &self.config.caps;
         // What an idle device holds is not shown until later frames are submitted.
-        let end = self
-            .read
-            .min(self.ring.len().saturating_sub(caps.tx_hold_idle as usize));
+        let end = self.read.min(self.ring.len().saturating_sub(caps.tx_hold_idle as usize));
         if self.reported >= end {
             return;
         }
@@ -465,26 +448,15 @@ impl Port for SimPort {
 
     #[inline]
     fn bytes_mut(&mut self, buf: &mut Buf) -> &mut [u8] {
-        self.is_callers(
-            buf.index(),
-            NicViolation::WrittenWithoutRight {
-                buffer: buf.index(),
-            },
-        );
+        self.is_callers(buf.index(), NicViolation::WrittenWithoutRight { buffer: buf.index() });
         let range = self.range_of(buf);
         &mut self.memory[range]
     }
 
     #[inline]
     fn copy(&mut self, from: &Buf, to: &mut Buf, len: usize) {
-        assert!(
-            len <= usize::from(self.config.caps.frame_max),
-            "longer than a buffer"
-        );
-        self.is_callers(
-            to.index(),
-            NicViolation::WrittenWithoutRight { buffer: to.index() },
-        );
+        assert!(len <= usize::from(self.config.caps.frame_max), "longer than a buffer");
+        self.is_callers(to.index(), NicViolation::WrittenWithoutRight { buffer: to.index() });
         let (from, to) = (self.range_of(from).start, self.range_of(to).start);
         self.memory.copy_within(from..from + len, to);
     }
@@ -536,10 +508,7 @@ impl Port for SimPort {
     #[inline]
     fn submit(&mut self, buf: Buf, len: u16) -> Result<(), TxFull> {
         buf.assert_port(self.id);
-        assert!(
-            len <= self.config.caps.frame_max,
-            "a frame of {len} bytes is too long"
-        );
+        assert!(len <= self.config.caps.frame_max, "a frame of {len} bytes is too long");
         if self.tx_free() == 0 {
             return Err(TxFull(buf));
         }
@@ -552,13 +521,7 @@ impl Port for SimPort {
         let start = buffer as usize * self.stride;
         let hash = xxh3_64(&self.memory[start..start + usize::from(len)]);
         let never = Instant::FAR_FUTURE;
-        self.ring.push_back(Slot {
-            buffer,
-            len,
-            hash,
-            due: never,
-            left: never,
-        });
+        self.ring.push_back(Slot { buffer, len, hash, due: never, left: never });
         Ok(())
     }
 
@@ -576,8 +539,7 @@ impl Port for SimPort {
                     self.caller -= 1;
                     self.free.push(buffer);
                 } else {
-                    self.violation
-                        .get_or_insert(NicViolation::TokenOfAnother { buffer });
+                    self.violation.get_or_insert(NicViolation::TokenOfAnother { buffer });
                 }
             }
         }
@@ -596,10 +558,7 @@ impl Port for SimPort {
                 slot.due = now;
             }
         }
-        let mut earliest = self
-            .pushed
-            .checked_sub(1)
-            .map_or(now, |last| self.ring[last].due);
+        let mut earliest = self.pushed.checked_sub(1).map_or(now, |last| self.ring[last].due);
         for slot in self.ring.range_mut(self.pushed..) {
             slot.due = match self.config.dma {
                 DmaPolicy::AtOnce | DmaPolicy::WhenWireIsFree => now,
@@ -613,33 +572,21 @@ impl Port for SimPort {
         self.pushed = self.ring.len();
         if how == TxSync::PushAndReclaim {
             self.stats.reclaims_asked += 1;
-            self.asked = self
-                .pushed
-                .saturating_sub(self.config.caps.tx_hold_idle as usize);
+            self.asked = self.pushed.saturating_sub(self.config.caps.tx_hold_idle as usize);
         }
         self.work();
         Ok(())
     }
 
     fn census(&self) -> Census {
-        Census {
-            free: self.free.len() as u32,
-            caller: self.caller,
-            device: self.ring.len() as u32,
-        }
+        Census { free: self.free.len() as u32, caller: self.caller, device: self.ring.len() as u32 }
     }
 }
 
 /// What a device does that checks received frames: a wrong checksum, nothing else, ends them.
 fn has_bad_checksum(bytes: &[u8]) -> bool {
     let checked = wire::parse(bytes, true);
-    matches!(
-        checked,
-        Err(WireError {
-            kind: WireErrorKind::Checksum,
-            ..
-        })
-    )
+    matches!(checked, Err(WireError { kind: WireErrorKind::Checksum, .. }))
 }
 
 /// What a device does that completes frames: the IPv4 and TCP checksums, where there are such.

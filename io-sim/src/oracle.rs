@@ -27,11 +27,7 @@ pub struct OracleConfig {
 
 impl Default for OracleConfig {
     fn default() -> Self {
-        Self {
-            enabled: true,
-            bytes_kept: 1 << 20,
-            flows_max: 1 << 14,
-        }
+        Self { enabled: true, bytes_kept: 1 << 20, flows_max: 1 << 14 }
     }
 }
 
@@ -115,52 +111,22 @@ impl fmt::Display for WireViolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed(error) => write!(f, "sent a bad frame: {error}"),
-            Self::ByteChanged {
-                flow,
-                offset,
-                was,
-                is,
-            } => write!(
-                f,
-                "{flow}: byte {offset} of the stream was {was:#04x} and is now {is:#04x}"
-            ),
-            Self::SequenceSkipped {
-                flow,
-                expected,
-                found,
-            } => {
+            Self::ByteChanged { flow, offset, was, is } => {
+                write!(f, "{flow}: byte {offset} of the stream was {was:#04x} and is now {is:#04x}")
+            }
+            Self::SequenceSkipped { flow, expected, found } => {
                 write!(f, "{flow}: byte {found} was sent when {expected} was next")
             }
             Self::EndMoved { flow, was, is } => {
-                write!(
-                    f,
-                    "{flow}: the stream had ended at {was}, a segment ends at {is}"
-                )
+                write!(f, "{flow}: the stream had ended at {was}, a segment ends at {is}")
             }
-            Self::BeyondWindow {
-                flow,
-                allowed,
-                sent,
-            } => {
-                write!(
-                    f,
-                    "{flow}: the window ends at byte {allowed}, sent up to {sent}"
-                )
+            Self::BeyondWindow { flow, allowed, sent } => {
+                write!(f, "{flow}: the window ends at byte {allowed}, sent up to {sent}")
             }
-            Self::AckOfNothing {
-                flow,
-                came,
-                acknowledged,
-            } => {
-                write!(
-                    f,
-                    "{flow}: acknowledges {acknowledged} numbers, {came} have come"
-                )
+            Self::AckOfNothing { flow, came, acknowledged } => {
+                write!(f, "{flow}: acknowledges {acknowledged} numbers, {came} have come")
             }
-            Self::SackOfNothing {
-                flow,
-                block: (left, right),
-            } => {
+            Self::SackOfNothing { flow, block: (left, right) } => {
                 write!(f, "{flow}: SACK block {left}..{right} has not come")
             }
         }
@@ -189,16 +155,9 @@ pub struct OracleStats {
 impl Oracles {
     /// Oracles that have seen nothing yet.
     pub fn new(config: OracleConfig) -> Self {
-        assert!(
-            config.bytes_kept.is_power_of_two(),
-            "bytes_kept is a power of two"
-        );
+        assert!(config.bytes_kept.is_power_of_two(), "bytes_kept is a power of two");
         assert!(config.flows_max > 0, "flows_max is not zero");
-        Self {
-            config,
-            flows: Flows::new(config),
-            stats: OracleStats::default(),
-        }
+        Self { config, flows: Flows::new(config), stats: OracleStats::default() }
     }
 
     /// What they have looked at.

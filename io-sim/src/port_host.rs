@@ -50,10 +50,7 @@ pub struct PortHostConfig {
 
 impl Default for PortHostConfig {
     fn default() -> Self {
-        Self {
-            rx_coalesce: Duration::ZERO,
-            audit_every: 1,
-        }
+        Self { rx_coalesce: Duration::ZERO, audit_every: 1 }
     }
 }
 
@@ -96,11 +93,7 @@ impl<S: PortStack> PortHost<S> {
 impl<S: Fork> Clone for PortHost<S> {
     /// Forks the stack together with its port.
     fn clone(&self) -> Self {
-        Self {
-            stack: self.stack.fork(),
-            port: self.port.clone(),
-            ..*self
-        }
+        Self { stack: self.stack.fork(), port: self.port.clone(), ..*self }
     }
 }
 
@@ -142,11 +135,7 @@ impl<S: PortStack> Host for PortHost<S> {
             }
         }
         while let Some(sent) = self.port.take_sent() {
-            cx.sent.push(Sending {
-                port: 0,
-                frame: sent.frame,
-                at: sent.at,
-            });
+            cx.sent.push(Sending { port: 0, frame: sent.frame, at: sent.at });
         }
         std::mem::swap(self.port.frames_mut(), cx.frames);
     }

@@ -44,10 +44,7 @@ impl<E> Ord for Entry<E> {
 
 impl<E> Default for EventQueue<E> {
     fn default() -> Self {
-        Self {
-            heap: BinaryHeap::new(),
-            inserted: 0,
-        }
+        Self { heap: BinaryHeap::new(), inserted: 0 }
     }
 }
 
@@ -69,17 +66,13 @@ impl<E> EventQueue<E> {
     /// Takes the next event.
     #[inline]
     pub fn pop(&mut self) -> Option<(Instant, E)> {
-        self.heap
-            .pop()
-            .map(|Reverse(entry)| (entry.at, entry.event))
+        self.heap.pop().map(|Reverse(entry)| (entry.at, entry.event))
     }
 
     /// When the next event is, and its number.
     #[inline]
     pub fn next_key(&self) -> Option<(Instant, u64)> {
-        self.heap
-            .peek()
-            .map(|Reverse(entry)| (entry.at, entry.number))
+        self.heap.peek().map(|Reverse(entry)| (entry.at, entry.number))
     }
 
     /// How many events are to come.
@@ -115,18 +108,13 @@ impl Alarm {
 impl Alarms {
     /// Adds an owner, whose alarm is off. Owners are numbered from 0.
     pub fn add_owner(&mut self) {
-        self.owners.push(Alarm {
-            key: (Instant::FAR_FUTURE, 0),
-            place: Alarm::OFF,
-        });
+        self.owners.push(Alarm { key: (Instant::FAR_FUTURE, 0), place: Alarm::OFF });
     }
 
     /// The next alarm's (time, number), and whose it is.
     #[inline]
     pub fn next(&self) -> Option<((Instant, u64), u32)> {
-        self.heap
-            .first()
-            .map(|owner| (self.owners[*owner as usize].key, *owner))
+        self.heap.first().map(|owner| (self.owners[*owner as usize].key, *owner))
     }
 
     /// When an owner's alarm is.
@@ -215,13 +203,8 @@ mod tests {
         for (at, event) in [(5, 'c'), (1, 'a'), (5, 'd'), (3, 'b'), (5, 'e')] {
             queue.push(t(at), event);
         }
-        assert_eq!(
-            (queue.len(), queue.next_key().map(|key| key.0)),
-            (5, Some(t(1)))
-        );
-        let order: String = std::iter::from_fn(|| queue.pop())
-            .map(|(_, event)| event)
-            .collect();
+        assert_eq!((queue.len(), queue.next_key().map(|key| key.0)), (5, Some(t(1))));
+        let order: String = std::iter::from_fn(|| queue.pop()).map(|(_, event)| event).collect();
         assert_eq!(order, "abcde");
         assert!(queue.is_empty() && queue.next_key().is_none());
     }

@@ -108,10 +108,7 @@ impl fmt::Display for SeedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotANumber(text) => {
-                write!(
-                    f,
-                    "{text:?} is no seed: write a number below 2^64, like 4711 or v1:4711"
-                )
+                write!(f, "{text:?} is no seed: write a number below 2^64, like 4711 or v1:4711")
             }
             Self::OtherVersion(text) => write!(
                 f,
@@ -238,10 +235,7 @@ pub fn check(seeds: Range<u64>, body: impl Fn(Seed)) {
     for number in chosen(seeds).unwrap_or_else(|error| panic!("{error}")) {
         let seed = Seed(number);
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(seed))) {
-            eprintln!(
-                "\nseed {seed} failed; to repeat it:\n    {}\n",
-                repeat_line(seed)
-            );
+            eprintln!("\nseed {seed} failed; to repeat it:\n    {}\n", repeat_line(seed));
             resume_unwind(panic);
         }
     }
@@ -250,11 +244,7 @@ pub fn check(seeds: Range<u64>, body: impl Fn(Seed)) {
 /// The seeds that the environment asks for, `seeds` where it says nothing.
 fn chosen(seeds: Range<u64>) -> Result<Range<u64>, String> {
     let var = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
-    chosen_by(
-        var("SIMOOM_SEED").as_deref(),
-        var("SIMOOM_SEEDS").as_deref(),
-        seeds,
-    )
+    chosen_by(var("SIMOOM_SEED").as_deref(), var("SIMOOM_SEEDS").as_deref(), seeds)
 }
 
 fn chosen_by(
@@ -263,13 +253,8 @@ fn chosen_by(
     seeds: Range<u64>,
 ) -> Result<Range<u64>, String> {
     if let Some(one) = one {
-        let Seed(n) = one
-            .trim()
-            .parse()
-            .map_err(|error| format!("SIMOOM_SEED: {error}"))?;
-        let end = n
-            .checked_add(1)
-            .ok_or("SIMOOM_SEED: the last number is not usable")?;
+        let Seed(n) = one.trim().parse().map_err(|error| format!("SIMOOM_SEED: {error}"))?;
+        let end = n.checked_add(1).ok_or("SIMOOM_SEED: the last number is not usable")?;
         return Ok(n..end);
     }
     let Some(range) = range else { return Ok(seeds) };
@@ -277,28 +262,16 @@ fn chosen_by(
     let (from, end) = range.trim().split_once("..").ok_or_else(wrong)?;
     let parse = |text: &str| text.parse::<Seed>().map_err(|_| wrong());
     let (Seed(from), Seed(end)) = (parse(from)?, parse(end)?);
-    if from < end {
-        Ok(from..end)
-    } else {
-        Err(wrong())
-    }
+    if from < end { Ok(from..end) } else { Err(wrong()) }
 }
 
 /// The command that runs the current test under one seed.
 fn repeat_line(seed: Seed) -> String {
-    let package = std::env::var("CARGO_PKG_NAME")
-        .map(|p| format!(" -p {p}"))
-        .unwrap_or_default();
+    let package = std::env::var("CARGO_PKG_NAME").map(|p| format!(" -p {p}")).unwrap_or_default();
     let thread = std::thread::current();
     // With one test thread the harness runs tests on the main thread: the name is not known then.
-    let test = thread
-        .name()
-        .filter(|name| *name != "main")
-        .map(|name| format!(" {name}"));
-    format!(
-        "SIMOOM_SEED={seed} cargo test{package}{}",
-        test.unwrap_or_default()
-    )
+    let test = thread.name().filter(|name| *name != "main").map(|name| format!(" {name}"));
+    format!("SIMOOM_SEED={seed} cargo test{package}{}", test.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -67,18 +67,13 @@ struct Net {
 
 impl fmt::Debug for Net {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Net")
-            .field("identity", &self.identity)
-            .finish_non_exhaustive()
+        f.debug_struct("Net").field("identity", &self.identity).finish_non_exhaustive()
     }
 }
 
 impl Net {
     fn new(identity: Identity) -> Self {
-        let mut device = Queues {
-            ip_mtu: identity.ip_mtu,
-            ..Queues::default()
-        };
+        let mut device = Queues { ip_mtu: identity.ip_mtu, ..Queues::default() };
         let mut config = Config::new(HardwareAddress::Ethernet(EthernetAddress(identity.mac)));
         config.random_seed = identity.random_seed;
         let mut iface = Interface::new(config, &mut device, smoltcp::time::Instant::ZERO);
@@ -87,17 +82,9 @@ impl Net {
             addrs.push(cidr).expect("room for one address");
         });
         if let Some(gateway) = identity.gateway {
-            iface
-                .routes_mut()
-                .add_default_ipv4_route(gateway)
-                .expect("room for one route");
+            iface.routes_mut().add_default_ipv4_route(gateway).expect("room for one route");
         }
-        Self {
-            identity,
-            device,
-            iface,
-            sockets: SocketSet::new(Vec::new()),
-        }
+        Self { identity, device, iface, sockets: SocketSet::new(Vec::new()) }
     }
 
     fn add_socket(&mut self) -> SocketHandle {
@@ -168,23 +155,14 @@ impl Device for Queues {
         let bytes = self.rx.pop_front()?;
         let spare = self.spare.pop().unwrap_or_default();
         Some((
-            RxToken {
-                bytes,
-                spare: &mut self.spare,
-            },
-            TxToken {
-                tx: &mut self.tx,
-                bytes: spare,
-            },
+            RxToken { bytes, spare: &mut self.spare },
+            TxToken { tx: &mut self.tx, bytes: spare },
         ))
     }
 
     fn transmit(&mut self, _now: smoltcp::time::Instant) -> Option<TxToken<'_>> {
         let bytes = self.spare.pop().unwrap_or_default();
-        Some(TxToken {
-            tx: &mut self.tx,
-            bytes,
-        })
+        Some(TxToken { tx: &mut self.tx, bytes })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {

@@ -88,11 +88,7 @@ pub struct RunError {
 
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "seed {}, event {}, at {:?}: ",
-            self.seed, self.event, self.at
-        )?;
+        write!(f, "seed {}, event {}, at {:?}: ", self.seed, self.event, self.at)?;
         match &self.why {
             Why::Wire(host, violation) => write!(f, "host {} {violation}", host.0)?,
             Why::Host(host, fault) => write!(f, "host {}: {fault}", host.0)?,
@@ -100,10 +96,7 @@ impl fmt::Display for RunError {
             Why::EventsMax(n) => write!(f, "not done after {n} events, the limit")?,
             Why::TimeMax(at) => write!(f, "not done at {at:?}, the limit of simulated time")?,
             Why::TimeStandsStill(n) => {
-                write!(
-                    f,
-                    "{n} events at one instant: a host does not let time pass"
-                )?;
+                write!(f, "{n} events at one instant: a host does not let time pass")?;
             }
         }
         for (n, host) in self.hosts.iter().enumerate() {
@@ -133,12 +126,7 @@ enum Event {
     /// The last bit of a frame has left its host.
     Enter { way: u32, frame: FrameId },
     /// A frame reaches the other end.
-    Arrive {
-        way: u32,
-        frame: FrameId,
-        sent_at: Instant,
-        fate: Fate,
-    },
+    Arrive { way: u32, frame: FrameId, sent_at: Instant, fate: Fate },
     /// A host wants to be called.
     Wake { host: u32 },
 }
@@ -229,11 +217,7 @@ impl<H: Host, T: EventTap> World<H, T> {
     /// Adds a host. It is called for the first time when the world runs.
     pub fn add_host(&mut self, host: H) -> HostId {
         let id = self.nodes.len() as u32;
-        self.nodes.push(Node {
-            host,
-            ways: Vec::new(),
-            judged: true,
-        });
+        self.nodes.push(Node { host, ways: Vec::new(), judged: true });
         self.alarms.add_owner();
         self.wake(id, self.now);
         HostId(id)
@@ -258,22 +242,13 @@ impl<H: Host, T: EventTap> World<H, T> {
         for (from, to, config) in [(one, other, forward), (other, one, backward)] {
             let number = self.ways.len() as u32;
             let link = Link::new(config, self.seed, number);
-            self.ways.push(Way {
-                link,
-                to: to.0.0,
-                to_port: to.1,
-            });
+            self.ways.push(Way { link, to: to.0.0, to_port: to.1 });
             let ways = &mut self.nodes[from.0.0 as usize].ways;
             if ways.len() <= from.1 {
                 ways.resize(from.1 + 1, None);
             }
             let before = ways[from.1].replace(number);
-            assert!(
-                before.is_none(),
-                "port {} of host {} has a link",
-                from.1,
-                from.0.0
-            );
+            assert!(before.is_none(), "port {} of host {} has a link", from.1, from.0.0);
         }
         LinkId(id)
     }
@@ -338,23 +313,17 @@ impl<H: Host, T: EventTap> World<H, T> {
 
     /// What one direction of a link has done.
     pub fn link_stats(&self, link: LinkId, direction: Direction) -> &LinkStats {
-        self.ways[link.0 as usize * 2 + direction as usize]
-            .link
-            .stats()
+        self.ways[link.0 as usize * 2 + direction as usize].link.stats()
     }
 
     /// What one direction of a link is like.
     pub fn link_config(&self, link: LinkId, direction: Direction) -> &LinkConfig {
-        self.ways[link.0 as usize * 2 + direction as usize]
-            .link
-            .config()
+        self.ways[link.0 as usize * 2 + direction as usize].link.config()
     }
 
     /// Changes one direction of a link for frames that enter it from now on.
     pub fn set_link(&mut self, link: LinkId, direction: Direction, config: LinkConfig) {
-        self.ways[link.0 as usize * 2 + direction as usize]
-            .link
-            .set_config(config);
+        self.ways[link.0 as usize * 2 + direction as usize].link.set_config(config);
     }
 
     /// From now on nothing goes wrong on any link.
@@ -424,11 +393,7 @@ impl<H: Host, T: EventTap> World<H, T> {
 
     fn happen(&mut self, at: Instant, event: Event) -> Result<(), Why> {
         self.event += 1;
-        self.events_at_once = if at > self.now {
-            1
-        } else {
-            self.events_at_once + 1
-        };
+        self.events_at_once = if at > self.now { 1 } else { self.events_at_once + 1 };
         // A wake-up asked for in the past comes now.
         self.now = self.now.max(at);
         if self.event > self.limits.events_max {
@@ -445,12 +410,7 @@ impl<H: Host, T: EventTap> World<H, T> {
                 self.on_enter(way, frame);
                 Ok(())
             }
-            Event::Arrive {
-                way,
-                frame,
-                sent_at,
-                fate,
-            } => {
+            Event::Arrive { way, frame, sent_at, fate } => {
                 let host = self.on_arrive(way, frame, sent_at, fate);
                 self.settle(host)
             }
@@ -461,36 +421,14 @@ impl<H: Host, T: EventTap> World<H, T> {
     /// A frame begins its way.
     fn on_enter(&mut self, way: u32, frame: FrameId) {
         let now = self.now;
-        let passage = self.ways[way as usize]
-            .link
-            .offer(now, &mut self.frames, frame);
+        let passage = self.ways[way as usize].link.offer(now, &mut self.frames, frame);
         let fate = match passage {
             Passage::Arrives { at, damaged, again } => {
-                let fate = if damaged {
-                    Fate::ArrivedDamaged
-                } else {
-                    Fate::Arrived
-                };
-                self.queue.push(
-                    at,
-                    Event::Arrive {
-                        way,
-                        frame,
-                        sent_at: now,
-                        fate,
-                    },
-                );
+                let fate = if damaged { Fate::ArrivedDamaged } else { Fate::Arrived };
+                self.queue.push(at, Event::Arrive { way, frame, sent_at: now, fate });
                 if let Some(frame) = again {
                     let fate = Fate::ArrivedAgain;
-                    self.queue.push(
-                        at,
-                        Event::Arrive {
-                            way,
-                            frame,
-                            sent_at: now,
-                            fate,
-                        },
-                    );
+                    self.queue.push(at, Event::Arrive { way, frame, sent_at: now, fate });
                 }
                 return;
             }
@@ -517,14 +455,8 @@ impl<H: Host, T: EventTap> World<H, T> {
         if fate != Fate::ArrivedDamaged {
             self.oracles.on_arrived(bytes);
         }
-        let mut cx = HostCx {
-            now: self.now,
-            frames: &mut self.frames,
-            sent: &mut self.sent,
-        };
-        self.nodes[to as usize]
-            .host
-            .on_frame(&mut cx, to_port, frame);
+        let mut cx = HostCx { now: self.now, frames: &mut self.frames, sent: &mut self.sent };
+        self.nodes[to as usize].host.on_frame(&mut cx, to_port, frame);
         to
     }
 
@@ -546,18 +478,12 @@ impl<H: Host, T: EventTap> World<H, T> {
     fn settle(&mut self, host: u32) -> Result<(), Why> {
         let node = &mut self.nodes[host as usize];
         if node.host.next_wake().is_some_and(|at| at <= self.now) {
-            let mut cx = HostCx {
-                now: self.now,
-                frames: &mut self.frames,
-                sent: &mut self.sent,
-            };
+            let mut cx = HostCx { now: self.now, frames: &mut self.frames, sent: &mut self.sent };
             node.host.on_wake(&mut cx);
         }
         self.send(host)?;
         let node = &mut self.nodes[host as usize];
-        node.host
-            .audit()
-            .map_err(|fault| Why::Host(HostId(host), fault))?;
+        node.host.audit().map_err(|fault| Why::Host(HostId(host), fault))?;
         match node.host.next_wake() {
             Some(at) => self.wake(host, at.max(self.now)),
             None => self.alarms.clear(host),

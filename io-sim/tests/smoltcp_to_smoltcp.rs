@@ -16,9 +16,7 @@ use std::sync::Arc;
 type Host = Either<EndpointHost<HttpClient>, EndpointHost<HttpServer>>;
 
 fn body(len: usize, salt: u64) -> Arc<[u8]> {
-    (0..len as u64)
-        .map(|n| ((n + salt).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u8)
-        .collect()
+    (0..len as u64).map(|n| ((n + salt).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u8).collect()
 }
 
 /// 1 % loss, 2 % reordering, 0.5 % corruption, and some doubling.
@@ -38,25 +36,12 @@ fn fill<T: EventTap>(world: &mut World<Host, T>, keep_alive: bool) -> (HostId, L
     let sizes = [0, 1, 1000, 1460, 22_000, 100_000];
     let fetches: Vec<_> = (0..)
         .zip(sizes)
-        .map(|(n, len)| Fetch {
-            path: format!("/{n}"),
-            body: body(len, n),
-        })
+        .map(|(n, len)| Fetch { path: format!("/{n}"), body: body(len, n) })
         .collect();
-    let objects = fetches
-        .iter()
-        .map(|f| (f.path.clone(), Arc::clone(&f.body)))
-        .collect();
+    let objects = fetches.iter().map(|f| (f.path.clone(), Arc::clone(&f.body))).collect();
     let word = |n| seed.stream(Stream::Host(n)).word();
     let server_id = Identity::new(2, word(2));
-    let server = HttpServer::new(
-        server_id,
-        ServerConfig {
-            port: 80,
-            connections: 16,
-            objects,
-        },
-    );
+    let server = HttpServer::new(server_id, ServerConfig { port: 80, connections: 16, objects });
     let config = ClientConfig {
         server: SocketAddrV4::new(server_id.ip, 80),
         connections: 3,
@@ -103,16 +88,12 @@ fn the_same_seed_gives_the_same_hash_and_another_seed_another() {
 fn the_hash_is_the_digest_of_the_written_stream() {
     let mut world = World::with_tap(Seed(5), EventWriter::new(Vec::new()).unwrap());
     let (client, _) = fill(&mut world, true);
-    world
-        .run_until(|world| the_client(world, client).is_done())
-        .unwrap();
+    world.run_until(|world| the_client(world, client).is_done()).unwrap();
     let hash = world.hash();
     assert_eq!(hash, {
         let mut plain = World::new(Seed(5));
         let (client, _) = fill(&mut plain, true);
-        plain
-            .run_until(|world| the_client(world, client).is_done())
-            .unwrap();
+        plain.run_until(|world| the_client(world, client).is_done()).unwrap();
         plain.hash()
     });
     let stream = world.into_tap().finish().unwrap();
@@ -123,25 +104,14 @@ fn the_hash_is_the_digest_of_the_written_stream() {
 fn a_link_that_passes_nothing_is_stopped_by_the_bound_of_time_and_says_who_waits() {
     let mut world = World::new(Seed(1));
     let (client, link) = fill(&mut world, true);
-    let dead = LinkConfig {
-        loss: Chance::ALWAYS,
-        ..LinkConfig::default()
-    };
+    let dead = LinkConfig { loss: Chance::ALWAYS, ..LinkConfig::default() };
     for direction in [Direction::Forward, Direction::Backward] {
         world.set_link(link, direction, dead);
     }
     let limit = Instant::ZERO + Duration::from_secs(60);
-    world.set_limits(Limits {
-        time_max: limit,
-        ..Default::default()
-    });
-    let error = world
-        .run_until(|world| the_client(world, client).is_done())
-        .unwrap_err();
+    world.set_limits(Limits { time_max: limit, ..Default::default() });
+    let error = world.run_until(|world| the_client(world, client).is_done()).unwrap_err();
     assert_eq!(error.why, Why::TimeMax(limit));
-    assert!(
-        error.event > 1 && error.hosts[0].contains("0 of 6 fetches completed"),
-        "{error}"
-    );
+    assert!(error.event > 1 && error.hosts[0].contains("0 of 6 fetches completed"), "{error}");
     assert_eq!(world.step(), Err(error), "a failed run stays failed");
 }

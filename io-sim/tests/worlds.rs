@@ -40,27 +40,14 @@ struct Mirror {
 
 impl Mirror {
     fn new(fault: Fault) -> Self {
-        Self {
-            fault,
-            in_hand: None,
-            waiting: Vec::new(),
-            sent: 0,
-            turns: 0,
-        }
+        Self { fault, in_hand: None, waiting: Vec::new(), sent: 0, turns: 0 }
     }
 }
 
 impl Fork for Mirror {
     fn fork(&self) -> Self {
-        let in_hand = self
-            .in_hand
-            .as_ref()
-            .map(|buf| Buf::mint(PORT, buf.index()));
-        Self {
-            in_hand,
-            waiting: self.waiting.clone(),
-            ..*self
-        }
+        let in_hand = self.in_hand.as_ref().map(|buf| Buf::mint(PORT, buf.index()));
+        Self { in_hand, waiting: self.waiting.clone(), ..*self }
     }
 }
 
@@ -100,11 +87,7 @@ impl PortStack for Mirror {
         if self.in_hand.is_none() {
             self.in_hand = port.take_free();
         }
-        let how = if self.waiting.is_empty() {
-            TxSync::Push
-        } else {
-            TxSync::PushAndReclaim
-        };
+        let how = if self.waiting.is_empty() { TxSync::Push } else { TxSync::PushAndReclaim };
         match port.sync_tx(how) {
             Ok(()) => {}
             Err(never) => match never {},
@@ -117,11 +100,7 @@ impl PortStack for Mirror {
     }
 
     fn audit(&self) -> Result<(), &'static str> {
-        if self.fault == Fault::Confesses && self.turns >= 100 {
-            Err("it was me")
-        } else {
-            Ok(())
-        }
+        if self.fault == Fault::Confesses && self.turns >= 100 { Err("it was me") } else { Ok(()) }
     }
 
     fn describe(&self) -> String {
@@ -200,21 +179,11 @@ fn setup(seed: Seed, nic: NicConfig, link: LinkConfig, fault: Fault) -> Setup {
     let thrower = world.add_host(Either::Left(EndpointHost::new(thrower)));
     let mirror = world.add_host(Either::Right(mirror));
     let link = world.connect((thrower, 0), (mirror, 0), link, link);
-    Setup {
-        world,
-        thrower,
-        mirror,
-        link,
-    }
+    Setup { world, thrower, mirror, link }
 }
 
 fn nic(dma: DmaPolicy, completion: CompletionPolicy) -> NicConfig {
-    let mut nic = NicConfig {
-        dma,
-        completion,
-        rx_slots: 1024,
-        ..NicConfig::default()
-    };
+    let mut nic = NicConfig { dma, completion, rx_slots: 1024, ..NicConfig::default() };
     nic.caps.tx_slots = 16;
     nic.caps.tx_hold_max = 16;
     nic.caps.buffers = 24;
@@ -223,13 +192,7 @@ fn nic(dma: DmaPolicy, completion: CompletionPolicy) -> NicConfig {
 }
 
 fn back(setup: &Setup) -> &[u16] {
-    &setup
-        .world
-        .host(setup.thrower)
-        .left()
-        .unwrap()
-        .endpoint
-        .back
+    &setup.world.host(setup.thrower).left().unwrap().endpoint.back
 }
 
 #[test]
@@ -239,14 +202,8 @@ fn everything_comes_back_whole_and_in_order_under_every_policy() {
             check(0..10, |seed| {
                 let link = LinkConfig::default();
                 let mut setup = setup(seed, nic(dma, completion), link, Fault::None);
-                setup
-                    .world
-                    .run_to_end()
-                    .unwrap_or_else(|error| panic!("{error}"));
-                assert!(
-                    back(&setup).iter().copied().eq(0..400),
-                    "{dma:?} {completion:?}"
-                );
+                setup.world.run_to_end().unwrap_or_else(|error| panic!("{error}"));
+                assert!(back(&setup).iter().copied().eq(0..400), "{dma:?} {completion:?}");
                 let port = &setup.world.host(setup.mirror).right().unwrap().port;
                 assert_eq!(port.stats().tx, 400);
                 // The device keeps one, the mirror has one in hand; the rest may wait for a turn.
@@ -265,12 +222,8 @@ fn a_fork_at_any_event_goes_on_to_the_same_hash() {
             duplicate: Chance::ppm(50_000),
             ..LinkConfig::default()
         };
-        let mut setup = setup(
-            seed,
-            nic(DmaPolicy::Random, CompletionPolicy::HalfRing),
-            link,
-            Fault::None,
-        );
+        let mut setup =
+            setup(seed, nic(DmaPolicy::Random, CompletionPolicy::HalfRing), link, Fault::None);
         let at = seed.stream(Stream::Named("Fork", 0)).below(1000);
         while setup.world.events() < at && setup.world.step().unwrap() {}
         let mut fork = setup.world.clone();
@@ -285,27 +238,18 @@ fn a_fork_at_any_event_goes_on_to_the_same_hash() {
 /// Pinned: whatever changes it changes what every seed means, and raises the seed's version.
 #[test]
 fn the_hash_of_a_seed_has_a_golden_value() {
-    let link = LinkConfig {
-        loss: Chance::ppm(50_000),
-        ..LinkConfig::default()
-    };
+    let link = LinkConfig { loss: Chance::ppm(50_000), ..LinkConfig::default() };
     let nic = nic(DmaPolicy::Random, CompletionPolicy::AtSent);
     let mut setup = setup(Seed(4711), nic, link, Fault::None);
     setup.world.run_to_end().unwrap();
-    assert_eq!(
-        setup.world.hash().to_string(),
-        "2586e16554e9619b226f57f1d32cbec6"
-    );
+    assert_eq!(setup.world.hash().to_string(), "2586e16554e9619b226f57f1d32cbec6");
 }
 
 #[test]
 fn the_same_seed_gives_the_same_hash_and_another_seed_another() {
     let hash = |seed| -> EventHash {
         let nic = nic(DmaPolicy::NextTurn, CompletionPolicy::AtRead);
-        let link = LinkConfig {
-            loss: Chance::ppm(50_000),
-            ..LinkConfig::default()
-        };
+        let link = LinkConfig { loss: Chance::ppm(50_000), ..LinkConfig::default() };
         let mut setup = setup(Seed(seed), nic, link, Fault::None);
         setup.world.run_to_end().unwrap();
         setup.world.hash()
@@ -317,16 +261,10 @@ fn the_same_seed_gives_the_same_hash_and_another_seed_another() {
 fn error_of(fault: Fault) -> Why {
     let nic = nic(DmaPolicy::NextTurn, CompletionPolicy::AtRead);
     let mut setup = setup(Seed(1), nic, LinkConfig::default(), fault);
-    let limits = Limits {
-        events_at_once_max: 10_000,
-        ..Limits::default()
-    };
+    let limits = Limits { events_at_once_max: 10_000, ..Limits::default() };
     setup.world.set_limits(limits);
     let error = setup.world.run_to_end().unwrap_err();
-    assert!(
-        error.to_string().starts_with("seed v1:1, event "),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("seed v1:1, event "), "{error}");
     assert_eq!(error.hosts.len(), 2);
     error.why
 }
@@ -338,21 +276,9 @@ fn each_fault_of_a_host_ends_the_run_and_is_named() {
         other => panic!("{other:?}"),
     };
     let late = mirror(error_of(Fault::WritesLate));
-    assert!(
-        matches!(
-            late,
-            HostFault::Nic(NicViolation::WrittenWithoutRight { .. })
-        ),
-        "{late:?}"
-    );
-    assert_eq!(
-        mirror(error_of(Fault::LosesOne)),
-        HostFault::BuffersLost { held: 1, given: 2 }
-    );
-    assert_eq!(
-        mirror(error_of(Fault::Confesses)),
-        HostFault::Audit("it was me")
-    );
+    assert!(matches!(late, HostFault::Nic(NicViolation::WrittenWithoutRight { .. })), "{late:?}");
+    assert_eq!(mirror(error_of(Fault::LosesOne)), HostFault::BuffersLost { held: 1, given: 2 });
+    assert_eq!(mirror(error_of(Fault::Confesses)), HostFault::Audit("it was me"));
     assert_eq!(error_of(Fault::NeverRests), Why::TimeStandsStill(10_001));
 }
 
@@ -360,10 +286,7 @@ fn each_fault_of_a_host_ends_the_run_and_is_named() {
 fn a_run_is_stopped_by_its_limits_and_by_having_nothing_to_do() {
     let nic = nic(DmaPolicy::AtOnce, CompletionPolicy::AtRead);
     let mut setup = setup(Seed(1), nic, LinkConfig::default(), Fault::None);
-    setup.world.set_limits(Limits {
-        events_max: 50,
-        ..Limits::default()
-    });
+    setup.world.set_limits(Limits { events_max: 50, ..Limits::default() });
     let mut limited = setup.world.clone();
     let error = limited.run_to_end().unwrap_err();
     assert_eq!((error.event, error.why), (51, Why::EventsMax(50)));
@@ -372,9 +295,7 @@ fn a_run_is_stopped_by_its_limits_and_by_having_nothing_to_do() {
     assert_eq!(error.why, Why::NothingLeft);
     assert_eq!(back(&setup).len(), 400);
     // Given something to do, it goes on.
-    let Either::Left(host) = setup.world.host_mut(setup.thrower) else {
-        panic!()
-    };
+    let Either::Left(host) = setup.world.host_mut(setup.thrower) else { panic!() };
     host.endpoint.count += 1;
     setup.world.run_to_end().unwrap();
     assert_eq!(back(&setup).len(), 401);
@@ -384,10 +305,7 @@ fn a_run_is_stopped_by_its_limits_and_by_having_nothing_to_do() {
 fn a_full_receive_ring_drops_and_counts() {
     let mut nic = nic(DmaPolicy::AtOnce, CompletionPolicy::AtRead);
     nic.rx_slots = 2;
-    let fast = LinkConfig {
-        rate: Rate::UNLIMITED,
-        ..LinkConfig::default()
-    };
+    let fast = LinkConfig { rate: Rate::UNLIMITED, ..LinkConfig::default() };
     // Seed 1 throws bursts and lets frames gather.
     let mut setup = setup(Seed(1), nic, fast, Fault::None);
     setup.world.run_to_end().unwrap();
@@ -401,20 +319,14 @@ fn a_full_receive_ring_drops_and_counts() {
 #[test]
 fn healing_ends_every_fault_and_keeps_the_rest() {
     let nic = nic(DmaPolicy::AtOnce, CompletionPolicy::AtRead);
-    let dead = LinkConfig {
-        loss: Chance::ALWAYS,
-        ..LinkConfig::default()
-    };
+    let dead = LinkConfig { loss: Chance::ALWAYS, ..LinkConfig::default() };
     let mut setup = setup(Seed(3), nic, dead, Fault::None);
     setup
         .world
         .run_until(|world| world.link_stats(setup.link, Direction::Forward).lost >= 100)
         .unwrap();
     setup.world.heal();
-    assert_eq!(
-        *setup.world.link_config(setup.link, Direction::Backward),
-        LinkConfig::default()
-    );
+    assert_eq!(*setup.world.link_config(setup.link, Direction::Backward), LinkConfig::default());
     let before = setup.world.link_stats(setup.link, Direction::Forward).lost;
     setup.world.run_to_end().unwrap();
     assert_eq!(back(&setup).len() as u64, 400 - before);
@@ -424,10 +336,7 @@ fn healing_ends_every_fault_and_keeps_the_rest() {
 fn running_for_a_time_lets_exactly_that_pass() {
     let nic = nic(DmaPolicy::AtOnce, CompletionPolicy::AtRead);
     let mut setup = setup(Seed(3), nic, LinkConfig::default(), Fault::None);
-    setup
-        .world
-        .run_for(Duration::from_nanos(1_999_999))
-        .unwrap();
+    setup.world.run_for(Duration::from_nanos(1_999_999)).unwrap();
     assert_eq!(setup.world.now(), Instant::from_nanos(1_999_999));
     assert!(back(&setup).is_empty(), "a round trip takes 2 ms");
     setup.world.run_for(Duration::from_secs(1)).unwrap();

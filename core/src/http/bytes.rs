@@ -66,10 +66,7 @@ mod tests {
     fn no_byte_outside_visible_ascii_is_in_a_class() {
         for b in 0..=255u8 {
             let visible = b.is_ascii_graphic();
-            assert!(
-                visible || ![TOKEN, HOST, PLAIN].iter().any(|c| is(b, *c)),
-                "{b}"
-            );
+            assert!(visible || ![TOKEN, HOST, PLAIN].iter().any(|c| is(b, *c)), "{b}");
         }
         assert_eq!((0..=255u8).filter(|b| is(*b, TOKEN)).count(), 62 + 15);
         assert_eq!((0..=255u8).filter(|b| is(*b, HOST)).count(), 62 + 16);

@@ -61,11 +61,7 @@ pub fn normalise<'a>(target: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<&'a [
     if core::str::from_utf8(scratch).is_err() {
         return Err(PathError::Malformed);
     }
-    if foreign {
-        Err(PathError::NoName)
-    } else {
-        Ok(scratch)
-    }
+    if foreign { Err(PathError::NoName) } else { Ok(scratch) }
 }
 
 /// Bytes at the start of a path that are a name as they stand: visible ASCII without `%`, `\\`,
@@ -114,10 +110,7 @@ fn decode(segment: &[u8], out: &mut Vec<u8>) -> Result<bool, PathError> {
 }
 
 fn hex(digit: u8) -> Result<u8, PathError> {
-    (digit as char)
-        .to_digit(16)
-        .map(|n| n as u8)
-        .ok_or(PathError::Malformed)
+    (digit as char).to_digit(16).map(|n| n as u8).ok_or(PathError::Malformed)
 }
 
 #[cfg(test)]

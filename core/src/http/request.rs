@@ -276,9 +276,7 @@ impl<'a> Request<'a> {
         self.fields.split(|b| *b == b'\n').filter_map(move |line| {
             let colon = line.iter().position(|b| *b == b':')?;
             let (found, value) = line.split_at(colon);
-            found
-                .eq_ignore_ascii_case(name.as_bytes())
-                .then(|| value[1..].trim_ascii())
+            found.eq_ignore_ascii_case(name.as_bytes()).then(|| value[1..].trim_ascii())
         })
     }
 }
@@ -327,11 +325,7 @@ struct Codings {
 /// Reads one line more. Nothing may follow chunked, itself included.
 fn read_codings(mut so_far: Codings, value: &[u8]) -> Result<Codings, RequestError> {
     for coding in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
-        let name = coding
-            .split(|b| *b == b';')
-            .next()
-            .unwrap_or(&[])
-            .trim_ascii();
+        let name = coding.split(|b| *b == b';').next().unwrap_or(&[]).trim_ascii();
         if so_far.chunked || name.is_empty() || !is_token(name) {
             return Err(RequestError::CodingInvalid);
         }
@@ -350,11 +344,7 @@ fn read_codings(mut so_far: Codings, value: &[u8]) -> Result<Codings, RequestErr
 
 impl Codings {
     fn framing(self) -> Result<Framing, RequestError> {
-        if self.unknown {
-            Err(RequestError::CodingUnknown)
-        } else {
-            Ok(Framing::Chunked)
-        }
+        if self.unknown { Err(RequestError::CodingUnknown) } else { Ok(Framing::Chunked) }
     }
 }
 
@@ -383,17 +373,12 @@ fn parse_target<'a>(method: &str, target: &'a str) -> Result<Target<'a>, Request
         [b'/', ..] => Ok(Target::Path(bytes)),
         b"*" if method == "OPTIONS" => Ok(Target::Server),
         _ => {
-            let (scheme, rest) = target
-                .split_once("://")
-                .ok_or(RequestError::TargetInvalid)?;
+            let (scheme, rest) = target.split_once("://").ok_or(RequestError::TargetInvalid)?;
             if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
                 return Err(RequestError::TargetInvalid);
             }
             let rest = rest.as_bytes();
-            let end = rest
-                .iter()
-                .position(|b| b"/?#".contains(b))
-                .unwrap_or(rest.len());
+            let end = rest.iter().position(|b| b"/?#".contains(b)).unwrap_or(rest.len());
             let (authority, path) = rest.split_at(end);
             check_authority(authority)?;
             match path {

@@ -74,14 +74,7 @@ impl<B: Bodies> FileServer<B> {
                 let (kind, what) = self.accept(cx, conn, &request);
                 let is_plain = request.framing == Framing::None && !request.conditional;
                 if kind.has_entry() && is_plain {
-                    self.memo.put(
-                        head,
-                        Meaning {
-                            kind,
-                            close: request.close,
-                            what,
-                        },
-                    );
+                    self.memo.put(head, Meaning { kind, close: request.close, what });
                 }
             }
             Err(fault) => self.refuse(cx, conn, fault),
@@ -169,11 +162,7 @@ impl<B: Bodies> FileServer<B> {
                 Verdict::Proceed => {}
             }
         }
-        let kind = if request.method == Method::Head {
-            Kind::EntryHead
-        } else {
-            Kind::Object
-        };
+        let kind = if request.method == Method::Head { Kind::EntryHead } else { Kind::Object };
         (kind, number)
     }
 
@@ -196,10 +185,7 @@ impl<B: Bodies> FileServer<B> {
             }
             Err(BodyError::TooLong) => {
                 if let Some(&waiting) = conn.waiting() {
-                    conn.prepare(Response {
-                        close: true,
-                        ..waiting
-                    });
+                    conn.prepare(Response { close: true, ..waiting });
                     self.commit(cx, conn);
                 }
                 bytes.len()

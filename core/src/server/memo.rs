@@ -42,25 +42,10 @@ pub(crate) struct HeadMemo {
 impl HeadMemo {
     /// Room for about `slots` heads, allocated here and never again.
     pub(crate) fn new(slots: usize, seed: u64) -> Self {
-        let meaning = Meaning {
-            kind: Kind::Object,
-            close: false,
-            what: 0,
-        };
-        let empty = Slot {
-            len: 0,
-            meaning,
-            head: [0; MEMO_HEAD_MAX],
-        };
-        let len = if slots == 0 {
-            0
-        } else {
-            slots.next_power_of_two()
-        };
-        Self {
-            slots: alloc::vec![empty; len],
-            seed,
-        }
+        let meaning = Meaning { kind: Kind::Object, close: false, what: 0 };
+        let empty = Slot { len: 0, meaning, head: [0; MEMO_HEAD_MAX] };
+        let len = if slots == 0 { 0 } else { slots.next_power_of_two() };
+        Self { slots: alloc::vec![empty; len], seed }
     }
 
     /// What `head` means, if it is known. Never for bytes that are not one whole head.
@@ -100,11 +85,7 @@ impl HeadMemo {
 mod tests {
     use super::*;
 
-    const MEANING: Meaning = Meaning {
-        kind: Kind::EntryHead,
-        close: true,
-        what: 7,
-    };
+    const MEANING: Meaning = Meaning { kind: Kind::EntryHead, close: true, what: 7 };
 
     #[test]
     fn only_the_same_bytes_are_known_and_only_until_cleared() {

@@ -116,10 +116,7 @@ impl<B: Bodies> FileServer<B> {
         begin_head(&mut not_modified, Status::NotModified);
         Self {
             memo: HeadMemo::new(config.memo_heads, catalogue.seed()),
-            content: FileContent {
-                generations: Generations::new(catalogue),
-                bodies,
-            },
+            content: FileContent { generations: Generations::new(catalogue), bodies },
             config,
             stats: ServerStats::default(),
             pages: Pages::new(),
@@ -171,11 +168,7 @@ impl<B: Bodies> FileServer<B> {
             }),
             Kind::Page(status) => {
                 let page = self.pages.get(status);
-                if response.head_only {
-                    u64::from(page.head_len)
-                } else {
-                    page.bytes.len() as u64
-                }
+                if response.head_only { u64::from(page.head_len) } else { page.bytes.len() as u64 }
             }
         }
     }
@@ -194,11 +187,7 @@ impl<B: Bodies> FileServer<B> {
             }
             offset -= len;
         }
-        if conn.is_closing() {
-            Source::End
-        } else {
-            Source::Pending
-        }
+        if conn.is_closing() { Source::End } else { Source::Pending }
     }
 
     /// An object from `offset` of it on.
@@ -211,14 +200,8 @@ impl<B: Bodies> FileServer<B> {
             offset,
             len: len - offset,
             pins: [
-                Some(Pin {
-                    offset: Status::Ok.date_at(),
-                    bytes: &date.0,
-                }),
-                Some(Pin {
-                    offset: Status::Ok.connection_at(),
-                    bytes: connection,
-                }),
+                Some(Pin { offset: Status::Ok.date_at(), bytes: &date.0 }),
+                Some(Pin { offset: Status::Ok.connection_at(), bytes: connection }),
             ],
             fin: response.close,
         }
@@ -226,14 +209,7 @@ impl<B: Bodies> FileServer<B> {
 
     /// Any other answer from `offset` of it on, put together anew.
     fn emit_bytes(&mut self, response: &Response, offset: u64, len: u64) -> Source<'_> {
-        let Self {
-            content,
-            pages,
-            dates,
-            not_modified,
-            scratch,
-            ..
-        } = self;
+        let Self { content, pages, dates, not_modified, scratch, .. } = self;
         scratch.clear();
         let status = match response.kind {
             Kind::Page(status) => {
@@ -256,10 +232,7 @@ impl<B: Bodies> FileServer<B> {
         };
         fill_in(scratch, status, dates.get(response.second), response.close);
         let bytes = scratch.get(offset as usize..len as usize).unwrap_or(&[]);
-        Source::Bytes {
-            bytes,
-            fin: response.close,
-        }
+        Source::Bytes { bytes, fin: response.close }
     }
 }
 
@@ -351,9 +324,7 @@ impl DateCache {
 
     fn new() -> Self {
         // Slot 0 may hold second 0; no other slot may.
-        Self(core::array::from_fn(|i| {
-            (i as u32, ImfFixdate::from_unix(i as u64))
-        }))
+        Self(core::array::from_fn(|i| (i as u32, ImfFixdate::from_unix(i as u64))))
     }
 
     #[inline]

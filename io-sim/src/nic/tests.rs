@@ -8,23 +8,13 @@ use simoom_core::wire::tcp::TcpFlags;
 use std::net::Ipv4Addr;
 
 fn caps(tx_slots: u32) -> PortCaps {
-    PortCaps {
-        tx_slots,
-        tx_hold_max: tx_slots,
-        buffers: 64,
-        ..NicConfig::default().caps
-    }
+    PortCaps { tx_slots, tx_hold_max: tx_slots, buffers: 64, ..NicConfig::default().caps }
 }
 
 /// A NIC whose line takes 1 µs for each frame of 101 bytes, with a ring of eight.
 fn nic(dma: DmaPolicy, completion: CompletionPolicy) -> SimPort {
-    let config = NicConfig {
-        rate: Rate::gbit(1),
-        caps: caps(8),
-        dma,
-        completion,
-        ..NicConfig::default()
-    };
+    let config =
+        NicConfig { rate: Rate::gbit(1), caps: caps(8), dma, completion, ..NicConfig::default() };
     SimPort::new(config, 7, Seed(1).stream(Stream::Dma(7)))
 }
 
@@ -59,11 +49,7 @@ fn reclaim(port: &mut SimPort) -> usize {
 
 fn assert_conserved(port: &SimPort) {
     let census = port.census();
-    assert_eq!(
-        census.free + census.caller + census.device,
-        port.caps().buffers,
-        "{census:?}"
-    );
+    assert_eq!(census.free + census.caller + census.device, port.caps().buffers, "{census:?}");
 }
 
 /// Lets the device work through its events until nothing is left or `until` has come.
@@ -101,10 +87,7 @@ fn a_frame_waits_for_the_wire_where_the_policy_says_so() {
     port.advance(us(1));
     assert_eq!((sent(&mut port), reclaim(&mut port)), (vec![(2, 2)], 1));
     port.advance(us(2));
-    assert_eq!(
-        (sent(&mut port), reclaim(&mut port), port.next_event()),
-        (vec![(3, 3)], 1, None)
-    );
+    assert_eq!((sent(&mut port), reclaim(&mut port), port.next_event()), (vec![(3, 3)], 1, None));
 }
 
 #[test]
@@ -112,17 +95,11 @@ fn next_turn_reads_at_the_next_doorbell_or_when_it_is_late() {
     let mut port = nic(DmaPolicy::NextTurn, CompletionPolicy::AtRead);
     submit(&mut port, 1);
     push(&mut port);
-    assert_eq!(
-        (sent(&mut port), port.next_event()),
-        (vec![], Some(us(100)))
-    );
+    assert_eq!((sent(&mut port), port.next_event()), (vec![], Some(us(100))));
     port.advance(us(5));
     submit(&mut port, 2);
     push(&mut port);
-    assert_eq!(
-        (sent(&mut port), port.next_event()),
-        (vec![(1, 6)], Some(us(105)))
-    );
+    assert_eq!((sent(&mut port), port.next_event()), (vec![(1, 6)], Some(us(105))));
     run(&mut port, us(200));
     assert_eq!(sent(&mut port), [(2, 106)]);
 }
@@ -134,10 +111,7 @@ fn half_ring_waits_for_half_a_ring_or_the_bound() {
         submit(&mut port, fill);
     }
     push(&mut port);
-    assert_eq!(
-        (sent(&mut port), port.next_event()),
-        (vec![], Some(us(100)))
-    );
+    assert_eq!((sent(&mut port), port.next_event()), (vec![], Some(us(100))));
     submit(&mut port, 4);
     push(&mut port);
     assert_eq!(sent(&mut port), [(1, 1), (2, 2), (3, 3), (4, 4)]);
@@ -155,22 +129,13 @@ fn whole_ring_is_as_late_as_allowed() {
         submit(&mut port, fill);
     }
     push(&mut port);
-    assert_eq!(
-        (sent(&mut port), port.next_event()),
-        (vec![], Some(us(100)))
-    );
+    assert_eq!((sent(&mut port), port.next_event()), (vec![], Some(us(100))));
     submit(&mut port, 8);
     push(&mut port);
     // The ring is full: from now on at the pace of the wire.
-    assert_eq!(
-        (sent(&mut port), port.next_event()),
-        (vec![(1, 1)], Some(us(1)))
-    );
+    assert_eq!((sent(&mut port), port.next_event()), (vec![(1, 1)], Some(us(1))));
     run(&mut port, us(7));
-    assert_eq!(
-        sent(&mut port),
-        [(2, 2), (3, 3), (4, 4), (5, 5), (6, 6), (7, 7), (8, 8)]
-    );
+    assert_eq!(sent(&mut port), [(2, 2), (3, 3), (4, 4), (5, 5), (6, 6), (7, 7), (8, 8)]);
     assert_eq!(reclaim(&mut port), 8);
     submit(&mut port, 9);
     push(&mut port);
@@ -188,25 +153,16 @@ fn what_memory_holds_at_dma_goes_out_and_both_oracles_see_a_late_write() {
     // A second token of the buffer in flight: what a store that reuses too early has.
     let mut forged = Buf::mint(7, 0);
     port.bytes_mut(&mut forged)[0] = 99;
-    assert_eq!(
-        port.take_violation(),
-        Some(NicViolation::WrittenWithoutRight { buffer: 0 })
-    );
+    assert_eq!(port.take_violation(), Some(NicViolation::WrittenWithoutRight { buffer: 0 }));
     push(&mut port);
     assert_eq!(sent(&mut port), [(99, 1)]);
     assert_eq!(
         port.take_violation(),
-        Some(NicViolation::FrameChangedAfterSubmit {
-            buffer: 0,
-            len: 101
-        })
+        Some(NicViolation::FrameChangedAfterSubmit { buffer: 0, len: 101 })
     );
     // Read already: the write changes nothing on the wire, and is still a write without a right.
     port.copy(&Buf::mint(7, 1), &mut forged, 10);
-    assert_eq!(
-        port.take_violation(),
-        Some(NicViolation::WrittenWithoutRight { buffer: 0 })
-    );
+    assert_eq!(port.take_violation(), Some(NicViolation::WrittenWithoutRight { buffer: 0 }));
     assert_eq!(port.take_violation(), None);
 }
 
@@ -215,20 +171,11 @@ fn a_token_made_twice_is_noticed_where_it_is_used() {
     let mut port = nic(DmaPolicy::AtOnce, CompletionPolicy::WholeRing);
     submit(&mut port, 1);
     port.submit(Buf::mint(7, 0), 101).unwrap();
-    assert_eq!(
-        port.take_violation(),
-        Some(NicViolation::TokenOfAnother { buffer: 0 })
-    );
+    assert_eq!(port.take_violation(), Some(NicViolation::TokenOfAnother { buffer: 0 }));
     port.give_back(Buf::mint(7, 0));
-    assert_eq!(
-        port.take_violation(),
-        Some(NicViolation::TokenOfAnother { buffer: 0 })
-    );
+    assert_eq!(port.take_violation(), Some(NicViolation::TokenOfAnother { buffer: 0 }));
     port.give_back(Buf::mint(7, 5));
-    assert_eq!(
-        port.take_violation(),
-        Some(NicViolation::TokenOfAnother { buffer: 5 })
-    );
+    assert_eq!(port.take_violation(), Some(NicViolation::TokenOfAnother { buffer: 5 }));
     assert_conserved(&port);
 }
 
@@ -236,14 +183,7 @@ fn a_token_made_twice_is_noticed_where_it_is_used() {
 fn a_lost_buffer_stays_in_the_callers_column() {
     let mut port = nic(DmaPolicy::AtOnce, CompletionPolicy::AtRead);
     let _lost = port.take_free();
-    assert_eq!(
-        port.census(),
-        Census {
-            free: 63,
-            caller: 1,
-            device: 0
-        }
-    );
+    assert_eq!(port.census(), Census { free: 63, caller: 1, device: 0 });
     assert_conserved(&port);
 }
 
@@ -256,16 +196,11 @@ fn a_full_ring_gives_the_buffer_back() {
     assert_eq!(port.tx_free(), 0);
     let buf = port.take_free().unwrap();
     let index = buf.index();
-    let Err(TxFull(back)) = port.submit(buf, 64) else {
-        panic!("the ring was full")
-    };
+    let Err(TxFull(back)) = port.submit(buf, 64) else { panic!("the ring was full") };
     assert_eq!(back.index(), index);
     port.give_back(back);
     push(&mut port);
-    assert!(
-        port.has_awaited_completions(),
-        "the first was read and the ring was full"
-    );
+    assert!(port.has_awaited_completions(), "the first was read and the ring was full");
     assert_eq!((reclaim(&mut port), port.tx_free()), (1, 1));
     assert_conserved(&port);
 }
@@ -283,14 +218,8 @@ fn completions_show_when_the_policy_says() {
         shown
     };
     assert_eq!(shown(CompletionPolicy::AtRead, 3), [1, 1, 1]);
-    assert_eq!(
-        shown(CompletionPolicy::HalfRing, 9),
-        [0, 0, 0, 4, 0, 0, 0, 4, 0]
-    );
-    assert_eq!(
-        shown(CompletionPolicy::WholeRing, 9),
-        [0, 0, 0, 0, 0, 0, 0, 8, 0]
-    );
+    assert_eq!(shown(CompletionPolicy::HalfRing, 9), [0, 0, 0, 4, 0, 0, 0, 4, 0]);
+    assert_eq!(shown(CompletionPolicy::WholeRing, 9), [0, 0, 0, 0, 0, 0, 0, 8, 0]);
     let mut port = nic(DmaPolicy::AtOnce, CompletionPolicy::AtSent);
     submit(&mut port, 1);
     submit(&mut port, 2);
@@ -337,23 +266,15 @@ fn a_full_ring_that_reports_when_sent_has_an_event_for_it() {
 
 #[test]
 fn an_idle_device_keeps_what_it_said_it_would() {
-    let config = NicConfig {
-        caps: PortCaps {
-            tx_hold_idle: 1,
-            ..caps(8)
-        },
-        ..NicConfig::default()
-    };
+    let config =
+        NicConfig { caps: PortCaps { tx_hold_idle: 1, ..caps(8) }, ..NicConfig::default() };
     let mut port = SimPort::new(config, 7, Seed(1).stream(Stream::Dma(7)));
     for fill in 1..=3 {
         submit(&mut port, fill);
     }
     port.sync_tx(TxSync::PushAndReclaim).unwrap();
     assert_eq!((reclaim(&mut port), port.census().device), (2, 1));
-    assert!(
-        !port.has_awaited_completions(),
-        "what is held idle is not awaited"
-    );
+    assert!(!port.has_awaited_completions(), "what is held idle is not awaited");
     submit(&mut port, 4);
     push(&mut port);
     assert_eq!((reclaim(&mut port), port.census().device), (1, 1));
@@ -362,10 +283,7 @@ fn an_idle_device_keeps_what_it_said_it_would() {
 #[test]
 fn no_completion_is_later_than_the_hold() {
     let config = NicConfig {
-        caps: PortCaps {
-            tx_hold_max: 2,
-            ..caps(8)
-        },
+        caps: PortCaps { tx_hold_max: 2, ..caps(8) },
         completion: CompletionPolicy::WholeRing,
         ..NicConfig::default()
     };
@@ -382,10 +300,7 @@ fn no_completion_is_later_than_the_hold() {
 
 #[test]
 fn received_frames_are_shown_oldest_first_in_batches_and_a_full_ring_drops() {
-    let config = NicConfig {
-        rx_slots: 40,
-        ..NicConfig::default()
-    };
+    let config = NicConfig { rx_slots: 40, ..NicConfig::default() };
     let mut port = SimPort::new(config, 7, Seed(1).stream(Stream::Dma(7)));
     for n in 0..45u8 {
         let frame = port.frames.add(&[n; 60]);
@@ -393,20 +308,12 @@ fn received_frames_are_shown_oldest_first_in_batches_and_a_full_ring_drops() {
             port.frames.remove(frame);
         }
     }
-    assert_eq!(
-        (port.stats().rx, port.stats().rx_ring_full, port.rx_len()),
-        (40, 5, 40)
-    );
+    assert_eq!((port.stats().rx, port.stats().rx_ring_full, port.rx_len()), (40, 5, 40));
     let mut seen = Vec::new();
     let mut take = |port: &mut SimPort, max| {
-        port.receive(max, |batch| {
-            seen.extend(batch.iter().map(|frame| frame.bytes[0]))
-        })
+        port.receive(max, |batch| seen.extend(batch.iter().map(|frame| frame.bytes[0])))
     };
-    assert_eq!(
-        [take(&mut port, 3), take(&mut port, 99), take(&mut port, 99)],
-        [3, 32, 5]
-    );
+    assert_eq!([take(&mut port, 3), take(&mut port, 99), take(&mut port, 99)], [3, 32, 5]);
     assert_eq!(port.receive(99, |_| panic!("nothing is there")), 0);
     assert_eq!(seen, (0..40).collect::<Vec<_>>());
     assert!(port.frames.is_empty());
@@ -444,25 +351,15 @@ fn random_use_conserves_buffers_and_sends_everything_in_order() {
         let until = port.now + Duration::from_micros(100 + 8);
         run(&mut port, until);
         assert!(
-            port.next_event()
-                .is_none_or(|at| at > until || completion == CompletionPolicy::AtSent)
+            port.next_event().is_none_or(|at| at > until || completion == CompletionPolicy::AtSent)
         );
         out.extend(sent(&mut port));
-        assert!(
-            out.iter()
-                .map(|(fill, _)| *fill)
-                .eq((0..out.len()).map(|n| n as u8)),
-            "{out:?}"
-        );
+        assert!(out.iter().map(|(fill, _)| *fill).eq((0..out.len()).map(|n| n as u8)), "{out:?}");
         assert_eq!(out.len() % 256, usize::from(submitted));
         assert!(out.is_sorted_by_key(|(_, at)| *at));
         port.sync_tx(TxSync::PushAndReclaim).unwrap();
         reclaimed += reclaim(&mut port);
-        assert_eq!(
-            (reclaimed, port.census().device),
-            (out.len(), 0),
-            "{dma:?} {completion:?}"
-        );
+        assert_eq!((reclaimed, port.census().device), (out.len(), 0), "{dma:?} {completion:?}");
     });
 }
 
@@ -491,10 +388,7 @@ fn tcp_frame(offload: bool) -> Vec<u8> {
 
 #[test]
 fn a_device_that_completes_checksums_does_so_when_it_reads() {
-    let mut config = NicConfig {
-        caps: caps(8),
-        ..NicConfig::default()
-    };
+    let mut config = NicConfig { caps: caps(8), ..NicConfig::default() };
     config.caps.checksum.tx = true;
     let mut port = SimPort::new(config, 7, Seed(1).stream(Stream::Dma(7)));
     let mut buf = port.take_free().unwrap();
@@ -509,10 +403,7 @@ fn a_device_that_completes_checksums_does_so_when_it_reads() {
 
 #[test]
 fn a_device_that_checks_received_frames_ends_those_with_a_wrong_checksum() {
-    let mut config = NicConfig {
-        caps: caps(8),
-        ..NicConfig::default()
-    };
+    let mut config = NicConfig { caps: caps(8), ..NicConfig::default() };
     config.caps.checksum.rx = true;
     let mut port = SimPort::new(config, 7, Seed(1).stream(Stream::Dma(7)));
     let mut bad = tcp_frame(false);
@@ -522,10 +413,7 @@ fn a_device_that_checks_received_frames_ends_those_with_a_wrong_checksum() {
         assert!(port.deliver(frame));
     }
     let stats = *port.stats();
-    assert_eq!(
-        (stats.rx, stats.rx_bad_checksum, port.frames.len()),
-        (2, 1, 2)
-    );
+    assert_eq!((stats.rx, stats.rx_bad_checksum, port.frames.len()), (2, 1, 2));
 }
 
 #[test]

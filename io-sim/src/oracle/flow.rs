@@ -89,13 +89,7 @@ struct Text {
 
 impl Flows {
     pub(super) fn new(config: OracleConfig) -> Self {
-        Self {
-            config,
-            index: HashMap::default(),
-            flows: Vec::new(),
-            oldest: 0,
-            last: (0, 0),
-        }
+        Self { config, index: HashMap::default(), flows: Vec::new(), oldest: 0, last: (0, 0) }
     }
 
     /// The connection of a frame, and which of its ends is the sender.
@@ -106,11 +100,7 @@ impl Flows {
         let to = end(frame.ip.dst, frame.tcp.dst_port);
         let key = from.min(to) << 64 | from.max(to);
         if self.last.0 != key || self.flows.is_empty() {
-            let slot = self
-                .index
-                .get(&key)
-                .copied()
-                .unwrap_or_else(|| self.begin(key));
+            let slot = self.index.get(&key).copied().unwrap_or_else(|| self.begin(key));
             self.last = (key, slot);
         }
         (self.last.1 as usize, usize::from(from > to))
@@ -118,10 +108,7 @@ impl Flows {
 
     #[cold]
     fn begin(&mut self, key: Key) -> u32 {
-        let flow = Flow {
-            key,
-            halves: Default::default(),
-        };
+        let flow = Flow { key, halves: Default::default() };
         let slot = if self.flows.len() < self.config.flows_max {
             self.flows.push(flow);
             self.flows.len() - 1
@@ -144,11 +131,7 @@ impl Flows {
     ) -> Result<(), WireViolation> {
         let (slot, sender) = self.find(frame);
         let [low, high] = &mut self.flows[slot].halves;
-        let (mine, theirs) = if sender == 0 {
-            (low, high)
-        } else {
-            (high, low)
-        };
+        let (mine, theirs) = if sender == 0 { (low, high) } else { (high, low) };
         let tcp = &frame.tcp;
         let name = || FlowName {
             from: SocketAddrV4::new(frame.ip.src, tcp.src_port),
@@ -176,11 +159,7 @@ impl Flows {
     pub(super) fn on_arrived(&mut self, frame: &TcpFrame<'_>) {
         let (slot, sender) = self.find(frame);
         let [low, high] = &mut self.flows[slot].halves;
-        let (mine, theirs) = if sender == 0 {
-            (low, high)
-        } else {
-            (high, low)
-        };
+        let (mine, theirs) = if sender == 0 { (low, high) } else { (high, low) };
         let tcp = &frame.tcp;
         if tcp.flags.contains(TcpFlags::RST) || mine.isn.is_none() {
             return;
@@ -242,9 +221,8 @@ impl Half {
     #[inline]
     fn select(&mut self, seq: SeqNumber) {
         if self.unwrap(seq) > self.sent
-            && let Some(mut before) = self
-                .before
-                .take_if(|before| before.unwrap(seq) <= before.sent)
+            && let Some(mut before) =
+                self.before.take_if(|before| before.unwrap(seq) <= before.sent)
         {
             std::mem::swap(self, &mut before);
             self.before = Some(before);
@@ -280,30 +258,18 @@ impl Half {
         let end = first + len;
         if seq > self.sent {
             let (expected, found) = (self.sent.saturating_sub(1), seq - 1);
-            return Err(WireViolation::SequenceSkipped {
-                flow: name(),
-                expected,
-                found,
-            });
+            return Err(WireViolation::SequenceSkipped { flow: name(), expected, found });
         }
         if let Some(fin_at) = self.fin
             && (end > fin_at || (fin == 1 && end != fin_at))
         {
-            return Err(WireViolation::EndMoved {
-                flow: name(),
-                was: fin_at - 1,
-                is: end - 1,
-            });
+            return Err(WireViolation::EndMoved { flow: name(), was: fin_at - 1, is: end - 1 });
         }
         if fin == 1 {
             // Bytes beyond this end were sent before it was known.
             if self.text.end > end {
                 let was = self.text.end - 1;
-                return Err(WireViolation::EndMoved {
-                    flow: name(),
-                    was,
-                    is: end - 1,
-                });
+                return Err(WireViolation::EndMoved { flow: name(), was, is: end - 1 });
             }
             self.fin = Some(end);
         }
@@ -312,16 +278,11 @@ impl Half {
             let probe = len == 1 && first == edge;
             if len > 0 && end > edge && !probe {
                 let (allowed, sent) = (edge.saturating_sub(1), end - 1);
-                return Err(WireViolation::BeyondWindow {
-                    flow: name(),
-                    allowed,
-                    sent,
-                });
+                return Err(WireViolation::BeyondWindow { flow: name(), allowed, sent });
             }
         }
         self.sent = self.sent.max(end + fin);
-        self.text
-            .check_and_keep(first, tcp.payload, bytes_kept, name, stats)
+        self.text.check_and_keep(first, tcp.payload, bytes_kept, name, stats)
     }
 
     /// Numbers `first..end` have reached the other end.
@@ -334,11 +295,7 @@ impl Half {
             return self.on_island(first, end);
         }
         self.came = end;
-        let reached = self
-            .islands
-            .iter()
-            .take_while(|(left, _)| *left <= end)
-            .count();
+        let reached = self.islands.iter().take_while(|(left, _)| *left <= end).count();
         for (_, right) in self.islands.drain(..reached) {
             self.came = self.came.max(right);
         }
@@ -346,15 +303,8 @@ impl Half {
 
     #[cold]
     fn on_island(&mut self, mut first: u64, mut end: u64) {
-        let from = self
-            .islands
-            .iter()
-            .take_while(|(_, right)| *right < first)
-            .count();
-        let touched = self.islands[from..]
-            .iter()
-            .take_while(|(left, _)| *left <= end)
-            .count();
+        let from = self.islands.iter().take_while(|(_, right)| *right < first).count();
+        let touched = self.islands[from..].iter().take_while(|(left, _)| *left <= end).count();
         if touched > 0 {
             first = first.min(self.islands[from].0);
             end = end.max(self.islands[from + touched - 1].1);
@@ -376,20 +326,13 @@ impl Half {
         // What lies below the SYN wraps to beyond everything.
         if acknowledged > self.came {
             let came = self.came;
-            return Err(WireViolation::AckOfNothing {
-                flow: name(),
-                came,
-                acknowledged,
-            });
+            return Err(WireViolation::AckOfNothing { flow: name(), came, acknowledged });
         }
         for (left, right) in tcp.options.sack.as_slice() {
             let block = (self.unwrap(*left), self.unwrap(*right));
             let covers = |island: &(u64, u64)| island.0 <= block.0 && block.1 <= island.1;
             if block.1 > self.came && !self.islands.iter().any(covers) {
-                return Err(WireViolation::SackOfNothing {
-                    flow: name(),
-                    block,
-                });
+                return Err(WireViolation::SackOfNothing { flow: name(), block });
             }
         }
         Ok(())
@@ -414,11 +357,7 @@ impl Text {
             stats.forgotten_bytes += from.min(upto).saturating_sub(first);
             if from < upto {
                 stats.compared_bytes += upto - from;
-                self.check(
-                    from,
-                    &bytes[(from - first) as usize..(upto - first) as usize],
-                    name,
-                )?;
+                self.check(from, &bytes[(from - first) as usize..(upto - first) as usize], name)?;
             }
         }
         if end > self.end {
@@ -441,9 +380,7 @@ impl Text {
             return Ok(());
         }
         let was = |n: usize| self.ring[(at + n) & (self.ring.len() - 1)];
-        let n = (0..bytes.len())
-            .find(|n| was(*n) != bytes[*n])
-            .unwrap_or_default();
+        let n = (0..bytes.len()).find(|n| was(*n) != bytes[*n]).unwrap_or_default();
         Err(WireViolation::ByteChanged {
             flow: name(),
             offset: from - 1 + n as u64,

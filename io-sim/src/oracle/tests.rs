@@ -87,31 +87,14 @@ impl End {
 fn open_with(config: OracleConfig, scales: [Option<u8>; 2]) -> (Oracles, End, End) {
     let mut oracles = Oracles::new(config);
     let (isn, peer_isn) = (u32::MAX - 5, u32::MAX - 50);
-    let a = End {
-        from: A,
-        to: B,
-        isn,
-        peer_isn,
-        window: 1000,
-        scale: scales[0],
-    };
-    let b = End {
-        from: B,
-        to: A,
-        isn: peer_isn,
-        peer_isn: isn,
-        window: 1000,
-        scale: scales[1],
-    };
+    let a = End { from: A, to: B, isn, peer_isn, window: 1000, scale: scales[0] };
+    let b = End { from: B, to: A, isn: peer_isn, peer_isn: isn, window: 1000, scale: scales[1] };
     let pass = |oracles: &mut Oracles, frame: &[u8]| {
         oracles.on_sent(frame).unwrap();
         oracles.on_arrived(frame);
     };
     pass(&mut oracles, &a.frame(0, 0, TcpFlags::SYN, &[], &[]));
-    pass(
-        &mut oracles,
-        &b.frame(0, 1, TcpFlags::SYN | TcpFlags::ACK, &[], &[]),
-    );
+    pass(&mut oracles, &b.frame(0, 1, TcpFlags::SYN | TcpFlags::ACK, &[], &[]));
     pass(&mut oracles, &a.frame(1, 1, TcpFlags::ACK, &[], &[]));
     (oracles, a, b)
 }
@@ -136,15 +119,9 @@ fn a_bad_checksum_and_a_bad_length_are_malformed() {
     for at in [18, 24, 40, good.len() - 1] {
         let mut bad = good.clone();
         bad[at] ^= 0x10;
-        assert!(
-            matches!(oracles.on_sent(&bad), Err(WireViolation::Malformed(_))),
-            "byte {at}"
-        );
+        assert!(matches!(oracles.on_sent(&bad), Err(WireViolation::Malformed(_))), "byte {at}");
     }
-    assert!(matches!(
-        oracles.on_sent(&good[..20]),
-        Err(WireViolation::Malformed(_))
-    ));
+    assert!(matches!(oracles.on_sent(&good[..20]), Err(WireViolation::Malformed(_))));
     assert_eq!(oracles.on_sent(&good), Ok(()));
 }
 
@@ -156,28 +133,18 @@ fn a_byte_that_changes_on_retransmission_is_found_and_named() {
     // Another cut, overlapping, with what is new behind it.
     oracles.on_sent(&a.data(7, b"world and all")).unwrap();
     let changed = oracles.on_sent(&a.data(7, b"worLd"));
-    let expected = WireViolation::ByteChanged {
-        flow: A_TO_B,
-        offset: 9,
-        was: b'l',
-        is: b'L',
-    };
+    let expected = WireViolation::ByteChanged { flow: A_TO_B, offset: 9, was: b'l', is: b'L' };
     assert_eq!(changed, Err(expected));
     assert_eq!(oracles.stats().compared_bytes, 5 + 5 + 5);
 }
 
 #[test]
 fn the_newest_bytes_are_compared_and_older_ones_are_counted() {
-    let config = OracleConfig {
-        bytes_kept: 64,
-        ..OracleConfig::default()
-    };
+    let config = OracleConfig { bytes_kept: 64, ..OracleConfig::default() };
     let (mut oracles, a, _) = open_with(config, [None, None]);
     let all = text(200);
     for at in (0..200).step_by(20) {
-        oracles
-            .on_sent(&a.data(1 + at as u32, &all[at..at + 20]))
-            .unwrap();
+        oracles.on_sent(&a.data(1 + at as u32, &all[at..at + 20])).unwrap();
     }
     // Bytes 136 to 199 are kept.
     oracles.on_sent(&a.data(121, &all[120..160])).unwrap();
@@ -190,19 +157,12 @@ fn the_newest_bytes_are_compared_and_older_ones_are_counted() {
             matches!(changed, Err(WireViolation::ByteChanged { offset, .. }) if offset == at as u64)
         );
     }
-    assert_eq!(
-        oracles.on_sent(&a.data(136, &[!all[135]])),
-        Ok(()),
-        "no longer kept"
-    );
+    assert_eq!(oracles.on_sent(&a.data(136, &[!all[135]])), Ok(()), "no longer kept");
 }
 
 #[test]
 fn a_segment_longer_than_what_is_kept_leaves_its_end() {
-    let config = OracleConfig {
-        bytes_kept: 64,
-        ..OracleConfig::default()
-    };
+    let config = OracleConfig { bytes_kept: 64, ..OracleConfig::default() };
     let (mut oracles, a, _) = open_with(config, [None, None]);
     let all = text(150);
     oracles.on_sent(&a.data(1, &all)).unwrap();
@@ -220,11 +180,7 @@ fn skipped_bytes_are_found() {
     let skipped = oracles.on_sent(&a.data(7, b"7"));
     assert_eq!(
         skipped,
-        Err(WireViolation::SequenceSkipped {
-            flow: A_TO_B,
-            expected: 5,
-            found: 6
-        })
+        Err(WireViolation::SequenceSkipped { flow: A_TO_B, expected: 5, found: 6 })
     );
 }
 
@@ -235,10 +191,7 @@ fn the_end_of_a_stream_stays_where_it_was() {
     oracles.on_sent(&a.fin(6, b"")).unwrap();
     oracles.on_sent(&a.data(3, b"345")).unwrap();
     let moved = |oracles: &mut Oracles, frame: &[u8]| {
-        assert!(matches!(
-            oracles.on_sent(frame),
-            Err(WireViolation::EndMoved { was: 5, .. })
-        ));
+        assert!(matches!(oracles.on_sent(frame), Err(WireViolation::EndMoved { was: 5, .. })));
     };
     moved(&mut oracles, &a.fin(3, b"34"));
     moved(&mut oracles, &a.data(6, b"6"));
@@ -253,11 +206,7 @@ fn nothing_is_sent_beyond_the_window_but_one_byte_to_probe() {
     oracles.on_sent(&a.data(1, &text(1000))).unwrap();
     oracles.on_sent(&a.data(1001, b"p")).unwrap();
     let beyond = oracles.on_sent(&a.data(1001, b"pq"));
-    let expected = WireViolation::BeyondWindow {
-        flow: A_TO_B,
-        allowed: 1000,
-        sent: 1002,
-    };
+    let expected = WireViolation::BeyondWindow { flow: A_TO_B, allowed: 1000, sent: 1002 };
     assert_eq!(beyond, Err(expected));
     // A window that has not reached the sender allows nothing; one that has does.
     oracles.on_arrived(&a.data(1, &text(1000)));
@@ -292,14 +241,7 @@ fn what_has_not_come_is_not_acknowledged() {
     let first = a.data(1, b"12345");
     oracles.on_sent(&first).unwrap();
     let early = oracles.on_sent(&b.ack(6));
-    assert!(matches!(
-        early,
-        Err(WireViolation::AckOfNothing {
-            came: 1,
-            acknowledged: 6,
-            ..
-        })
-    ));
+    assert!(matches!(early, Err(WireViolation::AckOfNothing { came: 1, acknowledged: 6, .. })));
     oracles.on_arrived(&first);
     assert_eq!(oracles.on_sent(&b.ack(6)), Ok(()));
     // Below the SYN.
@@ -310,24 +252,15 @@ fn what_has_not_come_is_not_acknowledged() {
 fn what_came_out_of_order_is_acknowledged_when_the_gap_is_closed() {
     let (mut oracles, a, b) = open();
     let all = text(60);
-    let parts: Vec<_> = (0..6)
-        .map(|n| a.data(1 + n * 10, &all[n as usize * 10..][..10]))
-        .collect();
+    let parts: Vec<_> = (0..6).map(|n| a.data(1 + n * 10, &all[n as usize * 10..][..10])).collect();
     parts.iter().for_each(|part| oracles.on_sent(part).unwrap());
     let sack = |left, right| b.frame(1, 1, TcpFlags::ACK, &[], &[(left, right)]);
     for n in [4, 1, 2] {
-        assert!(
-            oracles.on_sent(&sack(1 + n * 10, 11 + n * 10)).is_err(),
-            "part {n} has not come"
-        );
+        assert!(oracles.on_sent(&sack(1 + n * 10, 11 + n * 10)).is_err(), "part {n} has not come");
         oracles.on_arrived(&parts[n as usize]);
         assert_eq!(oracles.on_sent(&sack(1 + n * 10, 11 + n * 10)), Ok(()));
     }
-    assert_eq!(
-        oracles.on_sent(&sack(11, 31)),
-        Ok(()),
-        "two islands that touch are one"
-    );
+    assert_eq!(oracles.on_sent(&sack(11, 31)), Ok(()), "two islands that touch are one");
     assert!(oracles.on_sent(&sack(11, 51)).is_err());
     assert!(oracles.on_sent(&b.ack(11)).is_err());
     oracles.on_arrived(&parts[0]);
@@ -337,10 +270,7 @@ fn what_came_out_of_order_is_acknowledged_when_the_gap_is_closed() {
     oracles.on_arrived(&parts[3]);
     assert_eq!(oracles.on_sent(&b.ack(61)), Ok(()));
     // What came twice may be reported so. RFC 2883.
-    assert_eq!(
-        oracles.on_sent(&b.frame(1, 61, TcpFlags::ACK, &[], &[(11, 21)])),
-        Ok(())
-    );
+    assert_eq!(oracles.on_sent(&b.frame(1, 61, TcpFlags::ACK, &[], &[(11, 21)])), Ok(()));
 }
 
 #[test]
@@ -358,24 +288,13 @@ fn a_name_may_be_used_again_and_late_segments_of_the_old_connection_harm_nothing
     pass(&mut oracles, &a.data(1, b"old bytes"));
     let late = a.data(1, b"old bytes");
     let (a2, b2) = (
-        End {
-            isn: 1_000_000,
-            peer_isn: 2_000_000,
-            ..a
-        },
-        End {
-            isn: 2_000_000,
-            peer_isn: 1_000_000,
-            ..b
-        },
+        End { isn: 1_000_000, peer_isn: 2_000_000, ..a },
+        End { isn: 2_000_000, peer_isn: 1_000_000, ..b },
     );
     pass(&mut oracles, &a2.frame(0, 0, TcpFlags::SYN, &[], &[]));
     // The other end is still in the old connection and says so. RFC 5961 §4.
     assert_eq!(oracles.on_sent(&b.ack(10)), Ok(()));
-    pass(
-        &mut oracles,
-        &b2.frame(0, 1, TcpFlags::SYN | TcpFlags::ACK, &[], &[]),
-    );
+    pass(&mut oracles, &b2.frame(0, 1, TcpFlags::SYN | TcpFlags::ACK, &[], &[]));
     oracles.on_arrived(&late);
     pass(&mut oracles, &a2.data(1, b"new bytes"));
     assert_eq!(oracles.on_sent(&b2.ack(10)), Ok(()));
@@ -385,10 +304,7 @@ fn a_name_may_be_used_again_and_late_segments_of_the_old_connection_harm_nothing
 
 #[test]
 fn the_oldest_connections_are_forgotten_beyond_the_bound() {
-    let config = OracleConfig {
-        flows_max: 2,
-        ..OracleConfig::default()
-    };
+    let config = OracleConfig { flows_max: 2, ..OracleConfig::default() };
     let mut oracles = Oracles::new(config);
     let end = |port| End {
         from: SocketAddrV4::new(*A.ip(), port),
@@ -399,17 +315,11 @@ fn the_oldest_connections_are_forgotten_beyond_the_bound() {
         scale: None,
     };
     for port in [1, 2, 3] {
-        oracles
-            .on_sent(&end(port).frame(0, 0, TcpFlags::SYN, &[], &[]))
-            .unwrap();
-        oracles
-            .on_sent(&end(port).frame(1, 0, TcpFlags::NONE, b"x", &[]))
-            .unwrap();
+        oracles.on_sent(&end(port).frame(0, 0, TcpFlags::SYN, &[], &[])).unwrap();
+        oracles.on_sent(&end(port).frame(1, 0, TcpFlags::NONE, b"x", &[])).unwrap();
     }
     let changed = |oracles: &mut Oracles, port| {
-        oracles
-            .on_sent(&end(port).frame(1, 0, TcpFlags::NONE, b"y", &[]))
-            .is_err()
+        oracles.on_sent(&end(port).frame(1, 0, TcpFlags::NONE, b"y", &[])).is_err()
     };
     assert!(changed(&mut oracles, 2) && changed(&mut oracles, 3));
     assert!(!changed(&mut oracles, 1), "forgotten");

@@ -11,18 +11,7 @@ fn a_seed_is_printed_with_its_version_and_read_with_and_without() {
 
 #[test]
 fn what_is_no_seed_is_refused_with_what_would_be_right() {
-    for text in [
-        "",
-        "v1:",
-        "v1",
-        "x",
-        "-1",
-        "+1",
-        "1.5",
-        "v1:-3",
-        "18446744073709551616",
-        "vx:1",
-    ] {
+    for text in ["", "v1:", "v1", "x", "-1", "+1", "1.5", "v1:-3", "18446744073709551616", "vx:1"] {
         let error = text.parse::<Seed>().unwrap_err();
         assert_eq!(error, SeedError::NotANumber(text.to_owned()));
         assert!(error.to_string().contains("v1:4711"));
@@ -40,20 +29,12 @@ fn draws_have_golden_values() {
     assert_eq!([(); 8].map(|()| draws.below(1000)), GOLDEN_BELOW);
     let mut draws = Seed(4711).stream(Stream::Arrivals);
     let mean = Duration::from_millis(1);
-    assert_eq!(
-        [(); 4].map(|()| draws.exponential(mean).as_nanos()),
-        GOLDEN_EXPONENTIAL
-    );
+    assert_eq!([(); 4].map(|()| draws.exponential(mean).as_nanos()), GOLDEN_EXPONENTIAL);
     let mut draws = Seed(4711).stream(Stream::Reorder(1));
     let max = Duration::from_micros(5);
-    assert_eq!(
-        [(); 4].map(|()| draws.duration_upto(max).as_nanos()),
-        GOLDEN_DURATION
-    );
+    assert_eq!([(); 4].map(|()| draws.duration_upto(max).as_nanos()), GOLDEN_DURATION);
     let mut draws = Seed(4711).stream(Stream::Corrupt(1));
-    let hits = (0..1_000_000)
-        .filter(|_| draws.happens(Chance::ppm(10_000)))
-        .count();
+    let hits = (0..1_000_000).filter(|_| draws.happens(Chance::ppm(10_000))).count();
     assert_eq!(hits, GOLDEN_HITS);
 }
 
@@ -82,15 +63,9 @@ fn streams_are_independent_of_one_another() {
     ]
     .map(|stream| seed.stream(stream).word());
     for (i, a) in firsts.iter().enumerate() {
-        assert!(
-            firsts[..i].iter().all(|b| a != b),
-            "stream {i} repeats another"
-        );
+        assert!(firsts[..i].iter().all(|b| a != b), "stream {i} repeats another");
     }
-    assert_ne!(
-        seed.stream(Stream::Loss(0)).word(),
-        Seed(8).stream(Stream::Loss(0)).word()
-    );
+    assert_ne!(seed.stream(Stream::Loss(0)).word(), Seed(8).stream(Stream::Loss(0)).word());
 }
 
 #[test]
@@ -107,10 +82,7 @@ fn below_is_uniform_and_stays_below() {
         counts[draws.below(7) as usize] += 1;
     }
     // Five standard deviations of a binomial of 70,000 and 1/7: 463.
-    assert!(
-        counts.iter().all(|c| c.abs_diff(10_000) < 463),
-        "{counts:?}"
-    );
+    assert!(counts.iter().all(|c| c.abs_diff(10_000) < 463), "{counts:?}");
     assert_eq!(draws.below(1), 0);
     let high = (1 << 63) + 1;
     assert!((0..1000).all(|_| draws.below(high) < high));
@@ -131,36 +103,19 @@ fn certain_things_happen_and_impossible_ones_draw_nothing() {
 fn exponential_draws_have_their_mean() {
     let mut draws = Seed(1).stream(Stream::Arrivals);
     let mean = Duration::from_micros(1000);
-    let sum: u64 = (0..100_000)
-        .map(|_| draws.exponential(mean).as_nanos())
-        .sum();
+    let sum: u64 = (0..100_000).map(|_| draws.exponential(mean).as_nanos()).sum();
     // Five standard deviations of the mean of 100,000: 1.6 %.
-    assert!(
-        (sum / 100_000).abs_diff(1_000_000) < 16_000,
-        "{}",
-        sum / 100_000
-    );
+    assert!((sum / 100_000).abs_diff(1_000_000) < 16_000, "{}", sum / 100_000);
 }
 
 #[test]
 fn the_environment_overrides_the_seeds() {
     assert_eq!(chosen_by(None, None, 3..9), Ok(3..9));
-    assert_eq!(
-        chosen_by(Some("v1:4711"), Some("0..5"), 3..9),
-        Ok(4711..4712)
-    );
+    assert_eq!(chosen_by(Some("v1:4711"), Some("0..5"), 3..9), Ok(4711..4712));
     assert_eq!(chosen_by(None, Some("0..5"), 3..9), Ok(0..5));
-    assert!(
-        chosen_by(Some("4711x"), None, 3..9)
-            .unwrap_err()
-            .starts_with("SIMOOM_SEED: ")
-    );
+    assert!(chosen_by(Some("4711x"), None, 3..9).unwrap_err().starts_with("SIMOOM_SEED: "));
     for wrong in ["5", "5..5", "6..5", "a..b", "..", "0..-1"] {
-        assert!(
-            chosen_by(None, Some(wrong), 3..9)
-                .unwrap_err()
-                .contains("like 0..1000")
-        );
+        assert!(chosen_by(None, Some(wrong), 3..9).unwrap_err().contains("like 0..1000"));
     }
 }
 
@@ -179,8 +134,5 @@ fn check_stops_at_the_first_seed_that_fails_and_names_the_test() {
     assert!(failed.is_err());
     assert_eq!(*seen.borrow(), [0, 1, 2, 3]);
     let line = repeat_line(Seed(3));
-    assert!(
-        line.starts_with("SIMOOM_SEED=v1:3 cargo test -p simoom-sim"),
-        "{line}"
-    );
+    assert!(line.starts_with("SIMOOM_SEED=v1:3 cargo test -p simoom-sim"), "{line}");
 }

@@ -113,19 +113,10 @@ impl HttpClient {
     /// A client that begins when the world does.
     pub fn new(identity: Identity, config: ClientConfig) -> Self {
         let mut net = Net::new(identity);
-        let slots = (0..config.connections.max(1))
-            .map(|_| Slot::new(net.add_socket()))
-            .collect();
+        let slots = (0..config.connections.max(1)).map(|_| Slot::new(net.add_socket())).collect();
         let next_port = 49_152 + (identity.random_seed % 16_384) as u16;
         let waiting = (0..config.fetches.len()).collect();
-        Self {
-            net,
-            config,
-            waiting,
-            slots,
-            next_port,
-            stats: ClientStats::default(),
-        }
+        Self { net, config, waiting, slots, next_port, stats: ClientStats::default() }
     }
 
     /// What it has seen.
@@ -177,24 +168,15 @@ impl HttpClient {
         let port = self.next_port;
         self.next_port = if port == u16::MAX { 49_152 } else { port + 1 };
         let handle = self.slots[n].handle;
-        let socket = self
-            .net
-            .sockets
-            .get_mut::<smoltcp::socket::tcp::Socket<'_>>(handle);
+        let socket = self.net.sockets.get_mut::<smoltcp::socket::tcp::Socket<'_>>(handle);
         let server = (*self.config.server.ip(), self.config.server.port());
-        socket
-            .connect(self.net.iface.context(), server, port)
-            .expect("a closed socket connects");
+        socket.connect(self.net.iface.context(), server, port).expect("a closed socket connects");
         self.stats.opened += 1;
         true
     }
 
     fn begin(&mut self, n: usize, fetch: usize) {
-        let connection = if self.config.keep_alive {
-            ""
-        } else {
-            "Connection: close\r\n"
-        };
+        let connection = if self.config.keep_alive { "" } else { "Connection: close\r\n" };
         let path = &self.config.fetches[fetch].path;
         let host = self.config.server.ip();
         let slot = &mut self.slots[n];
@@ -238,11 +220,7 @@ impl HttpClient {
                 self.stats.body_bytes += slot.body;
                 self.stats.ended_at = now;
                 slot.used = true;
-                let next = if self.config.keep_alive {
-                    self.waiting.pop_front()
-                } else {
-                    None
-                };
+                let next = if self.config.keep_alive { self.waiting.pop_front() } else { None };
                 match next {
                     Some(fetch) => self.begin(n, fetch),
                     None => self.close(n),
@@ -332,10 +310,7 @@ impl Slot {
             let Some(end) = end.map(|at| from + at + 4) else {
                 let too_long = self.head.len() > HEAD_MAX;
                 let failure = || Failure::Head(String::from("without end"));
-                return (
-                    data.len(),
-                    if too_long { Err(failure()) } else { Ok(false) },
-                );
+                return (data.len(), if too_long { Err(failure()) } else { Ok(false) });
             };
             self.head.truncate(end);
             self.stage = Stage::Body;
@@ -345,15 +320,9 @@ impl Slot {
         let expected = &fetch.body[self.body as usize..];
         let len = data.len().min(expected.len());
         if data[..len] != expected[..len] {
-            let at = (0..len)
-                .find(|n| data[*n] != expected[*n])
-                .unwrap_or_default();
+            let at = (0..len).find(|n| data[*n] != expected[*n]).unwrap_or_default();
             let offset = self.body + at as u64;
-            let wrong = Failure::WrongByte {
-                offset,
-                expected: expected[at],
-                found: data[at],
-            };
+            let wrong = Failure::WrongByte { offset, expected: expected[at], found: data[at] };
             return (data.len(), Err(wrong));
         }
         self.body += len as u64;
@@ -403,16 +372,8 @@ impl Endpoint for HttpClient {
             .slots
             .iter()
             .map(|slot| {
-                let socket = self
-                    .net
-                    .sockets
-                    .get::<smoltcp::socket::tcp::Socket<'_>>(slot.handle);
-                format!(
-                    "{:?} in {:?}, {} B of body",
-                    slot.stage,
-                    socket.state(),
-                    slot.body
-                )
+                let socket = self.net.sockets.get::<smoltcp::socket::tcp::Socket<'_>>(slot.handle);
+                format!("{:?} in {:?}, {} B of body", slot.stage, socket.state(), slot.body)
             })
             .collect();
         format!(

@@ -54,12 +54,7 @@ impl HttpServer {
                 close: false,
             })
             .collect();
-        Self {
-            net,
-            config,
-            slots,
-            requests: 0,
-        }
+        Self { net, config, slots, requests: 0 }
     }
 
     /// Requests answered.
@@ -129,11 +124,7 @@ impl Slot {
             Some(body) => ("200 OK", Arc::clone(body)),
             None => ("404 Not Found", Arc::from([])),
         };
-        self.head = format!(
-            "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        )
-        .into();
+        self.head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len()).into();
         self.body = (!body.is_empty()).then_some((body, 0));
         self.close = request.contains("Connection: close");
         *requests += 1;
@@ -160,9 +151,6 @@ impl Endpoint for HttpServer {
     }
 
     fn describe(&self) -> String {
-        format!(
-            "a smoltcp server that has answered {} requests",
-            self.requests
-        )
+        format!("a smoltcp server that has answered {} requests", self.requests)
     }
 }
