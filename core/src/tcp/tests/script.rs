@@ -164,7 +164,12 @@ impl Side {
     fn take(&mut self, bytes: u32) {
         for offset in 0..bytes {
             let expected = byte_at(self.next + offset);
-            assert_eq!(self.store[offset as usize], expected, "byte {} is wrong", self.next + offset);
+            assert_eq!(
+                self.store[offset as usize],
+                expected,
+                "byte {} is wrong",
+                self.next + offset
+            );
         }
         self.list.consume(&mut self.store, bytes);
         self.next += bytes;
@@ -437,12 +442,12 @@ impl Script {
         for turn in 0.. {
             assert!(turn < 10_000, "output never ends:\n{}", self.log);
             let Some(output) = tcb.poll_output(config, *now) else { break };
-            let (at, max, partial) = match output {
+            let (at, max, partial, whole_only) = match output {
                 Output::Segment(plan) => {
                     out.push(plan);
                     continue;
                 }
-                Output::Text { at, max, partial, .. } => (at, max, partial),
+                Output::Text { at, max, partial, whole_only, .. } => (at, max, partial, whole_only),
             };
             assert!(max > 0, "an empty offer");
             let (mut at, mut allowed) = (at, u64::from(max));
@@ -457,13 +462,18 @@ impl Script {
                 if len == 0 {
                     break;
                 }
-                if !whole && !partial {
+                let ends = len == available;
+                let short = len < u64::from(tcb.mss());
+                if (!whole && !partial) || (whole_only && short && !(ends && side.ended)) {
                     tcb.decline_text();
                     break;
                 }
-                let ends = len == available;
                 let plan = tcb.take_text(config, *now, len as u32, ends && side.ended, ends);
-                assert_eq!((plan.at, u64::from(plan.len)), (at, len), "another text than was offered");
+                assert_eq!(
+                    (plan.at, u64::from(plan.len)),
+                    (at, len),
+                    "another text than was offered"
+                );
                 out.push(plan);
                 (at, allowed) = (at + len, allowed - len);
                 if partial || ends {
@@ -653,8 +663,11 @@ impl Script {
                 (TcpFlags::RST, "RST"),
                 (TcpFlags::ACK, "ACK"),
             ];
-            let flags: Vec<&str> =
-                names.iter().filter(|(flag, _)| plan.flags.contains(*flag)).map(|(_, n)| *n).collect();
+            let flags: Vec<&str> = names
+                .iter()
+                .filter(|(flag, _)| plan.flags.contains(*flag))
+                .map(|(_, n)| *n)
+                .collect();
             text += &format!(" >{}:{}", flags.join("-"), plan.seq);
             if plan.flags.contains(TcpFlags::ACK) {
                 text += &format!("/{}", plan.ack);
