@@ -12,12 +12,14 @@ pub struct NewReno {
     ssthresh: u32,
     /// Bytes acknowledged in congestion avoidance since cwnd last grew. RFC 3465 §2.1.
     bytes_acked: u32,
+    /// Slow start follows a timeout.
+    after_timeout: bool,
 }
 
 impl NewReno {
     /// Slow start from a window of so many bytes; ssthresh is as high as can be. RFC 5681 §3.1.
     pub const fn new(initial_window: u32) -> Self {
-        Self { cwnd: initial_window, ssthresh: u32::MAX, bytes_acked: 0 }
+        Self { cwnd: initial_window, ssthresh: u32::MAX, bytes_acked: 0, after_timeout: false }
     }
 
     /// RFC 5681 equation (4).
@@ -44,10 +46,13 @@ impl CongestionControl for NewReno {
             return;
         }
         if self.cwnd < self.ssthresh {
-            // RFC 3465 §2.2 with L = 2: an ACK of many segments does not make a burst.
-            self.cwnd = (self.cwnd + acked.min(2 * mss)).min(WINDOW_MAX);
+            // RFC 3465 §2.2 with L = 2: an ACK of many segments does not make a burst. §2.3: L = 1
+            // after a timeout, where one may acknowledge what had arrived long before.
+            let most = if self.after_timeout { mss } else { 2 * mss };
+            self.cwnd = (self.cwnd + acked.min(most)).min(WINDOW_MAX);
             return;
         }
+        self.after_timeout = false;
         self.bytes_acked = self.bytes_acked.saturating_add(acked);
         if self.bytes_acked >= self.cwnd {
             self.bytes_acked -= self.cwnd;
@@ -57,8 +62,9 @@ impl CongestionControl for NewReno {
 
     fn on_enter_recovery(&mut self, flight: u32, mss: u32) {
         self.ssthresh = Self::half_flight(flight, mss);
-        self.cwnd = self.ssthresh + 3 * mss;
+        self.cwnd = (self.ssthresh + 3 * mss).min(WINDOW_MAX);
         self.bytes_acked = 0;
+        self.after_timeout = false;
     }
 
     fn on_duplicate_ack(&mut self, mss: u32) {
@@ -83,6 +89,7 @@ impl CongestionControl for NewReno {
         }
         self.cwnd = mss;
         self.bytes_acked = 0;
+        self.after_timeout = true;
     }
 
     fn on_idle(&mut self, restart_window: u32) {
@@ -108,7 +115,8 @@ mod tests {
 
     #[test]
     fn congestion_avoidance_grows_by_one_segment_a_window() {
-        let mut cc = NewReno { cwnd: 10 * MSS, ssthresh: 10 * MSS, bytes_acked: 0 };
+        let mut cc = NewReno::new(10 * MSS);
+        cc.ssthresh = 10 * MSS;
         for _ in 0..9 {
             cc.on_ack(MSS, MSS, true);
             assert_eq!(cc.window(), 10 * MSS);

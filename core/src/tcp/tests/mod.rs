@@ -3,4 +3,6 @@
 
 mod close;
 mod handshake;
+mod recovery;
+mod retransmit;
 mod script;

@@ -253,10 +253,15 @@ impl Script {
 
     /// A listener gets this SYN at time 0; its SYN-ACK is not yet expected.
     pub(super) fn passive(config: Config, syn: Packet) -> Self {
+        Self::passive_from(config, syn, ISS)
+    }
+
+    fn passive_from(config: Config, syn: Packet, iss: u32) -> Self {
         let mut bytes = Vec::new();
         let window = syn.window.unwrap_or(60_000);
         let segment = segment(&syn, IRS, 0, window, &mut bytes);
-        let tcb = Tcb::open_passive(&config, Instant::ZERO, &segment, SeqNumber(ISS), TS_OFFSET);
+        let iss = SeqNumber(iss);
+        let tcb = Tcb::open_passive(&config, Instant::ZERO, &segment, iss, TS_OFFSET);
         let mut script = Self::new(config, tcb);
         script.note_peer(&segment);
         script.pump();
@@ -274,9 +279,17 @@ impl Script {
     /// ESTABLISHED at 100 ms, by a listener, with a round trip of 100 ms: the timeout is 300 ms.
     /// The peer's MSS is 1,000 and its window 60,000.
     pub(super) fn accepted(config: Config) -> Self {
-        let mut p = Self::passive(config, syn(IRS).mss(1_000));
-        p.expect(syn_ack(ISS, IRS + 1));
-        p.at(ms(100)).recv(ack(ISS + 1)).expect_state(State::Established).then_silence();
+        Self::accepted_from(config, ISS)
+    }
+
+    /// The same with another initial sequence number of ours.
+    pub(super) fn accepted_from(config: Config, iss: u32) -> Self {
+        let mut p = Self::passive_from(config, syn(IRS).mss(1_000), iss);
+        p.expect(syn_ack(iss, IRS + 1));
+        p.at(ms(100))
+            .recv(ack(iss.wrapping_add(1)))
+            .expect_state(State::Established)
+            .then_silence();
         p
     }
 
@@ -500,6 +513,18 @@ impl Script {
         assert!(beyond == 0 || probe, "{beyond} bytes beyond the window:\n{}", self.log);
     }
 
+    /// The peer acknowledges everything sent, again and again 10 ms later, until nothing comes.
+    pub(super) fn acknowledge_all(&mut self) -> &mut Self {
+        while let Some((_, last)) = self.sent.back() {
+            let fin = u32::from(last.flags.contains(TcpFlags::FIN));
+            let upto = last.seq + last.len + fin;
+            self.sent.clear();
+            let later = self.now + Duration::from_millis(10);
+            self.at(later).recv(ack(upto.0));
+        }
+        self
+    }
+
     /// The application has `n` more bytes to send.
     pub(super) fn write(&mut self, n: u64) -> &mut Self {
         self.side.written += n;
@@ -590,6 +615,14 @@ impl Script {
             panic!("expected silence; sent at {at:?}: {plan:?}\nso far:\n{}", self.log);
         }
         self
+    }
+
+    /// The same, with FIN on the last of them.
+    #[track_caller]
+    pub(super) fn expect_run_with_fin(&mut self, numbers: Range<u32>) -> &mut Self {
+        let mss = self.tcb_ref().mss();
+        let last = numbers.start + (numbers.end - numbers.start - 1) / mss * mss;
+        self.expect_run(numbers.start..last).expect(data(last..numbers.end).fin())
     }
 
     /// The last packet was dropped for this reason.
