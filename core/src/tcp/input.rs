@@ -200,7 +200,9 @@ impl Tcb {
         }))
     }
 
-    /// Fourth: check the SYN bit. RFC 5961 §4.
+    /// Fourth: check the SYN bit. RFC 5961 §4. Deviates from RFC 9293 §3.10.7.4, which sends a passive
+    /// SYN-RECEIVED back to LISTEN: the challenge lets a peer that started anew reset us, and lets
+    /// nobody else.
     fn check_syn(&mut self, config: &Config, now: Instant, seg: &TcpSegment<'_>) -> Step {
         if !seg.flags.contains(TcpFlags::SYN) {
             return Ok(());
@@ -496,23 +498,17 @@ impl Tcb {
         if self.state == State::FinWait2 {
             self.start_timer(config, now, TimerKind::FinWait2);
         }
-        self.schedule_ack(config, now, offset, text.len(), taken.advance);
+        // At once where something is missing, was just filled, cut off or came before: RFC 5681 §4.2.
+        let plain =
+            offset == 0 && text.len() == seg.payload.len() && taken.advance as usize == text.len();
+        self.schedule_ack(config, now, plain);
     }
 
-    /// RFC 9293 §3.8.6.3, RFC 5681 §4.2: at least every second segment, at once where something is
-    /// missing or was just filled.
+    /// RFC 9293 §3.8.6.3: at least every second segment; at once where the segment was not `plain`.
     #[inline]
-    fn schedule_ack(
-        &mut self,
-        config: &Config,
-        now: Instant,
-        offset: u32,
-        len: usize,
-        advance: u32,
-    ) {
-        let in_order = offset == 0 && advance as usize == len;
+    fn schedule_ack(&mut self, config: &Config, now: Instant, plain: bool) {
         let waiting = self.rcv.nxt.since(self.last_ack_sent);
-        if !in_order || waiting >= 2 * u32::from(self.mss) || config.delayed_ack == Duration::ZERO {
+        if !plain || waiting >= 2 * u32::from(self.mss) || config.delayed_ack == Duration::ZERO {
             self.flags |= flag::ACK_NOW;
         } else if self.ack_at == NEVER {
             self.ack_at = now + config.delayed_ack;

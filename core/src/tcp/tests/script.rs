@@ -396,10 +396,15 @@ impl Script {
         let window = packet.window.unwrap_or(self.peer_window);
         let segment = segment(&packet, self.peer_seq, self.peer_ack, window, &mut bytes);
         self.log += &format!("{:?} < {}\n", self.now, show(&segment));
+        let before = self.tcb_ref().info(&self.config);
         self.note_peer(&segment);
+        self.note_edge(&segment, before.snd_una, before.snd_max);
         let Self { tcb, side, config, now, .. } = self;
         let tcb = tcb.as_mut().expect("the connection is over");
         self.arrival = tcb.on_segment(config, *now, &segment, side);
+        if before.state == State::SynSent && tcb.state() != State::SynSent {
+            side.next = segment.seq + 1;
+        }
         if self.arrival.events != Events::NONE {
             self.events.push(self.arrival.events);
         }
@@ -431,14 +436,21 @@ impl Script {
         }
         if segment.flags.contains(TcpFlags::ACK) {
             self.peer_ack = segment.ack.0;
-            let shift = if is_syn { 0 } else { self.peer_shift };
-            let edge = segment.ack + (u32::from(segment.window) << shift);
-            self.edge = Some(self.edge.map_or(edge, |before| before.max(edge)));
         }
         let end = segment.seq + segment.seg_len();
         if segment.seq == SeqNumber(self.peer_seq) {
             self.peer_seq = end.0;
         }
+    }
+
+    /// How far the peer lets us send, by the acknowledgements that mean something.
+    fn note_edge(&mut self, segment: &TcpSegment<'_>, una: SeqNumber, max: SeqNumber) {
+        if !segment.flags.contains(TcpFlags::ACK) || segment.ack.lt(una) || segment.ack.gt(max) {
+            return;
+        }
+        let shift = if segment.flags.contains(TcpFlags::SYN) { 0 } else { self.peer_shift };
+        let edge = segment.ack + (u32::from(segment.window) << shift);
+        self.edge = Some(self.edge.map_or(edge, |before| before.max(edge)));
     }
 
     fn end(&mut self, ended: Ended) {
@@ -506,11 +518,55 @@ impl Script {
 
     /// RFC 9293 §3.8.6: nothing beyond the window, but for one probing octet.
     fn check_window(&self, plan: &SegmentPlan) {
-        let Some(edge) = self.edge else { return };
+        let Some(edge) = self.edge.filter(|_| plan.len > 0) else { return };
         let end = plan.seq + plan.len;
         let beyond = if end.gt(edge) { end.since(edge) } else { 0 };
         let probe = plan.len == 1 && beyond == 1;
         assert!(beyond == 0 || probe, "{beyond} bytes beyond the window:\n{}", self.log);
+    }
+
+    /// Whether the connection is gone.
+    pub(super) fn is_over(&self) -> bool {
+        self.tcb.is_none()
+    }
+
+    /// A segment whose number and acknowledgement are off by so much from RCV.NXT and SND.UNA.
+    pub(super) fn recv_near(
+        &mut self,
+        flags: u8,
+        seq: i32,
+        ack: i32,
+        window: u16,
+        len: u32,
+        stamps: Option<(u32, u32)>,
+    ) -> &mut Self {
+        let info = self.tcb_ref().info(&self.config);
+        let stamps = stamps.map(|(val, ecr)| Timestamps { val, ecr });
+        self.recv(Packet {
+            flags: TcpFlags(flags),
+            seq: Some(info.rcv_nxt.0.wrapping_add_signed(seq)),
+            ack: Some(info.snd_una.0.wrapping_add_signed(ack)),
+            window: Some(window),
+            len,
+            timestamps: stamps.map(Some),
+            ..Packet::default()
+        })
+    }
+
+    /// Lets so many milliseconds pass.
+    pub(super) fn pass(&mut self, millis: u64) -> &mut Self {
+        let later = self.now + Duration::from_millis(millis);
+        self.at(later)
+    }
+
+    /// The application takes all that waits.
+    pub(super) fn read_all(&mut self) -> &mut Self {
+        self.read(self.side.list.ready())
+    }
+
+    /// What was sent and not expected so far.
+    pub(super) fn take_sent(&mut self) -> Vec<SegmentPlan> {
+        self.sent.drain(..).map(|(_, plan)| plan).collect()
     }
 
     /// The peer acknowledges everything sent, again and again 10 ms later, until nothing comes.
@@ -673,6 +729,20 @@ impl Script {
         self
     }
 
+    /// RCV.WND.
+    #[track_caller]
+    pub(super) fn expect_window_of_ours(&mut self, bytes: u32) -> &mut Self {
+        assert_eq!(self.tcb_ref().info(&self.config).rcv_wnd, bytes, "so far:\n{}", self.log);
+        self
+    }
+
+    /// The peer's text begins at another number than 5001.
+    pub(super) fn starts_reading_at(&mut self, number: u32) -> &mut Self {
+        self.side.next = SeqNumber(number);
+        self.peer_seq = number;
+        self
+    }
+
     #[track_caller]
     pub(super) fn expect_rto(&mut self, rto: Duration) -> &mut Self {
         assert_eq!(self.tcb_ref().info(&self.config).rto, rto, "so far:\n{}", self.log);
@@ -719,7 +789,8 @@ fn segment<'a>(
     bytes: &'a mut Vec<u8>,
 ) -> TcpSegment<'a> {
     let seq = SeqNumber(packet.seq.unwrap_or(seq));
-    bytes.extend((0..packet.len).map(|offset| byte_at(seq + offset)));
+    let first = seq + u32::from(packet.flags.contains(TcpFlags::SYN));
+    bytes.extend((0..packet.len).map(|offset| byte_at(first + offset)));
     TcpSegment {
         src_port: 4_711,
         dst_port: 80,
