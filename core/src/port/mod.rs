@@ -6,6 +6,8 @@
 //!
 //! Must not know TCP, HTTP or content.
 
+pub mod turn_log;
+
 use crate::time::Instant;
 use core::fmt;
 use core::num::NonZeroU32;
