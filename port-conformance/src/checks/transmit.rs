@@ -206,6 +206,9 @@ pub(crate) fn reclaimed_buffers_go_where_the_caller_says<H: Harness>(w: &mut Wat
     w.sync(TxSync::PushAndReclaim)?;
     w.work()?;
     let hand = w.reclaim_exchanging(spare)?;
+    // `take` finds out where the pool and the caller have the same buffer.
+    let taken = w.take_all_but(0)?;
+    w.give_all_back(taken)?;
     w.give_back(hand)?;
     w.all_home()
 }
