@@ -12,6 +12,7 @@
 
 mod checks;
 pub mod frames;
+pub mod scripted;
 pub mod vec_port;
 mod watch;
 
@@ -23,8 +24,11 @@ pub trait Harness {
     /// The port.
     type Port: Port;
 
-    /// The port. It must be fresh: every buffer free, nothing received, nothing sent.
-    fn port(&mut self) -> &mut Self::Port;
+    /// The port. A new harness has a fresh one: every buffer free, nothing received, nothing sent.
+    fn port(&self) -> &Self::Port;
+
+    /// The port, to use.
+    fn port_mut(&mut self) -> &mut Self::Port;
 
     /// Puts frames on the wire towards the port, oldest first. On return, or at the latest after
     /// [`Harness::let_device_work`], the port can receive them.

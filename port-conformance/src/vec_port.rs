@@ -238,7 +238,11 @@ impl VecHarness {
 impl Harness for VecHarness {
     type Port = VecPort;
 
-    fn port(&mut self) -> &mut VecPort {
+    fn port(&self) -> &VecPort {
+        &self.port
+    }
+
+    fn port_mut(&mut self) -> &mut VecPort {
         &mut self.port
     }
 

@@ -48,8 +48,8 @@ pub(crate) struct Watch<H> {
 
 impl<H: Harness> Watch<H> {
     pub(crate) fn new(mut harness: H) -> Self {
-        let caps = *harness.port().caps();
-        let slots = harness.port().tx_free();
+        let caps = *harness.port_mut().caps();
+        let slots = harness.port_mut().tx_free();
         Self {
             harness,
             caps,
@@ -62,7 +62,7 @@ impl<H: Harness> Watch<H> {
     }
 
     pub(crate) fn port(&mut self) -> &mut H::Port {
-        self.harness.port()
+        self.harness.port_mut()
     }
 
     pub(crate) fn rx_room(&self) -> usize {
@@ -198,7 +198,7 @@ impl<H: Harness> Watch<H> {
         let Self { harness, hands, device, .. } = self;
         let (mut kept, mut shown) = (Vec::new(), 0);
         let mut wrong = None;
-        let count = harness.port().reclaim(|buf| {
+        let count = harness.port_mut().reclaim(|buf| {
             shown += 1;
             let due = device.pop_front();
             if due != Some(buf.index()) && wrong.is_none() {
@@ -227,7 +227,7 @@ impl<H: Harness> Watch<H> {
         let (before, given) = (self.away(), spare.index());
         let mut hand = Some(spare);
         let device = &mut self.device;
-        self.harness.port().reclaim(|done| {
+        self.harness.port_mut().reclaim(|done| {
             device.pop_front();
             if hand.as_ref().is_some_and(|buf| buf.index() == given) {
                 return hand.replace(done);

@@ -57,5 +57,5 @@ fn full_receive_ring_drops_the_newest_and_counts() {
 #[should_panic(expected = "belongs to another port")]
 fn token_of_another_port_is_refused_in_debug_builds() {
     let mut harness = VecHarness::new(VecPort::at_once(2));
-    harness.port().give_back(Buf::mint(99, 0));
+    harness.port_mut().give_back(Buf::mint(99, 0));
 }

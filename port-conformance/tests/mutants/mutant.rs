@@ -375,7 +375,11 @@ impl MutantHarness {
 impl Harness for MutantHarness {
     type Port = Mutant;
 
-    fn port(&mut self) -> &mut Mutant {
+    fn port(&self) -> &Mutant {
+        &self.0
+    }
+
+    fn port_mut(&mut self) -> &mut Mutant {
         &mut self.0
     }
 
