@@ -11,10 +11,14 @@
 //! ```
 
 mod checks;
+pub mod fixture;
 pub mod frames;
+mod same_bytes;
 pub mod scripted;
 pub mod vec_port;
 mod watch;
+
+pub use same_bytes::same_bytes;
 
 use simoom_core::port::{BATCH_MAX, Port};
 use std::fmt;

@@ -218,7 +218,8 @@ impl Port for VecPort {
 
     fn census(&self) -> Census {
         let (free, device) = (self.free.len() as u32, self.ring.len() as u32);
-        Census { free, caller: self.caps.buffers - free - device, device }
+        // Wraps where somebody has two tokens of one buffer: this device is not the one to notice.
+        Census { free, caller: self.caps.buffers.wrapping_sub(free + device), device }
     }
 }
 

@@ -51,9 +51,7 @@ pub fn find_end(bytes: &[u8], scanned: u16, max: usize) -> Result<Progress, Requ
     if window.len() == max {
         return Err(too_long(window));
     }
-    Ok(Progress::NeedMore {
-        scanned: window.len() as u16,
-    })
+    Ok(Progress::NeedMore { scanned: window.len() as u16 })
 }
 
 /// Bytes of empty lines before a request line, which RFC 9112 §2.2 asks to ignore.
@@ -68,11 +66,7 @@ pub fn leading_empty_lines(bytes: &[u8]) -> usize {
 
 /// The fault of a head that does not end within the bound.
 fn too_long(window: &[u8]) -> RequestError {
-    if window.contains(&b'\n') {
-        RequestError::HeadTooLong
-    } else {
-        RequestError::TargetTooLong
-    }
+    if window.contains(&b'\n') { RequestError::HeadTooLong } else { RequestError::TargetTooLong }
 }
 
 /// The first byte below 0x20 at or after `from`. Eight bytes a step: the lowest flag of the
@@ -87,11 +81,7 @@ fn next_control(bytes: &[u8], mut from: usize) -> Option<usize> {
         }
         from += 8;
     }
-    bytes
-        .get(from..)?
-        .iter()
-        .position(|b| *b < 0x20)
-        .map(|n| from + n)
+    bytes.get(from..)?.iter().position(|b| *b < 0x20).map(|n| from + n)
 }
 
 #[cfg(test)]
@@ -158,10 +148,7 @@ mod tests {
     fn end_is_found_and_nothing_after_it_is_looked_at() {
         let bytes = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\n\n\x00";
         assert_eq!(find_end(bytes, 0, 8192), Ok(Progress::Complete { len: 27 }));
-        assert_eq!(
-            find_end(&bytes[..26], 0, 8192),
-            Ok(Progress::NeedMore { scanned: 25 })
-        );
+        assert_eq!(find_end(&bytes[..26], 0, 8192), Ok(Progress::NeedMore { scanned: 25 }));
     }
 
     #[test]
@@ -171,14 +158,8 @@ mod tests {
             (b"GET / HTTP/1.1\r\nHost: a\n\r\n", RequestError::BareLf),
             (b"GET / HTTP/1.1\rHost: a\r\n\r\n", RequestError::BareCr),
             (b"GET / HTTP/1.1\r\nA: b\r\r\n\r\n", RequestError::BareCr),
-            (
-                b"GET / HTTP/1.1\r\nA: \0\r\n\r\n",
-                RequestError::ControlByte,
-            ),
-            (
-                b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-                RequestError::ControlByte,
-            ),
+            (b"GET / HTTP/1.1\r\nA: \0\r\n\r\n", RequestError::ControlByte),
+            (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", RequestError::ControlByte),
         ] {
             assert_eq!(find_end(bytes, 0, 8192), Err(fault), "{bytes:?}");
         }
@@ -192,19 +173,10 @@ mod tests {
             v.extend(b"\r\n\r\n");
             v
         };
-        assert_eq!(
-            find_end(&head(100), 0, 100),
-            Ok(Progress::Complete { len: 100 })
-        );
+        assert_eq!(find_end(&head(100), 0, 100), Ok(Progress::Complete { len: 100 }));
         assert_eq!(find_end(&head(101), 0, 100), Err(RequestError::HeadTooLong));
-        assert_eq!(
-            find_end(&[b'a'; 100], 0, 100),
-            Err(RequestError::TargetTooLong)
-        );
-        assert_eq!(
-            find_end(&[b'a'; 99], 0, 100),
-            Ok(Progress::NeedMore { scanned: 99 })
-        );
+        assert_eq!(find_end(&[b'a'; 100], 0, 100), Err(RequestError::TargetTooLong));
+        assert_eq!(find_end(&[b'a'; 99], 0, 100), Ok(Progress::NeedMore { scanned: 99 }));
         assert_eq!(
             find_end(&[b'a'; HEAD_BYTES_MAX], 0, usize::MAX),
             Err(RequestError::TargetTooLong)

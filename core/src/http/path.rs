@@ -57,11 +57,7 @@ pub fn normalise<'a>(path: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<&'a [u8
     if core::str::from_utf8(scratch).is_err() {
         return Err(PathError::Malformed);
     }
-    if foreign {
-        Err(PathError::NoName)
-    } else {
-        Ok(scratch)
-    }
+    if foreign { Err(PathError::NoName) } else { Ok(scratch) }
 }
 
 /// Whether the path is its own name: printable ASCII without `%`, `\`, `#`, `?`, and with neither
@@ -111,10 +107,7 @@ fn decode(segment: &[u8], out: &mut Vec<u8>) -> Result<bool, PathError> {
 }
 
 fn hex(digit: u8) -> Result<u8, PathError> {
-    (digit as char)
-        .to_digit(16)
-        .map(|n| n as u8)
-        .ok_or(PathError::Malformed)
+    (digit as char).to_digit(16).map(|n| n as u8).ok_or(PathError::Malformed)
 }
 
 #[cfg(test)]

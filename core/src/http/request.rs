@@ -274,9 +274,7 @@ impl<'a> Request<'a> {
         self.fields.split(|b| *b == b'\n').filter_map(move |line| {
             let colon = line.iter().position(|b| *b == b':')?;
             let (found, value) = line.split_at(colon);
-            found
-                .eq_ignore_ascii_case(name.as_bytes())
-                .then(|| value[1..].trim_ascii())
+            found.eq_ignore_ascii_case(name.as_bytes()).then(|| value[1..].trim_ascii())
         })
     }
 }
@@ -325,11 +323,7 @@ struct Codings {
 /// Reads one line more. Nothing may follow chunked, itself included.
 fn read_codings(mut so_far: Codings, value: &[u8]) -> Result<Codings, RequestError> {
     for coding in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
-        let name = coding
-            .split(|b| *b == b';')
-            .next()
-            .unwrap_or(&[])
-            .trim_ascii();
+        let name = coding.split(|b| *b == b';').next().unwrap_or(&[]).trim_ascii();
         if so_far.chunked || name.is_empty() || !name.iter().copied().all(is_token_byte) {
             return Err(RequestError::CodingInvalid);
         }
@@ -348,11 +342,7 @@ fn read_codings(mut so_far: Codings, value: &[u8]) -> Result<Codings, RequestErr
 
 impl Codings {
     fn framing(self) -> Result<Framing, RequestError> {
-        if self.unknown {
-            Err(RequestError::CodingUnknown)
-        } else {
-            Ok(Framing::Chunked)
-        }
+        if self.unknown { Err(RequestError::CodingUnknown) } else { Ok(Framing::Chunked) }
     }
 }
 
@@ -384,17 +374,12 @@ fn parse_target<'a>(method: &str, target: &'a str) -> Result<Target<'a>, Request
         [b'/', ..] => Ok(Target::Path(without_query(bytes))),
         b"*" if method == "OPTIONS" => Ok(Target::Server),
         _ => {
-            let (scheme, rest) = target
-                .split_once("://")
-                .ok_or(RequestError::TargetInvalid)?;
+            let (scheme, rest) = target.split_once("://").ok_or(RequestError::TargetInvalid)?;
             if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
                 return Err(RequestError::TargetInvalid);
             }
             let rest = rest.as_bytes();
-            let end = rest
-                .iter()
-                .position(|b| b"/?#".contains(b))
-                .unwrap_or(rest.len());
+            let end = rest.iter().position(|b| b"/?#".contains(b)).unwrap_or(rest.len());
             let (authority, path) = rest.split_at(end);
             check_authority(authority)?;
             let path = without_query(path);
@@ -409,10 +394,7 @@ fn parse_target<'a>(method: &str, target: &'a str) -> Result<Target<'a>, Request
 }
 
 fn without_query(target: &[u8]) -> &[u8] {
-    let end = target
-        .iter()
-        .position(|b| *b == b'?')
-        .unwrap_or(target.len());
+    let end = target.iter().position(|b| *b == b'?').unwrap_or(target.len());
     target.get(..end).unwrap_or(target)
 }
 
@@ -420,10 +402,7 @@ fn without_query(target: &[u8]) -> &[u8] {
 fn check_authority(authority: &[u8]) -> Result<(), RequestError> {
     let (host, port) = match authority {
         [b'[', ..] => {
-            let end = authority
-                .iter()
-                .position(|b| *b == b']')
-                .ok_or(RequestError::HostInvalid)?;
+            let end = authority.iter().position(|b| *b == b']').ok_or(RequestError::HostInvalid)?;
             let (address, port) = authority.split_at(end + 1);
             let inside = address.get(1..end).unwrap_or(&[]);
             let valid = |b: &u8| b.is_ascii_hexdigit() || *b == b':' || *b == b'.';
@@ -432,12 +411,9 @@ fn check_authority(authority: &[u8]) -> Result<(), RequestError> {
             }
             (&[][..], port)
         }
-        _ => authority.split_at(
-            authority
-                .iter()
-                .position(|b| *b == b':')
-                .unwrap_or(authority.len()),
-        ),
+        _ => {
+            authority.split_at(authority.iter().position(|b| *b == b':').unwrap_or(authority.len()))
+        }
     };
     let port_valid = match port {
         [] => true,

@@ -128,11 +128,7 @@ impl<B: Bodies> FileServer<B> {
                 Verdict::Proceed => {}
             }
         }
-        let kind = if request.method == Method::Head {
-            Kind::EntryHead
-        } else {
-            Kind::Object
-        };
+        let kind = if request.method == Method::Head { Kind::EntryHead } else { Kind::Object };
         (kind, number)
     }
 
@@ -155,10 +151,7 @@ impl<B: Bodies> FileServer<B> {
             }
             Err(BodyError::TooLong) => {
                 if let Some(&waiting) = conn.waiting() {
-                    conn.prepare(Response {
-                        close: true,
-                        ..waiting
-                    });
+                    conn.prepare(Response { close: true, ..waiting });
                     self.commit(cx, conn);
                 }
                 bytes.len()

@@ -108,10 +108,7 @@ impl<B: Bodies> FileServer<B> {
         let mut not_modified = Vec::new();
         begin_head(&mut not_modified, Status::NotModified);
         Self {
-            content: FileContent {
-                generations: Generations::new(catalogue),
-                bodies,
-            },
+            content: FileContent { generations: Generations::new(catalogue), bodies },
             config,
             stats: ServerStats::default(),
             pages: Pages::new(),
@@ -162,11 +159,7 @@ impl<B: Bodies> FileServer<B> {
             }),
             Kind::Page(status) => {
                 let page = self.pages.get(status);
-                if response.head_only {
-                    u64::from(page.head_len)
-                } else {
-                    page.bytes.len() as u64
-                }
+                if response.head_only { u64::from(page.head_len) } else { page.bytes.len() as u64 }
             }
         }
     }
@@ -176,10 +169,7 @@ impl<B: Bodies> FileServer<B> {
         if response.kind == Kind::Object {
             let date = self.dates.get(response.second);
             let pins = [
-                Some(Pin {
-                    offset: Status::Ok.date_at(),
-                    bytes: &date.0,
-                }),
+                Some(Pin { offset: Status::Ok.date_at(), bytes: &date.0 }),
                 Some(Pin {
                     offset: Status::Ok.connection_at(),
                     bytes: connection_value(response.close),
@@ -193,14 +183,7 @@ impl<B: Bodies> FileServer<B> {
                 fin: response.close,
             };
         }
-        let Self {
-            content,
-            pages,
-            dates,
-            not_modified,
-            scratch,
-            ..
-        } = self;
+        let Self { content, pages, dates, not_modified, scratch, .. } = self;
         scratch.clear();
         let status = match response.kind {
             Kind::Page(status) => {
@@ -223,10 +206,7 @@ impl<B: Bodies> FileServer<B> {
         };
         fill_in(scratch, status, dates.get(response.second), response.close);
         let bytes = scratch.get(offset as usize..len as usize).unwrap_or(&[]);
-        Source::Bytes {
-            bytes,
-            fin: response.close,
-        }
+        Source::Bytes { bytes, fin: response.close }
     }
 }
 
@@ -258,11 +238,7 @@ impl<B: Bodies> App for FileServer<B> {
             }
             offset -= len;
         }
-        if conn.is_closing() {
-            Source::End
-        } else {
-            Source::Pending
-        }
+        if conn.is_closing() { Source::End } else { Source::Pending }
     }
 
     fn on_acked(&mut self, cx: &mut Cx<'_>, conn: &mut ServerConn, upto: u64) {
@@ -320,9 +296,7 @@ impl DateCache {
 
     fn new() -> Self {
         // Slot 0 may hold second 0; no other slot may.
-        Self(core::array::from_fn(|i| {
-            (i as u32, ImfFixdate::from_unix(i as u64))
-        }))
+        Self(core::array::from_fn(|i| (i as u32, ImfFixdate::from_unix(i as u64))))
     }
 
     #[inline]

@@ -51,12 +51,7 @@ fn every_split_gives_the_same_answer() {
         assert!(!whole.0.is_empty());
         for cut in 0..=stream.len() {
             let split = answer_in_pieces(stream, &[cut, stream.len() - cut]);
-            assert_eq!(
-                split,
-                whole,
-                "cut at {cut}: {}",
-                String::from_utf8_lossy(stream)
-            );
+            assert_eq!(split, whole, "cut at {cut}: {}", String::from_utf8_lossy(stream));
         }
         let bytewise = alloc::vec![1; stream.len()];
         assert_eq!(answer_in_pieces(stream, &bytewise), whole);
@@ -66,16 +61,10 @@ fn every_split_gives_the_same_answer() {
 #[test]
 fn pipelined_requests_wait_for_room_and_are_answered_in_order() {
     let mut d = driver();
-    let requests: Vec<u8> = ["/", "/big", "/empty", "/nowhere", "/a%20b"]
-        .iter()
-        .flat_map(|p| get(p))
-        .collect();
+    let requests: Vec<u8> =
+        ["/", "/big", "/empty", "/nowhere", "/a%20b"].iter().flat_map(|p| get(p)).collect();
     d.deliver(&requests);
-    assert_eq!(
-        d.untaken,
-        requests[get("/").len() + get("/big").len()..],
-        "two are taken"
-    );
+    assert_eq!(d.untaken, requests[get("/").len() + get("/big").len()..], "two are taken");
     let mut expected = head_of_200(5, "keep-alive").into_bytes();
     expected.extend(b"home!");
     expected.extend(head_of_200(BIG, "keep-alive").into_bytes());
@@ -100,12 +89,7 @@ fn pipelined_requests_wait_for_room_and_are_answered_in_order() {
 #[test]
 fn fin_behind_waiting_requests_lets_them_be_answered() {
     let mut d = driver();
-    d.deliver(
-        &["/", "/empty", "/docs/"]
-            .iter()
-            .flat_map(|p| get(p))
-            .collect::<Vec<u8>>(),
-    );
+    d.deliver(&["/", "/empty", "/docs/"].iter().flat_map(|p| get(p)).collect::<Vec<u8>>());
     d.fin();
     assert!(!d.closing, "the third request still waits");
     d.send_all(1460);
