@@ -34,14 +34,17 @@ pub fn find_end(bytes: &[u8], scanned: u16, max: usize) -> Result<Progress, Requ
     let mut from = usize::from(scanned);
     while let Some(at) = next_control(window, from) {
         match window.get(at) {
-            Some(b'\r') => match window.get(at + 1) {
-                Some(b'\n') if at >= 2 && window.get(at - 2..at) == Some(b"\r\n") => {
-                    return Ok(Progress::Complete { len: at + 2 });
+            Some(b'\r') => match window.get(at..).unwrap_or(&[]) {
+                [_, b'\n', b'\r', b'\n', ..] => return Ok(Progress::Complete { len: at + 4 }),
+                // An end that may have begun is looked at again when more is there.
+                [_] | [_, b'\n'] | [_, b'\n', b'\r'] if window.len() == max => {
+                    return Err(too_long(window));
                 }
-                Some(b'\n') => from = at + 2,
-                Some(_) => return Err(RequestError::BareCr),
-                None if window.len() == max => return Err(too_long(window)),
-                None => return Ok(Progress::NeedMore { scanned: at as u16 }),
+                [_] | [_, b'\n'] | [_, b'\n', b'\r'] => {
+                    return Ok(Progress::NeedMore { scanned: at as u16 });
+                }
+                [_, b'\n', ..] => from = at + 2,
+                _ => return Err(RequestError::BareCr),
             },
             Some(b'\t') => from = at + 1,
             Some(b'\n') => return Err(RequestError::BareLf),
@@ -148,7 +151,7 @@ mod tests {
     fn end_is_found_and_nothing_after_it_is_looked_at() {
         let bytes = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\n\n\x00";
         assert_eq!(find_end(bytes, 0, 8192), Ok(Progress::Complete { len: 27 }));
-        assert_eq!(find_end(&bytes[..26], 0, 8192), Ok(Progress::NeedMore { scanned: 25 }));
+        assert_eq!(find_end(&bytes[..26], 0, 8192), Ok(Progress::NeedMore { scanned: 23 }));
     }
 
     #[test]
@@ -193,7 +196,12 @@ mod tests {
     proptest! {
         #[test]
         fn agrees_with_its_slow_twin(bytes in messages(), max in 1usize..200) {
-            prop_assert_eq!(find_end(&bytes, 0, max), find_end_slowly(&bytes, max));
+            // How much needs no second look is not part of the answer.
+            let answer = |found| match found {
+                Ok(Progress::NeedMore { .. }) => Ok(Progress::NeedMore { scanned: 0 }),
+                other => other,
+            };
+            prop_assert_eq!(answer(find_end(&bytes, 0, max)), answer(find_end_slowly(&bytes, max)));
         }
 
         #[test]

@@ -5,9 +5,9 @@
 
 use super::bodies::FileId;
 use crate::content::Pin;
+use crate::http::bytes::{PLAIN, is};
 use crate::http::conditional::Validators;
 use crate::http::date::ImfFixdate;
-use crate::http::path;
 use crate::http::request::TARGET_BYTES_MAX;
 use crate::http::response::{Status, begin_head, push_decimal};
 use alloc::string::String;
@@ -153,6 +153,11 @@ impl Catalogue {
         }
     }
 
+    /// What moves the hash.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// Number of entries, redirections in.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -182,6 +187,7 @@ impl Catalogue {
         self.names.get(*found as usize).map(|n| n.entry)
     }
 
+    #[inline]
     pub(crate) fn entry(&self, index: u32) -> Option<&Entry> {
         self.entries.get(index as usize)
     }
@@ -362,8 +368,8 @@ fn is_name(path: &str) -> bool {
 /// Appends a path as it stands in a `Location`.
 fn push_encoded(out: &mut Vec<u8>, path: &str) {
     for b in path.bytes() {
-        // What `path` calls plain needs no encoding, but for what RFC 3986 §3.3 keeps out.
-        if path::is_plain(&[b'/', b'x', b]) && !b"\"<>^`{|}".contains(&b) {
+        // The characters of RFC 3986 §3.3.
+        if b == b'/' || b == b'.' || is(b, PLAIN) && !b"\"<>[]^`{|}".contains(&b) {
             out.push(b);
         } else {
             out.extend_from_slice(&[b'%', HEX[usize::from(b >> 4)], HEX[usize::from(b & 15)]]);
@@ -382,7 +388,8 @@ fn push_hex(out: &mut Vec<u8>, n: u64) {
 
 /// A fast hash of a name: eight bytes a step, folded by a multiplication. Floods are no concern:
 /// what is in the table is the server's own.
-fn hash(seed: u64, bytes: &[u8]) -> u64 {
+#[inline]
+pub(crate) fn hash(seed: u64, bytes: &[u8]) -> u64 {
     const ODD: u64 = 0x9e6c_63d0_876a_3f6b;
     let fold = |a: u64, b: u64| {
         let wide = u128::from(a) * u128::from(b);
@@ -467,12 +474,15 @@ impl Generations {
     /// An entry of any generation.
     #[inline]
     pub(crate) fn find(&self, number: u32) -> Option<(&Catalogue, &Entry)> {
-        let generation = match number.checked_sub(self.current.first) {
-            Some(_) => &self.current,
-            None => self.old.iter().rev().find(|g| g.first <= number)?,
-        };
+        let generation =
+            if number >= self.current.first { &self.current } else { self.find_old(number)? };
         let entry = generation.catalogue.entry(number - generation.first)?;
         Some((&generation.catalogue, entry))
+    }
+
+    #[cold]
+    fn find_old(&self, number: u32) -> Option<&Generation> {
+        self.old.iter().rev().find(|g| g.first <= number)
     }
 
     /// A response of the current generation begins.

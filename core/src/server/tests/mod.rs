@@ -197,3 +197,26 @@ fn connection_that_breaks_off_lets_its_generation_go() {
     assert_eq!(d.app.old_generations(), 0);
     assert_eq!(d.app.stats().cut_off, 1);
 }
+
+#[test]
+fn longest_names_fit_what_was_allocated_at_start() {
+    let directory = std::format!("/{}/", "\u{7f8a}".repeat(880));
+    let mut builder = Catalogue::builder(1);
+    let path = directory.clone() + "index.html";
+    builder.add_file(file(&path, 0, FileId(0))).unwrap();
+    let server = FileServer::new(builder.build(), MemoryBodies::new(), ServerConfig::default());
+    let mut d = Driver::new(server, NOW);
+    let room = (d.app.scratch.capacity(), d.app.path_scratch.capacity());
+    let encoded = "%E7%BE%8A".repeat(880);
+    d.deliver(std::format!("GET /{encoded} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+    let text = String::from_utf8(d.send_all(1460)).unwrap();
+    assert!(text.starts_with("HTTP/1.1 301 "), "{text}");
+    assert!(text.contains(&std::format!("\r\nLocation: /{encoded}/\r\n")));
+    d.ack_all();
+    for request in ["GET /%2e/x", "HEAD /", "PUT /"] {
+        d.deliver(std::format!("{request} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+        d.send_all(1460);
+        d.ack_all();
+    }
+    assert_eq!((d.app.scratch.capacity(), d.app.path_scratch.capacity()), room);
+}

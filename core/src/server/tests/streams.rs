@@ -169,7 +169,46 @@ fn noise() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(part, 0..30).prop_map(|p| p.concat())
 }
 
+/// What is answered to the same bytes on three connections, one after the other.
+fn answers_on_three_connections(bytes: &[u8], config: ServerConfig) -> Vec<(Vec<u8>, bool)> {
+    let mut d = driver_with(config);
+    let mut answers = Vec::new();
+    for _ in 0..3 {
+        d.deliver(bytes);
+        while !d.send_all(1460).is_empty() {
+            d.ack_all();
+        }
+        answers.push((d.stream.clone(), d.ended));
+        d.close(CloseReason::Reset);
+        d.open();
+    }
+    answers
+}
+
+#[test]
+fn remembered_heads_mean_what_they_meant() {
+    for head in [
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "HEAD /big HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /docs HTTP/1.0\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nIf-None-Match: \"5-2a\"\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n",
+        "GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n",
+    ] {
+        let answers = answers_on_three_connections(head.as_bytes(), ServerConfig::default());
+        assert!(answers.iter().all(|a| *a == answers[0]), "{head}");
+    }
+}
+
 proptest! {
+    #[test]
+    fn remembering_heads_changes_no_answer(bytes in noise()) {
+        let with = answers_on_three_connections(&bytes, ServerConfig::default());
+        let without = ServerConfig { memo_heads: 0, ..ServerConfig::default() };
+        prop_assert_eq!(with, answers_on_three_connections(&bytes, without));
+    }
+
     #[test]
     fn noise_never_panics_and_splits_change_nothing(
         bytes in noise(),
