@@ -3,14 +3,17 @@
 
 use simoom_core::client::{ExpectPatterns, FetchClient, FetchConfig, Order};
 use simoom_core::content::Mode;
+use simoom_core::port::Port;
 use simoom_core::server::bodies::{MemoryBodies, pattern_fill};
 use simoom_core::server::catalogue::{Catalogue, FileInfo};
 use simoom_core::server::{FileServer, ServerConfig};
+use simoom_core::stack::Stack;
+use simoom_core::stack::app::App;
 use simoom_core::time::{Duration, Instant};
 use simoom_sim::endpoint::{Either, EndpointHost};
 use simoom_sim::hash::EventHash;
-use simoom_sim::link::LinkConfig;
-use simoom_sim::nic::{CompletionPolicy, DmaPolicy};
+use simoom_sim::link::{LinkConfig, Rate};
+use simoom_sim::nic::{CompletionPolicy, DmaPolicy, SimPort};
 use simoom_sim::seed::{Chance, Seed, Stream, check};
 use simoom_sim::smoltcp_host::{ClientConfig, Fetch, HttpClient, Identity};
 use simoom_sim::stack_host::{FetchHost, StackHost, StackSetup};
@@ -120,7 +123,7 @@ fn smoltcp_client(seed: Seed, plan: Plan) -> EndpointHost<HttpClient> {
     EndpointHost::new(HttpClient::new(Identity::new(1, random_seed), config))
 }
 
-fn world(seed: Seed, plan: Plan, ours: bool) -> (World<Host>, HostId) {
+fn world(seed: Seed, plan: Plan, ours: bool, link: LinkConfig) -> (World<Host>, [HostId; 2]) {
     let mut world = World::new(seed);
     world.set_limits(Limits {
         time_max: Instant::ZERO + Duration::from_secs(600),
@@ -132,8 +135,8 @@ fn world(seed: Seed, plan: Plan, ours: bool) -> (World<Host>, HostId) {
     };
     let client = world.add_host(Either::Right(client));
     let server = world.add_host(Either::Left(server(seed, plan)));
-    world.connect((client, 0), (server, 0), lossy(), lossy());
-    (world, client)
+    world.connect((client, 0), (server, 0), link, link);
+    (world, [client, server])
 }
 
 fn is_done(world: &World<Host>, client: HostId) -> bool {
@@ -157,16 +160,21 @@ fn verdict(world: &World<Host>, client: HostId) -> Result<(), String> {
     }
 }
 
-fn run(seed: Seed, dma: DmaPolicy, ours: bool) -> EventHash {
+/// Runs a world until every answer has come, and every byte was right.
+fn run_in(seed: Seed, dma: DmaPolicy, ours: bool, link: LinkConfig) -> (World<Host>, [HostId; 2]) {
     let plan = plan(seed, dma);
-    let (mut world, client) = world(seed, plan, ours);
+    let (mut world, [client, server]) = world(seed, plan, ours, link);
     if let Err(error) = world.run_until(|world| is_done(world, client)) {
         panic!("{plan:?}: {error}");
     }
     if let Err(error) = verdict(&world, client) {
         panic!("{plan:?}: {error}");
     }
-    world.hash()
+    (world, [client, server])
+}
+
+fn run(seed: Seed, dma: DmaPolicy, ours: bool) -> EventHash {
+    run_in(seed, dma, ours, lossy()).0.hash()
 }
 
 macro_rules! each_policy {
@@ -207,4 +215,86 @@ fn two_runs_of_a_seed_have_the_same_hash() {
         assert_eq!(hashes(7), hashes(7));
         assert_ne!(hashes(7), hashes(8));
     }
+}
+
+/// One frame in ten lost, one in five out of order by up to ten times the delay, one in twenty
+/// damaged, one in ten doubled, and a queue that overflows.
+#[test]
+fn a_terrible_link_only_makes_it_slower() {
+    let terrible = LinkConfig {
+        rate: Rate::mbit(20),
+        queue_frames_max: 20,
+        loss: Chance::ppm(100_000),
+        reorder: Chance::ppm(200_000),
+        reorder_by_max: Duration::from_millis(20),
+        duplicate: Chance::ppm(100_000),
+        corrupt: Chance::ppm(50_000),
+        ..lossy()
+    };
+    check(0..20, |seed| {
+        let dma = *seed.stream(Stream::Named("Dma", 0)).one_of(&DmaPolicy::ALL);
+        let (world, _) = run_in(seed, dma, seed.0 % 2 == 0, terrible);
+        let seen = world.oracle_stats();
+        assert!(seen.segments > 100 && seen.compared_bytes > 1000, "{seen:?}");
+    });
+}
+
+/// After the last answer the link heals, and everybody comes to rest: no connection is left behind,
+/// and every buffer is home but what an idle device holds.
+#[test]
+fn a_healed_world_comes_to_rest() {
+    check(0..30, |seed| {
+        let dma = *seed.stream(Stream::Named("Dma", 0)).one_of(&DmaPolicy::ALL);
+        let (mut world, [client, server]) = run_in(seed, dma, seed.0 % 2 == 0, lossy());
+        world.heal();
+        world.run_for(Duration::from_secs(400)).unwrap_or_else(|error| panic!("{error}"));
+        verdict(&world, client).unwrap();
+        let now = world.now();
+        for host in [client, server] {
+            match world.host_mut(host) {
+                Either::Left(host) => assert_at_rest(&mut host.stack, &mut host.port, now),
+                Either::Right(Either::Left(host)) => {
+                    assert_at_rest(&mut host.stack.stack, &mut host.port, now);
+                }
+                Either::Right(Either::Right(smoltcp)) => assert!(smoltcp.endpoint.is_quiet()),
+            }
+        }
+    });
+}
+
+/// No connection is there, and when the stack is shut down every buffer is free but what an idle
+/// device holds.
+fn assert_at_rest<A: App>(stack: &mut Stack<A>, port: &mut SimPort, now: Instant) {
+    assert_eq!((stack.connections(), stack.half_open()), (0, 0));
+    let Ok(()) = stack.shut_down(now, port);
+    port.reclaim(Some);
+    let (census, caps) = (port.census(), port.caps());
+    assert!(census.caller == 0 && census.device <= caps.tx_hold_idle, "{census:?}");
+}
+
+/// A world of our own stacks is plain data.
+#[test]
+fn a_fork_at_any_event_goes_on_to_the_same_hash() {
+    type Ours = World<Either<Server, FetchHost<ExpectPatterns>>>;
+    fn end(world: &Ours) -> (EventHash, u64, Instant) {
+        (world.hash(), world.events(), world.now())
+    }
+    check(0..20, |seed| {
+        let plan = plan(seed, DmaPolicy::Random);
+        let mut world: Ours = World::new(seed);
+        let client = world.add_host(Either::Right(our_client(seed, plan)));
+        let server = world.add_host(Either::Left(server(seed, plan)));
+        world.connect((client, 0), (server, 0), lossy(), lossy());
+        let at = seed.stream(Stream::Named("Fork", 0)).below(600);
+        while world.events() < at {
+            assert!(world.step().unwrap());
+        }
+        let mut fork = world.clone();
+        let second = Duration::from_secs(20);
+        world.run_for(second).unwrap();
+        assert_ne!(end(&fork), end(&world));
+        fork.run_for(second).unwrap();
+        assert_eq!(end(&fork), end(&world));
+        assert!(world.host(client).right().unwrap().stack.stack.app().stats().succeeded > 0);
+    });
 }
