@@ -13,11 +13,13 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod client;
 pub mod content;
 pub mod http;
 pub mod port;
 pub mod secrets;
 pub mod seq;
+pub mod server;
 pub mod stack;
 pub mod tcp;
 pub mod time;

@@ -1,10 +1,16 @@
 //! Prepared content: objects, variants, segments and copies.
 //!
 //! An *object* is a byte string that never changes: a response head and its body. A *variant* is
-//! one way to cut it (payload size, options layout); it is cut a run of segments at a time, as
-//! they are first sent. A *copy* is one buffer that holds one segment.
+//! one way to cut it (payload size, options layout); it is cut a segment at a time, as they are
+//! first sent. A *copy* is one buffer that holds one segment. [`store`] keeps them.
 //!
 //! Knows ports and frames. Must not know connections, TCP state or HTTP.
+
+mod pins;
+mod store;
+
+pub use pins::{PINNED_BYTES_MAX, PinnedFields};
+pub use store::{Checkout, Config, Cut, Mode, SEGMENTS_PER_RUN, Stats, Store};
 
 /// An object of the application's catalogue. The application gives the numbers; a number must
 /// mean the same bytes for ever (a changed file is a new object).

@@ -113,8 +113,28 @@ pub(crate) struct Commands {
     pub(crate) opens: alloc::vec::Vec<OpenRequest>,
 }
 
-/// Requests to open, and wake-ups, that are kept between two turns. Full: `open` refuses, and a
-/// further `wake` marks every connection instead.
+impl Commands {
+    pub(crate) fn with_capacity() -> Self {
+        Self {
+            wakes: alloc::vec::Vec::with_capacity(COMMANDS_MAX),
+            opens: alloc::vec::Vec::with_capacity(COMMANDS_MAX),
+            ..Self::default()
+        }
+    }
+
+    /// Whether nothing is asked for.
+    #[inline]
+    pub(crate) fn is_idle(&self) -> bool {
+        !self.close
+            && !self.abort
+            && self.deadline.is_none()
+            && self.wakes.is_empty()
+            && self.opens.is_empty()
+    }
+}
+
+/// Requests to open, and wake-ups, that are kept until the next step of the turn. Full: `open` and
+/// `wake` refuse.
 pub const COMMANDS_MAX: usize = 256;
 
 impl Cx<'_> {
@@ -149,11 +169,14 @@ impl Cx<'_> {
         self.commands.abort = true;
     }
 
-    /// Asks `source` of another connection again in this turn or the next.
-    pub fn wake(&mut self, conn: ConnId) {
-        if self.commands.wakes.len() < COMMANDS_MAX {
-            self.commands.wakes.push(conn);
+    /// Asks `source` of another connection again in this turn or the next. False where
+    /// [`COMMANDS_MAX`] wake-ups wait already: ask once more in a later call.
+    pub fn wake(&mut self, conn: ConnId) -> bool {
+        if self.commands.wakes.len() >= COMMANDS_MAX {
+            return false;
         }
+        self.commands.wakes.push(conn);
+        true
     }
 
     /// Opens a connection. [`App::on_open`] or [`App::on_open_failed`] follows, with the token.

@@ -1,0 +1,405 @@
+//! Frames in: look-ahead over the batch, then one frame after the other to its connection.
+//!
+//! Nothing is sent from here: whoever has something to say enters the ready list or the queue of
+//! replies.
+
+use super::app::{App, CloseReason, Commands, Cx};
+use super::connection::{Connection, Phase, open_if_half_open};
+use super::demux::FlowKey;
+use super::receive_pool::{self, ReceivePool};
+use super::transmit::Reply;
+use super::{ECHO_FRAME_MAX, Stack};
+use crate::port::{BATCH_MAX, RxFrame};
+use crate::tcp::{self, Taken, TextSink};
+use crate::time::Instant;
+use crate::trace::Trace;
+use crate::wire::arp::{ArpOperation, ArpPacket};
+use crate::wire::tcp::TcpFlags;
+use crate::wire::{self, Frame, IcmpMessage, MacAddr};
+
+const NONE: u32 = u32::MAX;
+
+impl<A: App, T: Trace> Stack<A, T> {
+    /// Processes a batch. First the table is searched for all frames, then their connections are
+    /// touched, so that the cache misses of the batch overlap; then each is processed.
+    pub(super) fn on_batch(&mut self, now: Instant, frames: &[RxFrame<'_>]) {
+        let mut candidates = [NONE; BATCH_MAX];
+        for (candidate, frame) in candidates.iter_mut().zip(frames) {
+            if let Some(key) = FlowKey::peek(frame.bytes) {
+                *candidate = self.demux.candidate(&key).unwrap_or(NONE);
+            }
+        }
+        if frames.len() > 1 {
+            for &candidate in &candidates[..frames.len()] {
+                if let Some(conn) = self.conns.get(candidate) {
+                    core::hint::black_box(conn.touch());
+                }
+            }
+        }
+        for (frame, candidate) in frames.iter().zip(candidates) {
+            self.on_frame(now, frame.bytes, candidate);
+        }
+    }
+
+    fn on_frame(&mut self, now: Instant, bytes: &[u8], candidate: u32) {
+        self.stats.frames_in += 1;
+        self.stats.bytes_in += bytes.len() as u64;
+        match wire::parse(bytes, !self.caps.checksum.rx) {
+            Ok(Frame::Tcp(frame)) => {
+                if !self.is_ours(frame.eth.dst, frame.eth.vlan) || frame.ip.dst != self.config.ip {
+                    self.stats.rx_not_ours += 1;
+                    return;
+                }
+                self.on_tcp(now, &frame, candidate);
+            }
+            Ok(Frame::Arp { eth, arp }) => {
+                if eth.vlan != self.config.vlan {
+                    self.stats.rx_not_ours += 1;
+                    return;
+                }
+                self.on_arp(now, &arp);
+            }
+            Ok(Frame::Icmp(frame)) => {
+                if !self.is_ours(frame.eth.dst, frame.eth.vlan) || frame.ip.dst != self.config.ip {
+                    self.stats.rx_not_ours += 1;
+                    return;
+                }
+                self.on_icmp(now, bytes, &frame);
+            }
+            Ok(Frame::Other { .. }) => self.stats.rx_other += 1,
+            Err(error) if matches!(error.kind, wire::WireErrorKind::Checksum { .. }) => {
+                self.stats.rx_bad_checksum += 1
+            }
+            Err(_) => self.stats.rx_malformed += 1,
+        }
+    }
+
+    /// Whether a frame was sent to us alone: broadcasts open no connection. RFC 9293 MUST-57.
+    #[inline]
+    fn is_ours(&self, dst: MacAddr, vlan: Option<u16>) -> bool {
+        dst == self.config.mac && vlan == self.config.vlan
+    }
+
+    fn on_arp(&mut self, now: Instant, arp: &ArpPacket) {
+        // RFC 826: whoever speaks to us is noted; others are not, or any host could fill the table.
+        if arp.target_ip != self.config.ip || !self.config.is_on_link(arp.sender_ip) {
+            self.stats.rx_not_ours += 1;
+            return;
+        }
+        if arp.sender_ip == self.config.ip {
+            self.stats.rx_other += 1;
+            return;
+        }
+        self.learn_neighbour(now, arp.sender_ip, arp.sender_mac);
+        if arp.operation == ArpOperation::Request {
+            self.stats.arp_replies += 1;
+            self.queue_reply(Reply::Arp(*arp));
+        }
+    }
+
+    fn on_icmp(&mut self, now: Instant, bytes: &[u8], frame: &wire::IcmpFrame<'_>) {
+        let src = frame.ip.src;
+        if !matches!(frame.icmp, IcmpMessage::EchoRequest(_))
+            || bytes.len() > ECHO_FRAME_MAX
+            || src.is_multicast()
+            || src.is_broadcast()
+        {
+            self.stats.rx_other += 1;
+            return;
+        }
+        if self.config.is_on_link(src) {
+            self.learn_neighbour(now, src, frame.eth.src);
+        }
+        self.stats.echo_replies += 1;
+        self.queue_echo(bytes);
+    }
+
+    fn on_tcp(&mut self, now: Instant, frame: &wire::TcpFrame<'_>, candidate: u32) {
+        let segment = &frame.tcp;
+        let key = FlowKey::new(
+            core::net::SocketAddrV4::new(frame.ip.dst, segment.dst_port),
+            core::net::SocketAddrV4::new(frame.ip.src, segment.src_port),
+        );
+        let slot = match self.conns.get(candidate) {
+            Some(conn) if conn.key == key => Some(candidate),
+            _ => self.find(&key),
+        };
+        match slot {
+            Some(slot) => self.on_segment(now, slot, key, frame),
+            None => self.on_unknown(now, &key, frame),
+        }
+    }
+
+    /// CLOSED and LISTEN. RFC 9293 §3.10.7.1 and §3.10.7.2.
+    fn on_unknown(&mut self, now: Instant, key: &FlowKey, frame: &wire::TcpFrame<'_>) {
+        let (segment, src) = (&frame.tcp, frame.ip.src);
+        if src.is_multicast() || src.is_broadcast() || src.is_unspecified() || src == self.config.ip
+        {
+            self.stats.rx_not_ours += 1;
+            return;
+        }
+        let control = TcpFlags::SYN | TcpFlags::ACK | TcpFlags::RST;
+        let is_syn = segment.flags.0 & control.0 == TcpFlags::SYN.0;
+        if is_syn && self.config.listen.contains(&segment.dst_port) {
+            self.accept(now, key, frame.eth.src, segment);
+            return;
+        }
+        self.stats.rx_no_connection += 1;
+        if let Some(plan) = tcp::reset_for(segment) {
+            self.queue_reply(Reply::Segment { key: *key, mac: frame.eth.src, plan });
+        }
+    }
+
+    fn on_segment(&mut self, now: Instant, slot: u32, key: FlowKey, frame: &wire::TcpFrame<'_>) {
+        let id = self.conns.id(slot);
+        let unix_nanos = self.unix_nanos(now);
+        let Some(conn) = self.conns.get_mut(slot) else { return };
+        if matches!(conn.phase, Phase::Over) && conn.tcb.can_reuse(&frame.tcp) {
+            // RFC 9293 MAY-2: a new SYN may reopen a connection in TIME-WAIT.
+            self.remove(slot, tcp::Ended::Finished);
+            self.on_unknown(now, &key, frame);
+            return;
+        }
+        let Connection { tcb, phase, receive, discard, .. } = conn;
+        let mut sink = Sink {
+            phase,
+            receive,
+            discard,
+            key: &key,
+            app: &mut self.app,
+            pool: &mut self.receive,
+            half_open: &mut self.half_open,
+            stats: &mut self.stats,
+            cx: Cx { now, unix_nanos, conn: id, commands: &mut self.commands },
+        };
+        let arrival = tcb.on_segment(&self.config.tcp, now, &frame.tcp, &mut sink);
+        if let Some(drop) = arrival.drop {
+            sink.stats.tcp_drops[drop as usize] += 1;
+        }
+        if arrival.events.contains(tcp::Events::ESTABLISHED) {
+            sink.open();
+            conn.choose_class(&self.config.content);
+        }
+        if let Phase::Open(value) = &mut conn.phase {
+            let mut cx = Cx { now, unix_nanos, conn: id, commands: &mut self.commands };
+            if arrival.acked > 0 {
+                self.app.on_acked(&mut cx, value, conn.tcb.acked());
+            }
+            if arrival.acked > 0 && conn.receive != receive_pool::NONE {
+                self.show_again(now, slot);
+            }
+        }
+        if arrival.events.contains(tcp::Events::FIN) {
+            self.on_fin(now, slot);
+        }
+        if !self.commands.is_idle() {
+            self.apply_commands(now, slot);
+        }
+        if let Some(plan) = arrival.reply {
+            self.queue_reply(Reply::Segment { key, mac: frame.eth.src, plan });
+        }
+        if let Some(ended) = arrival.ended {
+            self.remove(slot, ended);
+            return;
+        }
+        if arrival.events.contains(tcp::Events::TIME_WAIT) {
+            self.enter_time_wait(slot);
+        }
+        self.ready.push_back(slot);
+    }
+
+    /// Shows the application what it did not take before: it may have room now.
+    fn show_again(&mut self, now: Instant, slot: u32) {
+        let id = self.conns.id(slot);
+        let unix_nanos = self.unix_nanos(now);
+        let Some(conn) = self.conns.get_mut(slot) else { return };
+        let Connection { tcb, phase, receive, discard, key, .. } = conn;
+        let mut sink = Sink {
+            phase,
+            receive,
+            discard,
+            key,
+            app: &mut self.app,
+            pool: &mut self.receive,
+            half_open: &mut self.half_open,
+            stats: &mut self.stats,
+            cx: Cx { now, unix_nanos, conn: id, commands: &mut self.commands },
+        };
+        let taken = sink.show_buffered();
+        if taken > 0 {
+            tcb.on_app_read(&self.config.tcp, taken);
+        }
+    }
+
+    fn on_fin(&mut self, now: Instant, slot: u32) {
+        let id = self.conns.id(slot);
+        let unix_nanos = self.unix_nanos(now);
+        if let Some(Connection { phase: Phase::Open(value), .. }) = self.conns.get_mut(slot) {
+            let commands = &mut self.commands;
+            self.app.on_fin(&mut Cx { now, unix_nanos, conn: id, commands }, value);
+        }
+    }
+
+    /// Carries out what the application asked for its own connection. Requests to open and to
+    /// wake others stay for [`Stack::run_commands`].
+    pub(super) fn apply_commands(&mut self, now: Instant, slot: u32) {
+        let Commands { close, abort, deadline, .. } = &mut self.commands;
+        let (close, abort) = (core::mem::take(close), core::mem::take(abort));
+        let deadline = deadline.take();
+        if abort {
+            self.abort_connection(now, slot, CloseReason::Aborted);
+            return;
+        }
+        let Some(conn) = self.conns.get_mut(slot) else { return };
+        if let Some(deadline) = deadline {
+            conn.app_deadline = deadline.unwrap_or(Instant::FAR_FUTURE);
+        }
+        if close {
+            conn.discard = true;
+            conn.tcb.close();
+            if conn.receive != receive_pool::NONE {
+                let unread = self.receive.get(conn.receive).0.ready();
+                self.receive.give_back(core::mem::replace(&mut conn.receive, receive_pool::NONE));
+                conn.tcb.on_app_read(&self.config.tcp, unread);
+            }
+        }
+    }
+
+    /// Opens and wakes what was asked for.
+    pub(super) fn run_commands(&mut self, now: Instant) {
+        while let Some(conn) = self.commands.wakes.pop() {
+            if let Some(slot) = self.conns.resolve(conn) {
+                self.ready.push_back(slot);
+            } else {
+                self.stats.wakes_lost += 1;
+            }
+        }
+        // Only what waits now: a failure may make the application ask again at once.
+        for _ in 0..self.commands.opens.len() {
+            let request = self.commands.opens.remove(0);
+            self.open(now, request);
+        }
+    }
+}
+
+/// Where TCP puts text: the application, or a receive buffer while it must wait.
+struct Sink<'a, A: App> {
+    phase: &'a mut Phase<A::Conn>,
+    receive: &'a mut u32,
+    discard: &'a mut bool,
+    key: &'a FlowKey,
+    app: &'a mut A,
+    pool: &'a mut ReceivePool,
+    half_open: &'a mut u32,
+    stats: &'a mut super::Stats,
+    cx: Cx<'a>,
+}
+
+impl<A: App> Sink<'_, A> {
+    /// Gives the application its value, where it has none yet.
+    fn open(&mut self) {
+        open_if_half_open(
+            self.phase,
+            self.key,
+            self.app,
+            &mut self.cx,
+            self.half_open,
+            &mut self.stats.opened,
+        );
+    }
+
+    /// Shows bytes to the application; answers how many it took.
+    #[inline]
+    fn show(&mut self, bytes: &[u8]) -> usize {
+        match self.phase {
+            Phase::Open(value) if !*self.discard && !self.cx.commands.close => {
+                self.app.on_bytes(&mut self.cx, value, bytes).min(bytes.len())
+            }
+            _ => bytes.len(),
+        }
+    }
+
+    /// Shows what the connection's receive buffer has in order; answers how many bytes were taken.
+    fn show_buffered(&mut self) -> u32 {
+        let (list, store) = self.pool.get(*self.receive);
+        let ready = list.ready();
+        if ready == 0 {
+            return 0;
+        }
+        let taken = match self.phase {
+            Phase::Open(value) if !*self.discard && !self.cx.commands.close => {
+                let shown = &store[..ready as usize];
+                self.app.on_bytes(&mut self.cx, value, shown).min(shown.len()) as u32
+            }
+            _ => ready,
+        };
+        list.consume(store, taken);
+        if list.is_empty() {
+            self.pool.give_back(core::mem::replace(self.receive, receive_pool::NONE));
+        }
+        taken
+    }
+}
+
+impl<A: App> TextSink for Sink<'_, A> {
+    #[inline]
+    fn on_text(&mut self, offset: u32, bytes: &[u8]) -> Taken {
+        self.open();
+        if *self.receive != receive_pool::NONE {
+            return self.on_text_buffered(offset, bytes);
+        }
+        if offset == 0 {
+            let taken = self.show(bytes);
+            if taken == bytes.len() {
+                return Taken { advance: taken as u32, unread: 0 };
+            }
+            return self.keep_rest(taken, bytes);
+        }
+        match self.pool.take() {
+            Some(slot) => {
+                *self.receive = slot;
+                self.on_text_buffered(offset, bytes)
+            }
+            None => {
+                self.stats.receive_pool_empty += 1;
+                Taken { advance: 0, unread: 0 }
+            }
+        }
+    }
+}
+
+impl<A: App> Sink<'_, A> {
+    /// The application left bytes: they wait in a buffer, or the peer sends them again.
+    #[cold]
+    fn keep_rest(&mut self, taken: usize, bytes: &[u8]) -> Taken {
+        let Some(slot) = self.pool.take() else {
+            self.stats.receive_pool_empty += 1;
+            return Taken { advance: taken as u32, unread: 0 };
+        };
+        let (list, store) = self.pool.get(slot);
+        let rest = &bytes[taken..];
+        let kept = list.insert(store, 0, rest);
+        if kept == 0 {
+            self.pool.give_back(slot);
+        } else {
+            *self.receive = slot;
+        }
+        Taken { advance: taken as u32 + kept, unread: kept }
+    }
+
+    fn on_text_buffered(&mut self, offset: u32, bytes: &[u8]) -> Taken {
+        let (list, store) = self.pool.get(*self.receive);
+        let before = list.ready();
+        let advance = list.insert(store, before + offset, bytes);
+        if advance > 0 {
+            self.show_buffered();
+        } else if offset == 0 {
+            self.stats.reassembly_full += 1;
+        }
+        let unread = match *self.receive {
+            receive_pool::NONE => 0,
+            slot => self.pool.get(slot).0.ready(),
+        };
+        Taken { advance, unread }
+    }
+}

@@ -1,0 +1,550 @@
+//! Frames out: replies first, then every connection that is ready, within the ring's room.
+//!
+//! A segment is planned only when a slot and a buffer for it are at hand: TCP never learns of one
+//! that could not be sent.
+
+use super::app::{App, CloseReason, Source};
+use super::connection::{Connection, Phase};
+use super::demux::FlowKey;
+use super::turn::Held;
+use super::{ECHO_FRAME_MAX, REPLIES_MAX, Stack, Stats};
+use crate::content::{Checkout, ContentSource, Cut, ObjectId, Pin, PinnedFields, ReadAt, Store};
+use crate::port::{Buf, Port, TxFull};
+use crate::tcp::{Output, SegmentPlan};
+use crate::time::Instant;
+use crate::trace::Trace;
+use crate::wire::checksum::{Sum, sum};
+use crate::wire::emit::{HeaderTemplate, TcpHeader, headers_len, write_tcp_frame};
+use crate::wire::{self, ArpPacket, Frame, IcmpFrame, IcmpMessage, MacAddr, arp, icmpv4};
+use alloc::boxed::Box;
+use core::net::Ipv4Addr;
+
+/// An answer that belongs to no connection, or to one that is gone.
+#[derive(Clone)]
+pub(super) enum Reply {
+    /// A segment without text.
+    Segment { key: FlowKey, mac: MacAddr, plan: SegmentPlan },
+    /// Our hardware address, for whoever asked.
+    Arp(ArpPacket),
+    /// Who has this address?
+    ArpRequest { ip: Ipv4Addr },
+    /// The frame of an echo request in one of the echo buffers.
+    Echo { slot: u8, len: u16 },
+}
+
+/// What became of a connection's visit.
+enum Visit {
+    /// Nothing more to send now.
+    Done,
+    /// Its share of the turn is used up.
+    QuantumSpent,
+    /// The ring has no slot.
+    RingFull,
+    /// No buffer.
+    NoBuffer,
+    /// Content is not there yet.
+    NotYet,
+    /// Content is gone: the connection is to be reset.
+    Gone,
+}
+
+/// Frames of echo requests that wait to be turned round. Allocated once.
+#[derive(Clone)]
+pub(super) struct EchoFrames {
+    bytes: Box<[u8]>,
+    taken: u8,
+}
+
+impl EchoFrames {
+    /// Echo requests that wait at once, at most.
+    const SLOTS: usize = 8;
+
+    pub(super) fn new() -> Self {
+        Self { bytes: alloc::vec![0; Self::SLOTS * ECHO_FRAME_MAX].into_boxed_slice(), taken: 0 }
+    }
+
+    fn keep(&mut self, frame: &[u8]) -> Option<u8> {
+        let slot = self.taken.trailing_ones() as usize;
+        if slot >= Self::SLOTS || frame.len() > ECHO_FRAME_MAX {
+            return None;
+        }
+        self.taken |= 1 << slot;
+        self.bytes[slot * ECHO_FRAME_MAX..][..frame.len()].copy_from_slice(frame);
+        Some(slot as u8)
+    }
+
+    fn release(&mut self, slot: u8, len: u16) -> &[u8] {
+        self.taken &= !(1 << slot);
+        &self.bytes[usize::from(slot) * ECHO_FRAME_MAX..][..usize::from(len)]
+    }
+}
+
+impl<A: App, T: Trace> Stack<A, T> {
+    pub(super) fn queue_reply(&mut self, reply: Reply) {
+        if self.replies.len() >= REPLIES_MAX {
+            self.stats.replies_full += 1;
+            return;
+        }
+        self.replies.push_back(reply);
+    }
+
+    pub(super) fn queue_echo(&mut self, frame: &[u8]) {
+        match self.echo_frames.keep(frame) {
+            Some(slot) => self.queue_reply(Reply::Echo { slot, len: frame.len() as u16 }),
+            None => self.stats.replies_full += 1,
+        }
+    }
+
+    /// Sends until nobody is ready, the ring is full, or the buffers are used up.
+    pub(super) fn transmit<P: Port>(&mut self, now: Instant, port: &mut P) -> Held {
+        let mut room = port.tx_free();
+        let held = self.send_replies(port, &mut room);
+        if held != Held::No {
+            return held;
+        }
+        let mut visits = self.ready.len();
+        let mut waits_for_content = false;
+        while visits > 0
+            && let Some(slot) = self.ready.pop()
+        {
+            visits -= 1;
+            let visit = self.visit(now, slot, port, &mut room);
+            self.arm(slot);
+            match visit {
+                Visit::Done => {}
+                Visit::QuantumSpent => {
+                    self.stats.quantum_spent += 1;
+                    self.ready.push_back(slot);
+                    visits += 1;
+                }
+                Visit::RingFull => {
+                    self.stats.tx_ring_full += 1;
+                    self.ready.push_front(slot);
+                    return Held::RingFull;
+                }
+                Visit::NoBuffer => {
+                    self.stats.tx_no_buffer += 1;
+                    self.ready.push_front(slot);
+                    return Held::NoBuffer;
+                }
+                Visit::NotYet => {
+                    self.stats.content_not_yet += 1;
+                    self.ready.push_back(slot);
+                    waits_for_content = true;
+                }
+                Visit::Gone => self.abort_connection(now, slot, CloseReason::ContentGone),
+            }
+        }
+        // Resets of the connections just aborted.
+        match self.send_replies(port, &mut room) {
+            Held::No if waits_for_content => Held::Content,
+            held => held,
+        }
+    }
+
+    fn send_replies<P: Port>(&mut self, port: &mut P, room: &mut usize) -> Held {
+        while let Some(reply) = self.replies.front() {
+            if *room == 0 {
+                self.stats.tx_ring_full += 1;
+                return Held::RingFull;
+            }
+            let Some(mut buf) = self.store.take_buffer(port) else {
+                self.stats.tx_no_buffer += 1;
+                return Held::NoBuffer;
+            };
+            let out = port.bytes_mut(&mut buf);
+            let len = match *reply {
+                Reply::Segment { ref key, mac, ref plan } => Some(write_tcp_frame(
+                    &self.template,
+                    out,
+                    &header(key, mac, plan),
+                    0,
+                    Sum::ZERO,
+                    self.caps.checksum.tx,
+                )),
+                Reply::Arp(ref request) => arp::write_reply(&self.template, out, request),
+                Reply::ArpRequest { ip } => arp::write_request(&self.template, out, ip),
+                Reply::Echo { slot, len } => {
+                    let request = self.echo_frames.release(slot, len);
+                    write_echo_reply(&self.template, out, request, self.caps.checksum.tx)
+                }
+            };
+            self.replies.pop_front();
+            match len {
+                Some(len) => submit(port, room, &mut self.store, &mut self.stats, buf, len),
+                None => port.give_back(buf),
+            }
+        }
+        Held::No
+    }
+
+    /// Lets one connection send what it may.
+    fn visit<P: Port>(&mut self, now: Instant, slot: u32, port: &mut P, room: &mut usize) -> Visit {
+        let Some(conn) = self.conns.get_mut(slot) else { return Visit::Done };
+        if conn.unresolved {
+            return Visit::Done;
+        }
+        let mut out = Out {
+            now,
+            port,
+            room,
+            quantum: usize::from(self.config.quantum_frames),
+            config: &self.config,
+            template: &self.template,
+            offload: self.caps.checksum.tx,
+            store: &mut self.store,
+            stats: &mut self.stats,
+        };
+        conn.tcb.on_visit();
+        loop {
+            // First, because a segment that `poll_output` hands out counts as sent.
+            if let Some(stop) = out.stop() {
+                return stop;
+            }
+            let Some(output) = conn.tcb.poll_output(&self.config.tcp, now) else {
+                return Visit::Done;
+            };
+            match output {
+                Output::Segment(plan) => {
+                    if !out.send_plan(conn, &plan) {
+                        return Visit::NoBuffer;
+                    }
+                }
+                Output::Text { at, max, partial, .. } => {
+                    match out.send_text(conn, &mut self.app, at, max, partial) {
+                        Visit::Done => {}
+                        stop => return stop,
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What one visit sends with.
+struct Out<'a, P: Port> {
+    now: Instant,
+    port: &'a mut P,
+    /// Free slots of the ring.
+    room: &'a mut usize,
+    /// Frames left of this connection's share.
+    quantum: usize,
+    config: &'a super::Config,
+    template: &'a HeaderTemplate,
+    offload: bool,
+    store: &'a mut Store,
+    stats: &'a mut Stats,
+}
+
+impl<P: Port> Out<'_, P> {
+    /// Sends a segment without text. False where no buffer is free; the peer will make TCP send
+    /// it again, as if it had been lost.
+    fn send_plan<C>(&mut self, conn: &Connection<C>, plan: &SegmentPlan) -> bool {
+        let Some(mut buf) = self.store.take_buffer(self.port) else { return false };
+        let len = write_tcp_frame(
+            self.template,
+            self.port.bytes_mut(&mut buf),
+            &header(&conn.key, conn.peer_mac, plan),
+            0,
+            Sum::ZERO,
+            self.offload,
+        );
+        self.submit(buf, len);
+        true
+    }
+
+    /// Sends text from stream offset `at` on, up to `max` bytes. TCP is told where there is none,
+    /// or none that fits.
+    #[inline]
+    fn send_text<A: App>(
+        &mut self,
+        conn: &mut Connection<A::Conn>,
+        app: &mut A,
+        at: u64,
+        max: u32,
+        partial: bool,
+    ) -> Visit {
+        let Phase::Open(value) = &conn.phase else {
+            conn.tcb.decline_text();
+            return Visit::Done;
+        };
+        match app.source(value, at, max) {
+            Source::Prepared { object, offset, len, pins, fin } => {
+                // The pinned fields are copied: the application is asked for content meanwhile.
+                let pins = if offset < Pin::REACH as u64 {
+                    PinnedFields::new(&pins)
+                } else {
+                    PinnedFields::NONE
+                };
+                let text = Text { object, object_len: offset + len, offset, left: len, fin };
+                self.send_object(conn, app.content(), text, &pins, max, partial)
+            }
+            Source::Bytes { bytes, fin } if !bytes.is_empty() => {
+                self.send_bytes(conn, bytes, fin, max, partial)
+            }
+            Source::Bytes { fin: ended, .. } => {
+                conn.tcb.no_text(ended);
+                Visit::Done
+            }
+            Source::Pending => {
+                conn.tcb.no_text(false);
+                Visit::Done
+            }
+            Source::End => {
+                conn.tcb.no_text(true);
+                Visit::Done
+            }
+        }
+    }
+
+    fn send_object<Conn, C: ContentSource>(
+        &mut self,
+        conn: &mut Connection<Conn>,
+        content: &mut C,
+        mut text: Text,
+        pins: &PinnedFields,
+        max: u32,
+        partial: bool,
+    ) -> Visit {
+        let mss = conn.tcb.mss();
+        let text_at = headers_len(self.config.vlan.is_some(), conn.tcb.uses_timestamps());
+        let cut = Cut {
+            object: text.object,
+            object_len: text.object_len,
+            text_max: mss as u16,
+            text_at: text_at as u16,
+        };
+        let (mut index, ahead) = divide(text.offset, mss);
+        let mut allowed = u64::from(max);
+        // Where an ACK fell inside a segment: one short segment leads back to where they begin.
+        let mut goal = mss - ahead;
+        loop {
+            let len = u64::from(goal).min(text.left).min(allowed) as u32;
+            let whole = len == goal || u64::from(len) == text.left;
+            if !whole && !partial && allowed > 0 {
+                conn.tcb.decline_text();
+                return Visit::Done;
+            }
+            if len == 0 {
+                return Visit::Done;
+            }
+            if let Some(stop) = self.stop() {
+                return stop;
+            }
+            let in_step = whole && goal == mss;
+            let (buf, sum) = match self.fetch(conn, content, &cut, &text, index, in_step, len, pins)
+            {
+                Ok(fetched) => fetched,
+                Err(stop) => return stop,
+            };
+            text.left -= u64::from(len);
+            text.offset += u64::from(len);
+            allowed -= u64::from(len);
+            index += 1;
+            goal = mss;
+            let ends = text.left == 0;
+            let plan = conn.tcb.take_text(&self.config.tcp, self.now, len, ends && text.fin, ends);
+            self.send_segment(conn, &plan, buf, len, sum);
+            if ends || partial {
+                return Visit::Done;
+            }
+        }
+    }
+
+    /// A buffer with the text of the next segment: prepared where it is in step with the variant,
+    /// else filled for this one send.
+    #[inline]
+    #[allow(clippy::too_many_arguments, reason = "one call, kept apart from the loop for reading")]
+    fn fetch<Conn, C: ContentSource>(
+        &mut self,
+        conn: &mut Connection<Conn>,
+        content: &mut C,
+        cut: &Cut,
+        text: &Text,
+        index: u32,
+        in_step: bool,
+        len: u32,
+        pins: &PinnedFields,
+    ) -> Result<(Buf, Sum), Visit> {
+        if in_step && conn.prepared {
+            let hint = &mut conn.run_hint;
+            match self.store.checkout(self.port, content, cut, index, pins, hint) {
+                Checkout::Ready { buf, sum } => {
+                    self.stats.tx_prepared += 1;
+                    return Ok((buf, sum));
+                }
+                Checkout::NotYet => return Err(Visit::NotYet),
+                Checkout::Gone => return Err(Visit::Gone),
+                Checkout::Miss => self.stats.copied_store_miss += 1,
+            }
+        } else if conn.prepared {
+            self.stats.copied_unaligned += 1;
+        } else {
+            self.stats.copied_no_class += 1;
+        }
+        let Some(mut buf) = self.store.take_buffer(self.port) else { return Err(Visit::NoBuffer) };
+        let start = usize::from(cut.text_at);
+        let out = &mut self.port.bytes_mut(&mut buf)[start..start + len as usize];
+        let read = content.read_at(text.object, text.offset, out);
+        if read != ReadAt::Done {
+            self.port.give_back(buf);
+            return Err(if read == ReadAt::NotYet { Visit::NotYet } else { Visit::Gone });
+        }
+        pins.apply(text.offset, out);
+        let sum = sum(out);
+        self.stats.tx_copied += 1;
+        Ok((buf, sum))
+    }
+
+    /// The application's own bytes.
+    fn send_bytes<Conn>(
+        &mut self,
+        conn: &mut Connection<Conn>,
+        bytes: &[u8],
+        fin: bool,
+        max: u32,
+        partial: bool,
+    ) -> Visit {
+        let mss = conn.tcb.mss() as usize;
+        let start = headers_len(self.config.vlan.is_some(), conn.tcb.uses_timestamps());
+        let mut left = bytes;
+        let mut allowed = max as usize;
+        loop {
+            let len = mss.min(left.len()).min(allowed);
+            if len < mss && len < left.len() && !partial && allowed > 0 {
+                conn.tcb.decline_text();
+                return Visit::Done;
+            }
+            if len == 0 {
+                return Visit::Done;
+            }
+            if let Some(stop) = self.stop() {
+                return stop;
+            }
+            let Some(mut buf) = self.store.take_buffer(self.port) else { return Visit::NoBuffer };
+            let (text, rest) = left.split_at(len);
+            self.port.bytes_mut(&mut buf)[start..start + len].copy_from_slice(text);
+            left = rest;
+            allowed -= len;
+            let ends = left.is_empty();
+            self.stats.tx_copied += 1;
+            let len = len as u32;
+            let plan = conn.tcb.take_text(&self.config.tcp, self.now, len, ends && fin, ends);
+            self.send_segment(conn, &plan, buf, len, sum(text));
+            if ends || partial {
+                return Visit::Done;
+            }
+        }
+    }
+
+    /// Whether this connection must stop before its next segment.
+    #[inline]
+    fn stop(&self) -> Option<Visit> {
+        if *self.room == 0 {
+            Some(Visit::RingFull)
+        } else if self.quantum == 0 {
+            Some(Visit::QuantumSpent)
+        } else {
+            None
+        }
+    }
+
+    #[inline]
+    fn send_segment<Conn>(
+        &mut self,
+        conn: &Connection<Conn>,
+        plan: &SegmentPlan,
+        mut buf: Buf,
+        len: u32,
+        sum: Sum,
+    ) {
+        let header = header(&conn.key, conn.peer_mac, plan);
+        let out = self.port.bytes_mut(&mut buf);
+        let headers = write_tcp_frame(self.template, out, &header, len as usize, sum, self.offload);
+        self.submit(buf, headers + len as usize);
+    }
+
+    #[inline]
+    fn submit(&mut self, buf: Buf, len: usize) {
+        self.quantum = self.quantum.saturating_sub(1);
+        submit(self.port, self.room, self.store, self.stats, buf, len);
+    }
+}
+
+/// What is left to send of an object.
+struct Text {
+    object: ObjectId,
+    object_len: u64,
+    offset: u64,
+    left: u64,
+    fin: bool,
+}
+
+/// Queues a finished frame. The ring was seen to have room; should it refuse all the same, the
+/// frame is as good as lost on the wire.
+#[inline]
+fn submit<P: Port>(
+    port: &mut P,
+    room: &mut usize,
+    store: &mut Store,
+    stats: &mut Stats,
+    buf: Buf,
+    len: usize,
+) {
+    match port.submit(buf, len as u16) {
+        Ok(()) => {
+            *room -= 1;
+            stats.frames_out += 1;
+            stats.bytes_out += len as u64;
+        }
+        Err(TxFull(buf)) => {
+            *room = 0;
+            stats.tx_ring_full += 1;
+            if let Some(buf) = store.on_done(buf) {
+                port.give_back(buf);
+            }
+        }
+    }
+}
+
+/// The segment of a variant that holds `offset`, and how many of its bytes lie before that.
+#[inline]
+fn divide(offset: u64, mss: u32) -> (u32, u32) {
+    if offset == 0 {
+        return (0, 0);
+    }
+    let mss = u64::from(mss);
+    ((offset / mss) as u32, (offset % mss) as u32)
+}
+
+#[inline]
+fn header(key: &FlowKey, mac: MacAddr, plan: &SegmentPlan) -> TcpHeader {
+    let (local, remote) = (key.local(), key.remote());
+    TcpHeader {
+        dst_mac: mac,
+        dst_ip: *remote.ip(),
+        src_port: local.port(),
+        dst_port: remote.port(),
+        seq: plan.seq,
+        ack: plan.ack,
+        flags: plan.flags,
+        window: plan.window,
+        timestamps: plan.timestamps,
+        syn: plan.syn,
+    }
+}
+
+/// Turns an echo request round. RFC 1122 §3.2.2.6.
+fn write_echo_reply(
+    template: &HeaderTemplate,
+    out: &mut [u8],
+    request: &[u8],
+    offload: bool,
+) -> Option<usize> {
+    match wire::parse(request, false) {
+        Ok(Frame::Icmp(IcmpFrame { eth, ip, icmp: IcmpMessage::EchoRequest(echo) })) => {
+            icmpv4::write_echo_reply(template, out, eth.src, ip.src, &echo, offload)
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,352 @@
+//! What to send next. A plan names numbers and flags; the stack finds the bytes.
+
+use super::Config;
+use super::congestion::CongestionControl;
+use super::state::State;
+use super::tcb::{Tcb, flag, initial_window};
+use super::timers::{NEVER, TimerKind};
+use crate::seq::SeqNumber;
+use crate::time::Instant;
+use crate::wire::tcp::{SynOptions, TcpFlags, Timestamps};
+
+/// A segment to make.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SegmentPlan {
+    /// SEG.SEQ.
+    pub seq: SeqNumber,
+    /// SEG.ACK; zero without ACK.
+    pub ack: SeqNumber,
+    /// Control bits.
+    pub flags: TcpFlags,
+    /// The window field, as on the wire.
+    pub window: u16,
+    /// The timestamps option.
+    pub timestamps: Option<Timestamps>,
+    /// The options of a SYN.
+    pub syn: Option<SynOptions>,
+    /// Stream offset of the text.
+    pub at: u64,
+    /// Bytes of text.
+    pub len: u32,
+}
+
+/// What [`Tcb::poll_output`] asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// A segment without text. It counts as sent.
+    Segment(SegmentPlan),
+    /// Text may be sent: answer with [`Tcb::take_text`], once or more, with [`Tcb::no_text`], or
+    /// with [`Tcb::decline_text`].
+    Text {
+        /// Stream offset of the first byte.
+        at: u64,
+        /// Bytes that may be sent from there, in segments of [`Tcb::mss`] bytes. A shorter one is
+        /// made only where it ends what the source has, or where segments begin that are prepared.
+        max: u32,
+        /// One segment of any length up to `max` will do: a retransmission, or a probe.
+        partial: bool,
+        /// The first byte was sent before.
+        retransmit: bool,
+    },
+}
+
+impl Tcb {
+    /// Something changed outside, a source woke: text that was declined may be offered again.
+    #[inline]
+    pub fn on_visit(&mut self) {
+        self.flags &= !flag::DECLINED;
+    }
+
+    /// What to send next, or None: nothing until the next event.
+    #[inline]
+    pub fn poll_output(&mut self, config: &Config, now: Instant) -> Option<Output> {
+        if self.has(flag::SEND_SYN) {
+            return Some(Output::Segment(self.send_syn(config, now)));
+        }
+        if self.state.is_synchronized() && self.state != State::TimeWait {
+            if let Some(text) = self.offer_text(config, now) {
+                return Some(text);
+            }
+            if let Some(plan) = self.send_bare_fin(config, now) {
+                return Some(Output::Segment(plan));
+            }
+        }
+        if self.has(flag::ACK_NOW) && self.state != State::SynSent {
+            return Some(Output::Segment(self.send_ack(config, now)));
+        }
+        None
+    }
+
+    /// Where the text ends that may be (re)sent: before FIN.
+    #[inline]
+    fn text_end(&self) -> SeqNumber {
+        if self.has(flag::FIN_SENT) { self.snd.fin } else { self.snd.max }
+    }
+
+    #[inline]
+    fn offer_text(&mut self, config: &Config, now: Instant) -> Option<Output> {
+        let snd = &self.snd;
+        if self.flags & (flag::RETRANSMIT | flag::PROBE) != 0 {
+            return self.offer_out_of_turn();
+        }
+        let may_be_new = self.state.can_send() && !self.has(flag::ENDED);
+        let resend = self.text_end().since(snd.nxt);
+        let resending = snd.nxt.lt(self.text_end());
+        if (!may_be_new && !resending) || self.has(flag::DECLINED) {
+            return None;
+        }
+        let flight = snd.nxt.since(snd.una);
+        if snd.wnd == 0 && flight == 0 {
+            if self.timer_at == NEVER {
+                self.start_timer(config, now, TimerKind::ZeroWindowProbe);
+            }
+            return None;
+        }
+        if flight == 0 && !resending && self.idle_for_long(config, now) {
+            // RFC 5681 §4.1
+            self.controller.on_idle(initial_window(config, self.mss));
+        }
+        let cwnd = self.controller.window();
+        let allowed = cwnd.min(self.snd.wnd);
+        let mut usable = allowed.saturating_sub(flight);
+        if usable == 0 {
+            return None;
+        }
+        // RFC 9293 §3.8.6.2.1: a segment shorter than the MSS goes where it is all there is (which
+        // the source knows), or where the peer's window was never larger.
+        let mut partial = false;
+        if usable < self.mss() {
+            partial = flight == 0 || usable >= self.snd.wnd_max / 2;
+        } else if config.nagle && flight > 0 && !resending {
+            usable -= usable % self.mss();
+        }
+        if resending && !may_be_new {
+            usable = usable.min(resend);
+        }
+        Some(Output::Text {
+            at: self.acked + u64::from(flight),
+            max: usable,
+            partial,
+            retransmit: resending,
+        })
+    }
+
+    /// The segment at SND.UNA: fast retransmit, or one byte into a closed window.
+    #[cold]
+    fn offer_out_of_turn(&mut self) -> Option<Output> {
+        let probe = self.has(flag::PROBE);
+        let left = self.text_end().since(self.snd.una);
+        let may_be_new = self.state.can_send() && !self.has(flag::ENDED);
+        if left == 0 && !(probe && may_be_new) {
+            // Nothing but FIN is outstanding, or nothing at all.
+            self.flags &= !(flag::RETRANSMIT | flag::PROBE);
+            if self.has(flag::FIN_SENT) {
+                self.snd.nxt = self.snd.fin;
+            }
+            return None;
+        }
+        if self.has(flag::DECLINED) {
+            return None;
+        }
+        let max = if probe { 1 } else { left.min(self.mss()) };
+        Some(Output::Text { at: self.acked, max, partial: true, retransmit: left > 0 })
+    }
+
+    fn idle_for_long(&self, config: &Config, now: Instant) -> bool {
+        now - self.sent_at > self.rto.timeout(config, 0)
+    }
+
+    /// The next `len` bytes of what [`Output::Text`] offered are sent. `fin`: the stream ends
+    /// behind them. `push`: the source has no more now.
+    #[inline]
+    pub fn take_text(
+        &mut self,
+        config: &Config,
+        now: Instant,
+        len: u32,
+        fin: bool,
+        push: bool,
+    ) -> SegmentPlan {
+        debug_assert!(len > 0 && len <= self.mss());
+        let out_of_turn = self.flags & (flag::RETRANSMIT | flag::PROBE) != 0;
+        let seq = if out_of_turn { self.snd.una } else { self.snd.nxt };
+        let end = seq + len;
+        let mut flags = TcpFlags::ACK;
+        if push {
+            flags = flags | TcpFlags::PSH;
+        }
+        let at = self.acked + u64::from(seq.since(self.snd.una));
+        let mut after = end;
+        if self.has(flag::FIN_SENT) {
+            if end == self.snd.fin {
+                flags = flags | TcpFlags::FIN;
+                after = end + 1;
+            }
+        } else if fin && end.ge(self.snd.max) && self.state.can_send() {
+            self.note_fin(end);
+            flags = flags | TcpFlags::FIN;
+            after = end + 1;
+        }
+        if out_of_turn {
+            self.flags &= !(flag::RETRANSMIT | flag::PROBE | flag::TIMING);
+        }
+        if after.gt(self.snd.nxt) {
+            self.snd.nxt = after;
+        }
+        if after.gt(self.snd.max) {
+            let was_all_new = seq == self.snd.max;
+            self.snd.max = after;
+            if !self.has(flag::TIMING) && was_all_new {
+                self.flags |= flag::TIMING;
+                self.rtt_seq = end;
+                self.rtt_at = now;
+            }
+        } else {
+            // Karn: sent again, in whole or in part.
+            self.flags &= !flag::TIMING;
+        }
+        if self.timer_at == NEVER {
+            self.start_timer(config, now, TimerKind::Retransmission);
+        }
+        self.sent_at = now;
+        if self.snd.nxt.since(self.snd.una) + self.mss() > self.controller.window() {
+            self.flags |= flag::LIMITED;
+        }
+        let mut plan = self.segment(config, now, seq, flags);
+        plan.at = at;
+        plan.len = len;
+        plan
+    }
+
+    /// The source has nothing to send at the offset offered. `ended`: it never will, so FIN
+    /// follows.
+    pub fn no_text(&mut self, ended: bool) {
+        self.flags |= flag::DECLINED;
+        self.flags &= !(flag::RETRANSMIT | flag::PROBE);
+        if (ended || self.has(flag::CLOSING))
+            && self.snd.nxt == self.snd.max
+            && self.state.can_send()
+        {
+            self.flags |= flag::ENDED;
+        }
+    }
+
+    /// What the source has does not fit what may be sent: nothing more until the next event.
+    #[inline]
+    pub fn decline_text(&mut self) {
+        self.flags |= flag::DECLINED;
+    }
+
+    /// FIN by itself: the first time, or again.
+    #[inline]
+    fn send_bare_fin(&mut self, config: &Config, now: Instant) -> Option<SegmentPlan> {
+        if !self.has(flag::ENDED) {
+            return None;
+        }
+        let first = !self.has(flag::FIN_SENT);
+        if first {
+            if self.snd.nxt != self.snd.max || !self.state.can_send() {
+                return None;
+            }
+            self.note_fin(self.snd.nxt);
+        } else if self.snd.nxt != self.snd.fin {
+            return None;
+        }
+        self.snd.nxt = self.snd.fin + 1;
+        self.snd.max = self.snd.nxt;
+        if self.timer_at == NEVER {
+            self.start_timer(config, now, TimerKind::Retransmission);
+        }
+        Some(self.segment(config, now, self.snd.fin, TcpFlags::FIN | TcpFlags::ACK))
+    }
+
+    /// FIN takes the number `at`: the state moves. RFC 9293 §3.10.4.
+    fn note_fin(&mut self, at: SeqNumber) {
+        self.flags |= flag::FIN_SENT | flag::ENDED;
+        self.snd.fin = at;
+        self.state = match self.state {
+            State::CloseWait => State::LastAck,
+            _ => State::FinWait1,
+        };
+    }
+
+    #[cold]
+    fn send_syn(&mut self, config: &Config, now: Instant) -> SegmentPlan {
+        self.flags &= !(flag::SEND_SYN | flag::ACK_NOW);
+        let answer = self.state != State::SynSent;
+        let iss = self.snd.una;
+        if self.snd.max == iss {
+            self.snd.nxt = iss + 1;
+            self.snd.max = iss + 1;
+            self.flags |= flag::TIMING;
+            self.rtt_seq = iss + 1;
+            self.rtt_at = now;
+            self.start_timer(config, now, TimerKind::Retransmission);
+        } else {
+            self.snd.nxt = iss + 1;
+            self.flags &= !flag::TIMING;
+        }
+        let timestamps = if answer { self.has(flag::TIMESTAMPS) } else { config.timestamps };
+        let scaling = if answer { self.has(flag::SCALING) } else { config.window_scaling };
+        let flags = if answer { TcpFlags::SYN | TcpFlags::ACK } else { TcpFlags::SYN };
+        SegmentPlan {
+            seq: iss,
+            ack: if answer { self.rcv.nxt } else { SeqNumber(0) },
+            flags,
+            // Never scaled. RFC 7323 §2.2.
+            window: config.receive_window.min(0xffff) as u16,
+            timestamps: timestamps
+                .then(|| Timestamps { val: self.ts_clock(now), ecr: self.ts_recent }),
+            syn: Some(SynOptions {
+                mss: config.mss,
+                window_scale: scaling.then_some(self.rcv.shift),
+                sack_permitted: false,
+            }),
+            at: 0,
+            len: 0,
+        }
+    }
+
+    fn send_ack(&mut self, config: &Config, now: Instant) -> SegmentPlan {
+        // A probe of one byte lies beyond the peer's window: an ACK behind it would be refused.
+        let probing = self.timer == TimerKind::ZeroWindowProbe && self.timer_at != NEVER;
+        let seq = if probing { self.snd.una } else { self.snd.max };
+        self.segment(config, now, seq, TcpFlags::ACK)
+    }
+
+    /// A segment that acknowledges everything and announces the window as it may be.
+    #[inline]
+    fn segment(
+        &mut self,
+        config: &Config,
+        now: Instant,
+        seq: SeqNumber,
+        flags: TcpFlags,
+    ) -> SegmentPlan {
+        self.flags &= !flag::ACK_NOW;
+        self.ack_at = NEVER;
+        let window = self.rcv.announce(config.receive_window, u32::from(config.mss));
+        let mut plan = self.plain_segment(now, flags);
+        self.last_ack_sent = plan.ack;
+        plan.seq = seq;
+        plan.window = window;
+        plan
+    }
+
+    /// A segment at the highest number sent, with the window last announced.
+    #[inline]
+    pub(super) fn plain_segment(&self, now: Instant, flags: TcpFlags) -> SegmentPlan {
+        SegmentPlan {
+            seq: self.snd.max,
+            ack: self.rcv.nxt,
+            flags,
+            window: (self.rcv.len() >> self.rcv.shift).min(0xffff) as u16,
+            timestamps: self
+                .has(flag::TIMESTAMPS)
+                .then(|| Timestamps { val: self.ts_clock(now), ecr: self.ts_recent }),
+            syn: None,
+            at: 0,
+            len: 0,
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Loss recovery by duplicate ACKs: fast retransmit of RFC 5681 §3.2 with the partial ACKs of
+//! RFC 6582. Decides; does not send and does not set timers. A richer recovery replaces this file.
+
+use crate::seq::SeqNumber;
+
+/// Duplicate ACKs that begin fast retransmit. RFC 5681 §3.2.
+const DUPLICATE_ACKS: u8 = 3;
+
+/// What an acknowledgement means for recovery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing: no recovery is under way.
+    Ordinary,
+    /// The third duplicate: retransmit the first segment and enter recovery.
+    Enter,
+    /// A further duplicate in recovery.
+    Inflate,
+    /// Part of what was outstanding: retransmit the next segment. `first`: restart the timer too.
+    Partial {
+        /// The first partial ACK of this recovery.
+        first: bool,
+    },
+    /// Everything that was outstanding at its start: recovery is over.
+    Exit,
+}
+
+/// Where a connection stands in recovery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Recovery {
+    /// `recover` of RFC 6582: the highest number sent when the last recovery or timeout began.
+    recover: SeqNumber,
+    duplicates: u8,
+    active: bool,
+    saw_partial: bool,
+}
+
+impl Recovery {
+    pub(super) fn new(iss: SeqNumber) -> Self {
+        Self { recover: iss, duplicates: 0, active: false, saw_partial: false }
+    }
+
+    /// Whether fast recovery is under way.
+    #[inline]
+    pub(super) fn is_active(&self) -> bool {
+        self.active
+    }
+
+    /// A duplicate ACK of `una`, with everything below `max` sent.
+    pub(super) fn on_duplicate(&mut self, una: SeqNumber, max: SeqNumber) -> Verdict {
+        if self.active {
+            return Verdict::Inflate;
+        }
+        self.duplicates = self.duplicates.saturating_add(1);
+        // RFC 6582 §3.2 step 1: not twice for the same window. `una - 1` is the number last
+        // acknowledged.
+        if self.duplicates != DUPLICATE_ACKS || !una.gt(self.recover) {
+            return Verdict::Ordinary;
+        }
+        self.active = true;
+        self.saw_partial = false;
+        self.recover = max;
+        Verdict::Enter
+    }
+
+    /// An ACK that moved SND.UNA to `una`.
+    #[inline]
+    pub(super) fn on_new_ack(&mut self, una: SeqNumber) -> Verdict {
+        self.duplicates = 0;
+        if !self.active {
+            return Verdict::Ordinary;
+        }
+        if una.ge(self.recover) {
+            self.active = false;
+            return Verdict::Exit;
+        }
+        let first = !self.saw_partial;
+        self.saw_partial = true;
+        Verdict::Partial { first }
+    }
+
+    /// The timer expired with everything below `max` sent. RFC 6582 §4.
+    pub(super) fn on_timeout(&mut self, max: SeqNumber) {
+        *self = Self { recover: max, duplicates: 0, active: false, saw_partial: false };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_third_duplicate_enters_and_later_ones_inflate() {
+        let mut r = Recovery::new(SeqNumber(100));
+        let (una, max) = (SeqNumber(200), SeqNumber(900));
+        assert_eq!(r.on_duplicate(una, max), Verdict::Ordinary);
+        assert_eq!(r.on_duplicate(una, max), Verdict::Ordinary);
+        assert_eq!(r.on_duplicate(una, max), Verdict::Enter);
+        assert_eq!(r.on_duplicate(una, max), Verdict::Inflate);
+        assert_eq!(r.on_new_ack(SeqNumber(300)), Verdict::Partial { first: true });
+        assert_eq!(r.on_new_ack(SeqNumber(400)), Verdict::Partial { first: false });
+        assert_eq!(r.on_new_ack(SeqNumber(900)), Verdict::Exit);
+        assert_eq!(r.on_new_ack(SeqNumber(950)), Verdict::Ordinary);
+    }
+
+    #[test]
+    fn no_second_recovery_for_the_window_of_a_timeout() {
+        // RFC 6582 §4
+        let mut r = Recovery::new(SeqNumber(100));
+        r.on_timeout(SeqNumber(900));
+        for _ in 0..10 {
+            assert_eq!(r.on_duplicate(SeqNumber(200), SeqNumber(900)), Verdict::Ordinary);
+        }
+        r.on_new_ack(SeqNumber(901));
+        for _ in 0..2 {
+            assert_eq!(r.on_duplicate(SeqNumber(901), SeqNumber(1_200)), Verdict::Ordinary);
+        }
+        assert_eq!(r.on_duplicate(SeqNumber(901), SeqNumber(1_200)), Verdict::Enter);
+    }
+
+    #[test]
+    fn an_ack_between_duplicates_starts_the_count_again() {
+        let mut r = Recovery::new(SeqNumber(100));
+        r.on_duplicate(SeqNumber(200), SeqNumber(900));
+        r.on_duplicate(SeqNumber(200), SeqNumber(900));
+        r.on_new_ack(SeqNumber(300));
+        assert_eq!(r.on_duplicate(SeqNumber(300), SeqNumber(900)), Verdict::Ordinary);
+        assert_eq!(r.on_duplicate(SeqNumber(300), SeqNumber(900)), Verdict::Ordinary);
+        assert_eq!(r.on_duplicate(SeqNumber(300), SeqNumber(900)), Verdict::Enter);
+    }
+}
