@@ -73,11 +73,7 @@ impl Netlink {
     /// The interface of that name; None where there is none.
     pub fn link(&mut self, name: &str) -> io::Result<Option<Link>> {
         let mut body = link_header(0, 0, 0);
-        push_attr(
-            &mut body,
-            libc::IFLA_IFNAME,
-            &[name.as_bytes(), &[0]].concat(),
-        );
+        push_attr(&mut body, libc::IFLA_IFNAME, &[name.as_bytes(), &[0]].concat());
         let mut found = None;
         let answer = self.transact(libc::RTM_GETLINK, ACK, &body, |kind, body| {
             if kind == libc::RTM_NEWLINK {
@@ -279,10 +275,7 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 fn malformed() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        "the kernel's netlink answer cannot be read",
-    )
+    io::Error::new(io::ErrorKind::InvalidData, "the kernel's netlink answer cannot be read")
 }
 
 #[cfg(test)]
@@ -309,9 +302,7 @@ mod tests {
         let of_lo: Vec<_> = found.iter().filter(|a| a.index == lo.index).collect();
         if lo.up {
             assert!(
-                of_lo
-                    .iter()
-                    .any(|a| a.addr == Ipv4Addr::LOCALHOST && a.prefix_len == 8),
+                of_lo.iter().any(|a| a.addr == Ipv4Addr::LOCALHOST && a.prefix_len == 8),
                 "{found:?}"
             );
         }

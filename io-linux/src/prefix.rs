@@ -25,12 +25,7 @@ impl Ipv4Prefix {
     /// Refused: an address no host can have (zero, loopback, multicast, 240.0.0.0 and above, the
     /// first and the last of the subnet where `len` is below 31).
     pub fn new(addr: Ipv4Addr, len: u8) -> Result<Self, PrefixError> {
-        let refuse = |why| {
-            Err(PrefixError {
-                given: format!("{addr}/{len}"),
-                why,
-            })
-        };
+        let refuse = |why| Err(PrefixError { given: format!("{addr}/{len}"), why });
         if !(1..=31).contains(&len) {
             return refuse("the prefix length must be 1 to 31");
         }
@@ -53,10 +48,7 @@ impl Ipv4Prefix {
     }
 
     /// Bits of the prefix, 1 to 31. (Not a collection's length.)
-    #[allow(
-        clippy::len_without_is_empty,
-        reason = "the usual word for a prefix; never empty"
-    )]
+    #[allow(clippy::len_without_is_empty, reason = "the usual word for a prefix; never empty")]
     pub fn len(&self) -> u8 {
         self.len
     }
@@ -80,15 +72,8 @@ impl Ipv4Prefix {
     /// default. `10.66.0.2/24` answers `10.66.0.1/24`, and the other way round.
     pub fn first_other(&self) -> Self {
         let first = self.network().to_bits() + u32::from(self.len <= 30);
-        let other = if first == self.addr.to_bits() {
-            first + 1
-        } else {
-            first
-        };
-        Self {
-            addr: Ipv4Addr::from_bits(other),
-            len: self.len,
-        }
+        let other = if first == self.addr.to_bits() { first + 1 } else { first };
+        Self { addr: Ipv4Addr::from_bits(other), len: self.len }
     }
 
     fn mask(&self) -> u32 {
@@ -101,19 +86,15 @@ impl FromStr for Ipv4Prefix {
 
     /// Reads `10.66.0.1/24`. The length must be there: a subnet is not guessed.
     fn from_str(text: &str) -> Result<Self, PrefixError> {
-        let refuse = |why| PrefixError {
-            given: text.to_string(),
-            why,
-        };
+        let refuse = |why| PrefixError { given: text.to_string(), why };
         let (addr, len) = text
             .split_once('/')
             .ok_or_else(|| refuse("the prefix length is missing: write 10.66.0.1/24"))?;
         let addr = addr
             .parse()
             .map_err(|_| refuse("no IPv4 address before the slash: write 10.66.0.1/24"))?;
-        let len = len
-            .parse()
-            .map_err(|_| refuse("no prefix length after the slash: write /1 to /31"))?;
+        let len =
+            len.parse().map_err(|_| refuse("no prefix length after the slash: write /1 to /31"))?;
         Self::new(addr, len)
     }
 }
@@ -178,10 +159,7 @@ mod tests {
             ("224.0.0.1/24", "no host"),
         ] {
             let error = text.parse::<Ipv4Prefix>().unwrap_err().to_string();
-            assert!(
-                error.contains(wanted) && error.contains(text),
-                "{text}: {error}"
-            );
+            assert!(error.contains(wanted) && error.contains(text), "{text}: {error}");
         }
     }
 }

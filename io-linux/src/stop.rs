@@ -26,10 +26,7 @@ pub(crate) struct Shared {
 impl StopFlag {
     /// A flag that is not raised. Fails where the process has no file descriptor left.
     pub fn new() -> io::Result<Self> {
-        Ok(Self(Arc::new(Shared {
-            raised: AtomicBool::new(false),
-            event: sys::event_fd()?,
-        })))
+        Ok(Self(Arc::new(Shared { raised: AtomicBool::new(false), event: sys::event_fd()? })))
     }
 
     /// Raises the flag: ports that wait return at once, the others at their next `advance`.

@@ -26,10 +26,7 @@ pub(crate) fn realtime_nanos() -> u64 {
 }
 
 fn clock_nanos(clock: libc::clockid_t) -> u64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: (live-argument) `time` is a timespec of ours, alive and exclusively borrowed here.
     let answer = unsafe { libc::clock_gettime(clock, &mut time) };
     assert_eq!(answer, 0, "the kernel has no clock {clock}");
@@ -56,14 +53,8 @@ pub(crate) fn attach_tap(tun: &File, name: &IfName) -> io::Result<()> {
 /// before it hands a frame over. A device that outlives its programs may remember another answer.
 pub(crate) fn refuse_offloads(tun: &File) -> io::Result<()> {
     // SAFETY: (live-argument) TUNSETOFFLOAD takes its argument by value.
-    check(unsafe {
-        libc::ioctl(
-            tun.as_raw_fd(),
-            libc::TUNSETOFFLOAD as _,
-            0 as libc::c_ulong,
-        )
-    })
-    .map(drop)
+    check(unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETOFFLOAD as _, 0 as libc::c_ulong) })
+        .map(drop)
 }
 
 /// A socket to the kernel's routing tables. Reading and writing it moves whole messages.
@@ -104,23 +95,11 @@ pub(crate) fn wait(
     also: Option<RawFd>,
     timeout: Option<Duration>,
 ) -> io::Result<Ready> {
-    let events = if output {
-        libc::POLLIN | libc::POLLOUT
-    } else {
-        libc::POLLIN
-    };
+    let events = if output { libc::POLLIN | libc::POLLOUT } else { libc::POLLIN };
     // A negative descriptor is one that poll skips.
     let mut fds = [
-        libc::pollfd {
-            fd,
-            events,
-            revents: 0,
-        },
-        libc::pollfd {
-            fd: also.unwrap_or(-1),
-            events: libc::POLLIN,
-            revents: 0,
-        },
+        libc::pollfd { fd, events, revents: 0 },
+        libc::pollfd { fd: also.unwrap_or(-1), events: libc::POLLIN, revents: 0 },
     ];
     let timeout = timeout.map(|span| libc::timespec {
         tv_sec: (span.as_nanos() / 1_000_000_000) as libc::time_t,
@@ -170,9 +149,5 @@ extern "C" fn on_signal(_signal: libc::c_int) {
 }
 
 fn check(answer: libc::c_int) -> io::Result<libc::c_int> {
-    if answer < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(answer)
-    }
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer) }
 }

@@ -42,9 +42,7 @@ impl TapDevice {
         let mut netlink = Netlink::open().map_err(failed("ask the kernel about"))?;
         let before = netlink.link(name).map_err(failed("look for"))?;
         if before.as_ref().is_some_and(|link| link.kind != "tun") {
-            return Err(TapError::NotTap {
-                name: name.to_string(),
-            });
+            return Err(TapError::NotTap { name: name.to_string() });
         }
         let index_before = before.as_ref().map(|link| link.index);
         if let Some(wanted) = config.host_addr {
@@ -54,18 +52,14 @@ impl TapDevice {
         let file = open_driver(name)?;
         sys::attach_tap(&file, &raw_name).map_err(|e| match e.raw_os_error() {
             // The name is that of a TUN device, which carries packets without Ethernet headers.
-            Some(libc::EINVAL) if before.is_some() => TapError::NotTap {
-                name: name.to_string(),
-            },
+            Some(libc::EINVAL) if before.is_some() => TapError::NotTap { name: name.to_string() },
             _ => TapError::system("make or join", name, &e),
         })?;
         sys::refuse_offloads(&file).map_err(failed("turn off the offloads of"))?;
         let link = netlink
             .link(name)
             .map_err(failed("look for"))?
-            .ok_or_else(|| TapError::Gone {
-                name: name.to_string(),
-            })?;
+            .ok_or_else(|| TapError::Gone { name: name.to_string() })?;
 
         let mut device = Self {
             name: name.to_string(),
@@ -131,10 +125,7 @@ impl TapDevice {
             }
         };
         if let Some(addr) = undo.address {
-            note(
-                "take the address back from",
-                self.netlink.remove_address(self.index, addr),
-            );
+            note("take the address back from", self.netlink.remove_address(self.index, addr));
         }
         if undo.down {
             note("bring down", self.netlink.set_up(self.index, false));
@@ -180,10 +171,7 @@ fn check_free(
             continue;
         }
         if has.addr == wanted.addr() {
-            return Err(Conflict::Taken(TapError::AddressInUse {
-                addr: has.addr,
-                by: has.label,
-            }));
+            return Err(Conflict::Taken(TapError::AddressInUse { addr: has.addr, by: has.label }));
         }
         if has.prefix_len >= wanted.len() && wanted.contains(has.addr) {
             return Err(Conflict::Taken(TapError::SubnetInUse {
@@ -211,12 +199,7 @@ fn open_driver(name: &str) -> Result<File, TapError> {
 
 /// What the kernel takes as an interface's name, and no `%`: it would number a template.
 fn check_name(name: &str) -> Result<IfName, TapError> {
-    let refuse = |why| {
-        Err(TapError::Name {
-            name: name.to_string(),
-            why,
-        })
-    };
+    let refuse = |why| Err(TapError::Name { name: name.to_string(), why });
     let bytes = name.as_bytes();
     if bytes.is_empty() {
         return refuse("it is empty: give one such as simoom0");
@@ -227,10 +210,7 @@ fn check_name(name: &str) -> Result<IfName, TapError> {
     if name == "." || name == ".." {
         return refuse("the kernel keeps this name for itself: choose another");
     }
-    if bytes
-        .iter()
-        .any(|&b| !b.is_ascii_graphic() || matches!(b, b'/' | b':' | b'%'))
-    {
+    if bytes.iter().any(|&b| !b.is_ascii_graphic() || matches!(b, b'/' | b':' | b'%')) {
         return refuse(
             "it may have ASCII letters, digits and signs, but no space, '/', ':' or '%'",
         );

@@ -133,23 +133,14 @@ impl fmt::Display for TapError {
                 "address {addr} is already that of interface {by}: choose another subnet, or free \
                  it:  sudo ip addr del {addr} dev {by}"
             ),
-            Self::SubnetInUse {
-                wanted,
-                by,
-                has: (addr, len),
-            } => write!(
+            Self::SubnetInUse { wanted, by, has: (addr, len) } => write!(
                 f,
                 "subnet {}/{} is already reached through interface {by}, which has {addr}/{len}: \
                  choose another subnet",
                 wanted.network(),
                 wanted.len()
             ),
-            Self::Config {
-                what,
-                given,
-                min,
-                max,
-            } => {
+            Self::Config { what, given, min, max } => {
                 write!(f, "{what} is {given}: it must be {min} to {max}")
             }
             Self::Gone { name } => write!(

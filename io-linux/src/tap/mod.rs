@@ -51,47 +51,23 @@ pub struct TapConfig {
 impl TapConfig {
     /// The defaults, for the interface `name`.
     pub fn new(name: &str) -> Self {
-        Self {
-            name: name.to_string(),
-            host_addr: None,
-            mtu: 1500,
-            buffers: 4096,
-            tx_slots: 1024,
-        }
+        Self { name: name.to_string(), host_addr: None, mtu: 1500, buffers: 4096, tx_slots: 1024 }
     }
 
     /// The same, with an address for the host's end.
     pub fn with_host_addr(self, addr: Ipv4Prefix) -> Self {
-        Self {
-            host_addr: Some(addr),
-            ..self
-        }
+        Self { host_addr: Some(addr), ..self }
     }
 
     /// Refuses numbers out of bounds.
     fn check(&self) -> Result<(), TapError> {
         for (what, given, min, max) in [
-            (
-                "the MTU",
-                u32::from(self.mtu),
-                u32::from(MTU_MIN),
-                u32::from(MTU_MAX),
-            ),
+            ("the MTU", u32::from(self.mtu), u32::from(MTU_MIN), u32::from(MTU_MAX)),
             ("the number of buffers", self.buffers, 1, BUFFERS_MAX),
-            (
-                "the number of transmit slots",
-                self.tx_slots,
-                1,
-                BUFFERS_MAX,
-            ),
+            ("the number of transmit slots", self.tx_slots, 1, BUFFERS_MAX),
         ] {
             if !(min..=max).contains(&given) {
-                return Err(TapError::Config {
-                    what,
-                    given,
-                    min,
-                    max,
-                });
+                return Err(TapError::Config { what, given, min, max });
             }
         }
         Ok(())

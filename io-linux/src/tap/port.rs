@@ -123,10 +123,7 @@ impl TapPort {
                 tx_hold_max: config.tx_slots,
                 tx_hold_idle: 0,
                 max_frags: 1,
-                checksum: ChecksumOffload {
-                    tx: false,
-                    rx: false,
-                },
+                checksum: ChecksumOffload { tx: false, rx: false },
             },
             device,
             frames,
@@ -247,11 +244,7 @@ impl TapPort {
                         | libc::ENODEV
                         | libc::ENXIO
                         | libc::ECONNRESET => TapError::Gone { name: self.name() },
-                        errno => TapError::System {
-                            step: "read from",
-                            name: self.name(),
-                            errno,
-                        },
+                        errno => TapError::System { step: "read from", name: self.name(), errno },
                     });
                     return None;
                 }
@@ -260,9 +253,7 @@ impl TapPort {
     }
 
     fn name(&self) -> String {
-        self.device
-            .as_ref()
-            .map_or_else(|| "(handed over)".into(), |device| device.name.clone())
+        self.device.as_ref().map_or_else(|| "(handed over)".into(), |device| device.name.clone())
     }
 
     /// Sleeps until there is input, until `until`, or until the flag is raised; a signal ends the
@@ -345,10 +336,8 @@ impl Port for TapPort {
             return 0;
         }
         let mut frames = [RxFrame { bytes: &[] }; BATCH_MAX];
-        for ((frame, bytes), len) in frames
-            .iter_mut()
-            .zip(self.arena.chunks_exact(STRIDE))
-            .zip(&lens[..count])
+        for ((frame, bytes), len) in
+            frames.iter_mut().zip(self.arena.chunks_exact(STRIDE)).zip(&lens[..count])
         {
             frame.bytes = &bytes[..*len];
         }
@@ -395,11 +384,7 @@ impl Port for TapPort {
 
     fn census(&self) -> Census {
         let (free, device) = (self.free.len() as u32, self.queue.len() as u32);
-        Census {
-            free,
-            caller: self.caps.buffers - free - device,
-            device,
-        }
+        Census { free, caller: self.caps.buffers - free - device, device }
     }
 }
 

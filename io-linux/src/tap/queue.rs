@@ -51,9 +51,7 @@ impl TxQueue {
 
     /// The oldest frame that waits: its buffer's index and its length.
     pub(super) fn next(&self) -> Option<(u32, u16)> {
-        self.frames
-            .get(self.written)
-            .map(|(buf, len)| (buf.index(), *len))
+        self.frames.get(self.written).map(|(buf, len)| (buf.index(), *len))
     }
 
     /// The oldest frame that waited is done.

@@ -11,11 +11,8 @@ fn pair() -> (TapPort, UnixDatagram) {
     let (ours, theirs) = UnixDatagram::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
     theirs.set_nonblocking(true).unwrap();
-    let config = TapConfig {
-        buffers: FRAMES.into(),
-        tx_slots: FRAMES.into(),
-        ..TapConfig::new("pair")
-    };
+    let config =
+        TapConfig { buffers: FRAMES.into(), tx_slots: FRAMES.into(), ..TapConfig::new("pair") };
     (TapPort::over(ours.into(), &config).unwrap(), theirs)
 }
 
@@ -27,10 +24,7 @@ fn back_pressure_neither_loses_nor_reorders_and_buffers_are_conserved() {
         port.bytes_mut(&mut buf)[58..60].copy_from_slice(&i.to_be_bytes());
         port.submit(buf, 60).unwrap();
     }
-    assert_eq!(
-        (port.tx_free(), port.census().device),
-        (0, u32::from(FRAMES))
-    );
+    assert_eq!((port.tx_free(), port.census().device), (0, u32::from(FRAMES)));
     let (mut seen, mut frame) = (Vec::new(), [0; 2048]);
     for _ in 0..FRAMES {
         port.sync_tx(TxSync::Push).unwrap();
@@ -41,14 +35,8 @@ fn back_pressure_neither_loses_nor_reorders_and_buffers_are_conserved() {
         }
     }
     assert_eq!(seen, (0..FRAMES).collect::<Vec<u16>>());
-    assert!(
-        port.stats().tx_would_block > 0,
-        "the pair was meant to fill up"
-    );
-    assert_eq!(
-        (port.census().free, port.tx_free()),
-        (FRAMES.into(), FRAMES.into())
-    );
+    assert!(port.stats().tx_would_block > 0, "the pair was meant to fill up");
+    assert_eq!((port.census().free, port.tx_free()), (FRAMES.into(), FRAMES.into()));
 }
 
 #[test]
@@ -59,9 +47,8 @@ fn receive_shows_frames_in_order_and_drops_what_is_too_long_or_too_short() {
     theirs.send(&[3; 5]).unwrap();
     theirs.send(&[4; 1518]).unwrap();
     let mut seen = Vec::new();
-    let count = port.receive(32, |batch| {
-        seen.extend(batch.iter().map(|f| (f.bytes[0], f.bytes.len())))
-    });
+    let count =
+        port.receive(32, |batch| seen.extend(batch.iter().map(|f| (f.bytes[0], f.bytes.len()))));
     assert_eq!((count, seen), (2, vec![(1, 60), (4, 1518)]));
     assert_eq!((port.stats().rx_oversize, port.stats().rx_runt), (1, 1));
 }

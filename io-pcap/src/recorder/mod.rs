@@ -39,13 +39,7 @@ impl<P, W: Write> Recorder<P, W> {
     /// Records `port` as interface 0 of `writer`'s capture. `unix_nanos_at_start` is the UTC time
     /// of the port's [`Instant::ZERO`], in nanoseconds since 1970.
     pub fn new(port: P, writer: Writer<W>, unix_nanos_at_start: u64) -> Self {
-        Self {
-            port,
-            writer,
-            unix_nanos_at_start,
-            now: Instant::ZERO,
-            flushed_at: Instant::ZERO,
-        }
+        Self { port, writer, unix_nanos_at_start, now: Instant::ZERO, flushed_at: Instant::ZERO }
     }
 
     /// Says what time it is, where turns are not driven by this port's `advance`.
@@ -137,9 +131,7 @@ impl<P: Port, W: Write> Port for Recorder<P, W> {
         // Once submitted, the bytes are the device's: note them before, take the note back if not.
         let bytes = &self.port.bytes(&buf)[..usize::from(len)];
         let (start, now) = (self.unix_nanos_at_start, self.now);
-        let mark = self
-            .writer
-            .append(&packet(start, now, Direction::Outbound, bytes));
+        let mark = self.writer.append(&packet(start, now, Direction::Outbound, bytes));
         let answer = self.port.submit(buf, len);
         if answer.is_err() {
             self.writer.retract(mark);

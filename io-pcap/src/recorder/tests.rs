@@ -114,11 +114,7 @@ impl Port for Memory {
     }
     fn census(&self) -> Census {
         let (free, device) = (self.free.len() as u32, self.queue.len() as u32);
-        Census {
-            free,
-            caller: BUFFERS - free - device,
-            device,
-        }
+        Census { free, caller: BUFFERS - free - device, device }
     }
 }
 
@@ -220,11 +216,7 @@ fn a_frame_that_the_ring_refuses_is_not_in_the_capture() {
     port.reclaim(Some);
     send(&mut port, 4, 60).unwrap();
     drop(port);
-    let firsts: Vec<_> = sink
-        .records()
-        .iter()
-        .map(|(_, _, bytes)| bytes[0])
-        .collect();
+    let firsts: Vec<_> = sink.records().iter().map(|(_, _, bytes)| bytes[0]).collect();
     assert_eq!(firsts, [1, 2, 4]);
 }
 
@@ -241,11 +233,7 @@ fn everything_else_is_the_ports_own_answer() {
     port.prefetch(&one);
     assert_eq!(port.inner().prefetched.get(), 1);
     port.submit(one, 60).unwrap();
-    let census = Census {
-        free: 2,
-        caller: 1,
-        device: 1,
-    };
+    let census = Census { free: 2, caller: 1, device: 1 };
     assert_eq!(port.census(), census);
     assert_eq!(port.sync_tx(TxSync::PushAndReclaim), Err("on fire"));
     let mut kept = None;
@@ -314,8 +302,5 @@ fn a_failing_sink_does_not_disturb_the_port() {
     assert_eq!(port.census().free, BUFFERS);
     // One received and six sent; those refused are not counted.
     assert_eq!((writer.packets_written(), writer.packets_lost()), (0, 7));
-    assert_eq!(
-        writer.finish().err().unwrap().kind(),
-        io::ErrorKind::StorageFull
-    );
+    assert_eq!(writer.finish().err().unwrap().kind(), io::ErrorKind::StorageFull);
 }

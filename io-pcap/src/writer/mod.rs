@@ -38,10 +38,7 @@ pub struct Interface<'a> {
 impl<'a> Interface<'a> {
     /// An Ethernet interface whose frames are kept whole, up to [`SNAPLEN_MAX`].
     pub const fn new(name: &'a str) -> Self {
-        Self {
-            name,
-            snaplen: SNAPLEN_MAX,
-        }
+        Self { name, snaplen: SNAPLEN_MAX }
     }
 }
 
@@ -165,11 +162,7 @@ impl<W: Write> Writer<W> {
         if self.blocks.len() >= DRAIN_AT {
             self.drain();
         }
-        let mark = Mark {
-            blocks_len: self.blocks.len(),
-            held: self.held,
-            lost: self.lost,
-        };
+        let mark = Mark { blocks_len: self.blocks.len(), held: self.held, lost: self.lost };
         if self.error.is_some() {
             self.lost += 1;
         } else {
@@ -233,10 +226,7 @@ fn encode_head(interfaces: &[Interface<'_>]) -> io::Result<Vec<u8>> {
 fn check(interface: &Interface<'_>) -> io::Result<()> {
     let Interface { name, snaplen } = interface;
     let why = if name.len() > NAME_BYTES_MAX {
-        format!(
-            "its name has {} bytes, at most {NAME_BYTES_MAX} can be kept",
-            name.len()
-        )
+        format!("its name has {} bytes, at most {NAME_BYTES_MAX} can be kept", name.len())
     } else if !(1..=SNAPLEN_MAX).contains(snaplen) {
         format!("its snaplen is {snaplen}: it must be 1 to {SNAPLEN_MAX}")
     } else {

@@ -10,13 +10,7 @@ use std::rc::Rc;
 const AT: u64 = 1_700_000_000_123_456_789;
 
 fn frame(at_unix_nanos: u64, bytes: &[u8]) -> Packet<'_> {
-    Packet {
-        interface: 0,
-        at_unix_nanos,
-        direction: Direction::Inbound,
-        bytes,
-        comment: None,
-    }
+    Packet { interface: 0, at_unix_nanos, direction: Direction::Inbound, bytes, comment: None }
 }
 
 fn read_back(file: &[u8]) -> Vec<EnhancedPacketBlock<'static>> {
@@ -40,11 +34,7 @@ struct Sink {
 impl Sink {
     fn new(room: usize) -> (Self, Rc<RefCell<Vec<u8>>>) {
         let taken = Rc::new(RefCell::new(Vec::new()));
-        let sink = Self {
-            taken: taken.clone(),
-            room,
-            flushes: Rc::default(),
-        };
+        let sink = Self { taken: taken.clone(), room, flushes: Rc::default() };
         (sink, taken)
     }
 }
@@ -68,10 +58,7 @@ impl Write for Sink {
 
 #[test]
 fn a_small_file_is_this_byte_for_byte() {
-    let interface = Interface {
-        name: "tap0",
-        snaplen: 1518,
-    };
+    let interface = Interface { name: "tap0", snaplen: 1518 };
     let mut writer = Writer::new(Vec::new(), &[interface]).unwrap();
     writer.write(&Packet {
         interface: 0,
@@ -128,15 +115,12 @@ fn a_small_file_is_this_byte_for_byte() {
 #[test]
 fn another_reader_sees_exact_nanoseconds_bytes_directions_and_comments() {
     let bytes: Vec<u8> = (0..=255).collect();
-    let mut writer = Writer::new(
-        Vec::new(),
-        &[Interface::new("eth0"), Interface::new("a name of 17 byt")],
-    )
-    .unwrap();
+    let mut writer =
+        Writer::new(Vec::new(), &[Interface::new("eth0"), Interface::new("a name of 17 byt")])
+            .unwrap();
     let mut sent = Vec::new();
-    for (i, at_unix_nanos) in [0, 1, 999_999_999, AT, u64::from(u32::MAX), u64::MAX]
-        .into_iter()
-        .enumerate()
+    for (i, at_unix_nanos) in
+        [0, 1, 999_999_999, AT, u64::from(u32::MAX), u64::MAX].into_iter().enumerate()
     {
         sent.push(Packet {
             interface: i as u32 % 2,
@@ -158,10 +142,8 @@ fn another_reader_sees_exact_nanoseconds_bytes_directions_and_comments() {
     for (interface, name) in reader.interfaces().iter().zip(["eth0", "a name of 17 byt"]) {
         assert_eq!(interface.linktype, DataLink::ETHERNET);
         assert_eq!(interface.snaplen, SNAPLEN_MAX);
-        let [
-            InterfaceDescriptionOption::IfName(seen),
-            InterfaceDescriptionOption::IfTsResol(9),
-        ] = &interface.options[..]
+        let [InterfaceDescriptionOption::IfName(seen), InterfaceDescriptionOption::IfTsResol(9)] =
+            &interface.options[..]
         else {
             panic!("{:?}", interface.options)
         };
@@ -175,10 +157,7 @@ fn another_reader_sees_exact_nanoseconds_bytes_directions_and_comments() {
         assert_eq!(seen.original_len as usize, sent.bytes.len());
         assert_eq!(seen.data, sent.bytes);
         let mut options = Vec::new();
-        options.extend(
-            sent.comment
-                .map(|c| EnhancedPacketOption::Comment(c.into())),
-        );
+        options.extend(sent.comment.map(|c| EnhancedPacketOption::Comment(c.into())));
         options.push(EnhancedPacketOption::Flags(match sent.direction {
             Direction::Unknown => 0,
             Direction::Inbound => 1,
@@ -190,10 +169,7 @@ fn another_reader_sees_exact_nanoseconds_bytes_directions_and_comments() {
 
 #[test]
 fn a_frame_beyond_the_snaplen_is_cut_and_keeps_its_length() {
-    let interface = Interface {
-        name: "cut",
-        snaplen: 61,
-    };
+    let interface = Interface { name: "cut", snaplen: 61 };
     let mut writer = Writer::new(Vec::new(), &[interface]).unwrap();
     for len in [60, 61, 62, 1500] {
         writer.write(&frame(AT, &vec![7; len]));
@@ -211,10 +187,7 @@ fn a_comment_too_long_is_cut_at_the_end_of_a_character() {
     let odd = format!("x{comment}");
     let mut writer = Writer::new(Vec::new(), &[Interface::new("notes")]).unwrap();
     for comment in [&comment, &odd] {
-        writer.write(&Packet {
-            comment: Some(comment),
-            ..frame(AT, &[1; 60])
-        });
+        writer.write(&Packet { comment: Some(comment), ..frame(AT, &[1; 60]) });
     }
     let lens: Vec<_> = read_back(&writer.finish().unwrap())
         .iter()
@@ -237,34 +210,22 @@ fn whole_blocks_go_out_and_the_buffer_never_grows() {
     let mut writes_seen = 0;
     let mut last_len = head_len;
     for i in 0..600 {
-        let bytes = if i % 50 == 49 {
-            &longest[..]
-        } else {
-            &longest[..1514]
-        };
-        writer.write(&Packet {
-            comment: Some(&comment),
-            ..frame(AT + i, bytes)
-        });
+        let bytes = if i % 50 == 49 { &longest[..] } else { &longest[..1514] };
+        writer.write(&Packet { comment: Some(&comment), ..frame(AT + i, bytes) });
         let len = taken.borrow().len();
         if len != last_len {
             writes_seen += 1;
             last_len = len;
             // Whatever the sink has is a capture that can be read to its end.
-            assert_eq!(
-                read_back(&taken.borrow()).len() as u64,
-                writer.packets_written()
-            );
+            assert_eq!(read_back(&taken.borrow()).len() as u64, writer.packets_written());
         }
     }
     assert!((5..60).contains(&writes_seen), "{writes_seen} writes");
     assert_eq!(writer.blocks.capacity(), capacity);
     let flushes = writer.finish().unwrap().flushes;
     assert_eq!(*flushes.borrow(), 1);
-    let times: Vec<_> = read_back(&taken.borrow())
-        .iter()
-        .map(|p| p.timestamp.as_nanos() as u64 - AT)
-        .collect();
+    let times: Vec<_> =
+        read_back(&taken.borrow()).iter().map(|p| p.timestamp.as_nanos() as u64 - AT).collect();
     assert_eq!(times, (0..600).collect::<Vec<u64>>());
 }
 
@@ -283,10 +244,7 @@ fn the_first_error_ends_the_recording_and_the_rest_is_counted() {
     let taken_len = taken.borrow().len();
     writer.flush();
     writer.write(&frame(AT, &[9; 60]));
-    assert_eq!(
-        writer.packets_written() + writer.packets_lost(),
-        PACKETS + 1
-    );
+    assert_eq!(writer.packets_written() + writer.packets_lost(), PACKETS + 1);
     assert_eq!(taken.borrow().len(), taken_len, "nothing after the hole");
     let error = writer.finish().err().unwrap();
     assert_eq!(error.kind(), io::ErrorKind::StorageFull);
@@ -339,20 +297,8 @@ fn interfaces_out_of_bounds_are_refused_in_words() {
     let long = "n".repeat(NAME_BYTES_MAX + 1);
     for (interface, words) in [
         (Interface::new(&long), "256 bytes, at most 255"),
-        (
-            Interface {
-                name: "z",
-                snaplen: 0,
-            },
-            "\"z\": its snaplen is 0: it must be 1 to 262144",
-        ),
-        (
-            Interface {
-                name: "z",
-                snaplen: SNAPLEN_MAX + 1,
-            },
-            "its snaplen is 262145",
-        ),
+        (Interface { name: "z", snaplen: 0 }, "\"z\": its snaplen is 0: it must be 1 to 262144"),
+        (Interface { name: "z", snaplen: SNAPLEN_MAX + 1 }, "its snaplen is 262145"),
     ] {
         let error = Writer::new(Vec::new(), &[interface]).err().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
@@ -379,9 +325,6 @@ fn a_packet_taken_back_leaves_no_trace() {
     writer.write(&frame(AT + 5, &[6; 60]));
     let seen = read_back(&writer.finish().unwrap());
     let kept = |n: u8| seen.iter().filter(|p| p.data[0] == n).count();
-    assert_eq!(
-        (kept(1), kept(2), kept(3), kept(5), kept(6)),
-        (1, 0, 1, 0, 1)
-    );
+    assert_eq!((kept(1), kept(2), kept(3), kept(5), kept(6)), (1, 0, 1, 0, 1));
     assert_eq!(seen.len() as u64, before + 1);
 }
