@@ -1,7 +1,9 @@
 //! What happens to the interface: made, addressed, joined, put back, lost.
 
-use crate::sys;
-use crate::world::{addresses, host_end, link, live, numbered, prefix, receive, send, submit};
+use crate::sys::{self, Persistent};
+use crate::world::{
+    addresses, host_end, link, listen_to_the_end, live, numbered, prefix, receive, send, submit,
+};
 use simoom_core::port::{Advance, Port, TxSync};
 use simoom_linux::netlink::Netlink;
 use simoom_linux::tap::{TapConfig, TapError, TapPort};
@@ -36,7 +38,7 @@ fn an_interface_is_made_addressed_and_brought_up_and_goes_with_its_port() {
 #[test]
 fn a_persistent_interface_is_joined_and_put_back_as_it_was() {
     live(|| {
-        sys::make_persistent("kept0", true, None).unwrap();
+        sys::make_persistent("kept0", &Persistent::default()).unwrap();
         let mut netlink = Netlink::open().unwrap();
         let index = link("kept0").unwrap().index;
         netlink.set_mtu(index, 1280).unwrap();
@@ -71,12 +73,13 @@ fn a_persistent_interface_is_joined_and_put_back_as_it_was() {
 fn an_interface_prepared_for_this_user_needs_no_privilege() {
     live(|| {
         // What the error text of a missing privilege asks an administrator to do.
-        sys::make_persistent("mine0", true, Some(0)).unwrap();
+        let mine = Persistent { owner: Some(0), ..Persistent::default() };
+        sys::make_persistent("mine0", &mine).unwrap();
         let mut netlink = Netlink::open().unwrap();
         let index = link("mine0").unwrap().index;
         netlink.add_address(index, prefix("10.66.0.1/24")).unwrap();
         netlink.set_up(index, true).unwrap();
-        sys::make_persistent("down0", true, Some(0)).unwrap();
+        sys::make_persistent("down0", &mine).unwrap();
         let host = sys::packet_socket(index, crate::world::ETHERTYPE).unwrap();
         sys::drop_capabilities().unwrap();
         assert!(netlink.set_up(index, false).is_err(), "this thread has no privilege left");
@@ -117,12 +120,10 @@ fn an_interface_deleted_while_in_use_is_fatal_and_said_so() {
             "interface doomed0 is gone: it was deleted while in use. Start again to make it anew"
         );
 
-        // A port that only listens notices as well, asleep without a deadline.
+        // A port that only listens notices as well.
         let mut port = TapPort::open(&TapConfig::new("doomed1")).unwrap();
         netlink.delete_link(port.interface_index().unwrap()).unwrap();
-        while port.advance(None).is_some() {
-            port.receive(32, |_| ());
-        }
+        listen_to_the_end(&mut port);
         assert_eq!(port.fatal(), Some(&TapError::Gone { name: "doomed1".into() }));
         port.close().unwrap();
     });

@@ -1,6 +1,7 @@
 //! The kernel's own TCP at the other end: what it sends through a TAP device is complete, and what
 //! it is sent it believes.
 
+use crate::sys::{self, Persistent};
 use crate::world::{live, prefix, send};
 use simoom_core::port::{Advance, BATCH_MAX, Port};
 use simoom_core::seq::SeqNumber;
@@ -10,10 +11,13 @@ use simoom_core::wire::{
     self, ArpOperation, Frame, HeaderTemplate, Sum, SynOptions, TcpFlags, TcpFrame, TcpHeader,
 };
 use simoom_linux::tap::{TapConfig, TapPort};
+use std::cell::Cell;
+use std::fs;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::thread;
 
+const NAME: &str = "simoom0";
 const OURS: Ipv4Addr = Ipv4Addr::new(10, 66, 0, 2);
 const HOST: Ipv4Addr = Ipv4Addr::new(10, 66, 0, 1);
 const MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
@@ -24,7 +28,7 @@ const UPLOAD: usize = 9_000;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn open() -> TapPort {
-    let config = TapConfig::new("simoom0").with_host_addr(prefix("10.66.0.1/24"));
+    let config = TapConfig::new(NAME).with_host_addr(prefix("10.66.0.1/24"));
     TapPort::open(&config).unwrap()
 }
 
@@ -76,7 +80,7 @@ fn tcp_sum_by_hand(frame: &[u8]) -> u16 {
 /// frame has been verified in both ways, to `on_segment`; what that returns is sent.
 fn serve(
     port: &mut TapPort,
-    mut on_segment: impl FnMut(&TcpFrame<'_>) -> Option<Vec<u8>>,
+    mut on_segment: impl FnMut(&TcpFrame<'_>) -> Vec<Vec<u8>>,
     mut done: impl FnMut() -> bool,
 ) {
     let until = port.clock().now() + PATIENCE;
@@ -115,6 +119,15 @@ fn connect() -> io::Result<TcpStream> {
     TcpStream::connect_timeout(&SocketAddr::from((OURS, SERVER)), patience)
 }
 
+/// Segments that the kernel found damaged in this thread's namespace: `TcpInCsumErrors`.
+fn checksum_errors() -> u32 {
+    let counters = fs::read_to_string("/proc/thread-self/net/snmp").unwrap();
+    let mut lines = counters.lines().filter(|line| line.starts_with("Tcp:"));
+    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
+    let at = names.split(' ').position(|name| name == "InCsumErrors").unwrap();
+    values.split(' ').nth(at).unwrap().parse().unwrap()
+}
+
 #[test]
 fn the_syn_of_a_kernel_socket_has_its_checksum_and_the_kernel_believes_our_reset() {
     live(|| {
@@ -128,7 +141,11 @@ fn the_syn_of_a_kernel_socket_has_its_checksum_and_the_kernel_believes_our_reset
                 assert_eq!(frame.eth, EthernetHeader { dst: MAC, src: host_mac, vlan: None });
                 assert_eq!((frame.ip.src, frame.ip.dst), (HOST, OURS));
                 syns.push((frame.tcp.flags, frame.tcp.dst_port, frame.tcp.options.mss));
-                Some(answer(frame, 0, TcpFlags::RST | TcpFlags::ACK, None))
+                let reset = answer(frame, 0, TcpFlags::RST | TcpFlags::ACK, None);
+                // The same with one bit of the window flipped: the kernel checks what we write.
+                let mut damaged = reset.clone();
+                damaged[14 + 20 + 14] ^= 1;
+                vec![damaged, reset]
             },
             || client.is_finished(),
         );
@@ -136,45 +153,56 @@ fn the_syn_of_a_kernel_socket_has_its_checksum_and_the_kernel_believes_our_reset
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
         let [(flags, SERVER, Some(MSS))] = syns[..] else { panic!("{syns:?}") };
         assert!(flags.contains(TcpFlags::SYN) && !flags.contains(TcpFlags::ACK));
+        assert_eq!(checksum_errors(), 1, "the damaged one, and no other");
     });
 }
 
 #[test]
 fn a_large_write_arrives_cut_to_the_mtu_with_every_checksum_complete() {
+    live(|| receive_a_large_write(open()));
+}
+
+#[test]
+fn an_interface_that_remembers_offloads_is_told_that_we_take_none() {
     live(|| {
-        let mut port = open();
-        let bytes: Vec<u8> = (0..UPLOAD).map(|i| (i * 7 / 3) as u8).collect();
-        let client = thread::spawn({
-            let bytes = bytes.clone();
-            move || {
-                let mut stream = connect().unwrap();
-                stream.write_all(&bytes).unwrap();
-                stream.shutdown(Shutdown::Write).unwrap();
-                stream
-            }
-        });
-        let (mut received, mut segments, mut first, mut closed) = (vec![0; UPLOAD], 0, 0, false);
-        let closed_now = std::cell::Cell::new(false);
-        serve(
-            &mut port,
-            |frame| {
-                let tcp = &frame.tcp;
-                if tcp.flags.contains(TcpFlags::SYN) {
-                    first = tcp.seq.0.wrapping_add(1);
-                    let syn = SynOptions { mss: MSS, window_scale: None, sack_permitted: false };
-                    return Some(answer(frame, 7000, TcpFlags::SYN | TcpFlags::ACK, Some(syn)));
-                }
-                let at = tcp.seq.0.wrapping_sub(first) as usize;
-                received[at..at + tcp.payload.len()].copy_from_slice(tcp.payload);
-                segments += usize::from(!tcp.payload.is_empty());
-                closed |= tcp.flags.contains(TcpFlags::FIN);
-                closed_now.set(closed);
-                Some(answer(frame, 7001, TcpFlags::ACK, None))
-            },
-            || closed_now.get(),
-        );
-        drop(client.join().unwrap());
-        assert_eq!(received, bytes);
-        assert!(segments >= UPLOAD.div_ceil(MSS.into()), "{segments} segments");
+        let offloads = Persistent { offloads: true, ..Persistent::default() };
+        sys::make_persistent(NAME, &offloads).unwrap();
+        receive_a_large_write(open());
     });
+}
+
+fn receive_a_large_write(mut port: TapPort) {
+    let bytes: Vec<u8> = (0..UPLOAD).map(|i| (i * 7 / 3) as u8).collect();
+    let client = thread::spawn({
+        let bytes = bytes.clone();
+        move || {
+            let mut stream = connect().unwrap();
+            stream.write_all(&bytes).unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+            stream
+        }
+    });
+    let (mut received, mut segments, mut first) = (vec![0; UPLOAD], 0, 0);
+    let closed = Cell::new(false);
+    serve(
+        &mut port,
+        |frame| {
+            let tcp = &frame.tcp;
+            if tcp.flags.contains(TcpFlags::SYN) {
+                first = tcp.seq.0.wrapping_add(1);
+                let syn = SynOptions { mss: MSS, window_scale: None, sack_permitted: false };
+                return vec![answer(frame, 7000, TcpFlags::SYN | TcpFlags::ACK, Some(syn))];
+            }
+            let at = tcp.seq.0.wrapping_sub(first) as usize;
+            received[at..at + tcp.payload.len()].copy_from_slice(tcp.payload);
+            segments += usize::from(!tcp.payload.is_empty());
+            closed.set(tcp.flags.contains(TcpFlags::FIN));
+            vec![answer(frame, 7001, TcpFlags::ACK, None)]
+        },
+        || closed.get(),
+    );
+    drop(client.join().unwrap());
+    assert_eq!(received, bytes);
+    assert!(segments >= UPLOAD.div_ceil(MSS.into()), "{segments} segments");
+    assert_eq!(checksum_errors(), 0);
 }

@@ -1,6 +1,6 @@
 //! What cannot be had, and the words for it.
 
-use crate::sys;
+use crate::sys::{self, Persistent};
 use crate::world::{addresses, link, live, prefix};
 use simoom_linux::tap::{TapConfig, TapError, TapPort};
 
@@ -42,7 +42,7 @@ fn names_that_no_interface_can_have_are_refused_with_the_reason() {
 #[test]
 fn interfaces_that_are_no_tap_are_refused() {
     live(|| {
-        sys::make_persistent("layer3", false, None).unwrap();
+        sys::make_persistent("layer3", &Persistent { tun: true, ..Persistent::default() }).unwrap();
         for name in ["lo", "layer3"] {
             let error = refused(&TapConfig::new(name));
             assert_eq!(error, TapError::NotTap { name: name.into() });

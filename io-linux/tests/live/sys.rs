@@ -56,11 +56,20 @@ pub(crate) fn packet_socket(index: u32, ethertype: u16) -> io::Result<UdpSocket>
     Ok(UdpSocket::from(socket))
 }
 
-/// Makes an interface that stays when its descriptor is closed, as `ip tuntap add` does: TAP, or
-/// TUN. With an owner, that user needs no capability to use it.
-pub(crate) fn make_persistent(name: &str, tap: bool, owner: Option<u32>) -> io::Result<()> {
+/// An interface that stays when its descriptor is closed, as `ip tuntap add` makes it.
+#[derive(Default)]
+pub(crate) struct Persistent {
+    /// TUN, which carries packets without Ethernet headers, instead of TAP.
+    pub(crate) tun: bool,
+    /// This user needs no capability to use it.
+    pub(crate) owner: Option<u32>,
+    /// It was told that its user completes checksums and cuts segments, and remembers it.
+    pub(crate) offloads: bool,
+}
+
+pub(crate) fn make_persistent(name: &str, how: &Persistent) -> io::Result<()> {
     let tun = OpenOptions::new().read(true).write(true).open("/dev/net/tun")?;
-    let kind = if tap { libc::IFF_TAP } else { libc::IFF_TUN };
+    let kind = if how.tun { libc::IFF_TUN } else { libc::IFF_TAP };
     let mut request = libc::ifreq {
         ifr_name: [0; libc::IFNAMSIZ],
         ifr_ifru: libc::__c_anonymous_ifr_ifru {
@@ -72,14 +81,17 @@ pub(crate) fn make_persistent(name: &str, tap: bool, owner: Option<u32>) -> io::
     }
     // SAFETY: (live-argument) TUNSETIFF reads and writes one ifreq, which `request` is.
     check(unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETIFF as _, &mut request) })?;
-    if let Some(owner) = owner {
+    if how.offloads {
+        by_value(&tun, libc::TUNSETOFFLOAD as _, (libc::TUN_F_CSUM | libc::TUN_F_TSO4).into())?;
+    }
+    if let Some(owner) = how.owner {
         by_value(&tun, libc::TUNSETOWNER as _, owner.into())?;
     }
     by_value(&tun, libc::TUNSETPERSIST as _, 1)
 }
 
 fn by_value(tun: &File, request: libc::c_ulong, value: libc::c_ulong) -> io::Result<()> {
-    // SAFETY: (no-memory) the two requests made here take an integer.
+    // SAFETY: (no-memory) the requests made here take an integer.
     check(unsafe { libc::ioctl(tun.as_raw_fd(), request as _, value) }).map(drop)
 }
 

@@ -1,6 +1,6 @@
 //! Frames both ways, the doorbell, the wait, and the buffers.
 
-use crate::world::{host_end, live, numbered, receive, submit};
+use crate::world::{host_end, listen_to_the_end, live, numbered, receive, submit};
 use simoom_core::port::{Advance, BATCH_MAX, Buf, Census, Port, TxFull, TxSync};
 use simoom_core::time::Duration;
 use simoom_linux::stop::StopFlag;
@@ -162,10 +162,7 @@ fn a_raised_flag_ends_the_wait_and_the_port_drains_without_it() {
             let stop = stop.clone();
             move || stop.raise()
         });
-        // No deadline: if the flag did not wake it, this would not end.
-        while port.advance(None).is_some() {
-            port.receive(BATCH_MAX, |_| ());
-        }
+        listen_to_the_end(&mut port);
         raiser.join().unwrap();
         assert!(stop.is_raised());
         assert_eq!(port.fatal(), None);

@@ -95,6 +95,15 @@ pub(crate) fn receive(port: &mut TapPort) -> Vec<Vec<u8>> {
     frames
 }
 
+/// Receives until `advance` answers None, which must wake it long before its deadline.
+pub(crate) fn listen_to_the_end(port: &mut TapPort) {
+    let until = port.clock().now() + PATIENCE;
+    while let Some(now) = port.advance(Some(until)) {
+        assert!(now < until, "nothing woke the port");
+        port.receive(BATCH_MAX, |_| ());
+    }
+}
+
 /// Queues a frame, without ringing the doorbell.
 pub(crate) fn submit(port: &mut TapPort, frame: &[u8]) {
     let mut buf = port.take_free().expect("a free buffer");
