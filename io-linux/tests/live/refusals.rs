@@ -81,8 +81,9 @@ fn addresses_and_subnets_of_other_interfaces_are_refused() {
                          choose another subnet";
             assert!(error.to_string().contains(words), "{error}");
         }
-        // Neither a neighbouring subnet nor a narrower one stands in the way.
-        for addr in ["10.66.1.1/24", "10.66.0.9/30"] {
+        // Neither a neighbouring subnet nor a narrower one stands in the way, not even one that the
+        // other's address is in: the kernel takes the most specific route.
+        for addr in ["10.66.1.1/24", "10.66.0.9/30", "10.66.0.2/30"] {
             let second = TapPort::open(&second(addr)).unwrap();
             assert_eq!(addresses(second.interface_index().unwrap()), [addr]);
         }

@@ -5,6 +5,8 @@ use simoom_core::port::{Advance, BATCH_MAX, Buf, Census, Port, TxFull, TxSync};
 use simoom_core::time::Duration;
 use simoom_linux::stop::StopFlag;
 use simoom_linux::tap::{TapConfig, TapPort};
+use std::fs;
+use std::path::Path;
 use std::thread;
 
 /// Two batches.
@@ -158,9 +160,16 @@ fn a_raised_flag_ends_the_wait_and_the_port_drains_without_it() {
         let host = host_end(&port);
         let stop = StopFlag::new().unwrap();
         port.set_stop(Some(stop.clone()));
+        // "PID/task/TID" of this thread: the other one raises the flag once this one sleeps.
+        let this = fs::read_link("/proc/thread-self").unwrap();
         let raiser = thread::spawn({
-            let stop = stop.clone();
-            move || stop.raise()
+            let (stop, stat) = (stop.clone(), Path::new("/proc").join(this).join("stat"));
+            move || {
+                while !fs::read_to_string(&stat).unwrap().contains(") S ") {
+                    thread::yield_now();
+                }
+                stop.raise();
+            }
         });
         listen_to_the_end(&mut port);
         raiser.join().unwrap();

@@ -6,7 +6,7 @@ use simoom_core::time::Duration;
 use simoom_linux::netlink::{Link, Netlink};
 use simoom_linux::prefix::Ipv4Prefix;
 use simoom_linux::tap::TapPort;
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::net::UdpSocket;
 use std::panic::resume_unwind;
@@ -44,6 +44,9 @@ pub(crate) fn live(test: impl FnOnce() + Send + 'static) {
 
 fn enter() -> Result<(), String> {
     sys::enter_new_network().map_err(|e| format!("a network namespace of its own: {e}"))?;
+    // Without IPv6 the kernel sends nothing by itself. No test needs this, but the silence makes
+    // those about waiting sharper; where /proc/sys is not writable they run all the same.
+    let _ = fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
     let tun = OpenOptions::new().read(true).write(true).open("/dev/net/tun");
     tun.map(drop).map_err(|e| format!("/dev/net/tun: {e}"))
 }

@@ -180,7 +180,8 @@ impl<W: Write> Writer<W> {
     }
 
     fn drain(&mut self) {
-        if let (None, Some(sink)) = (&self.error, &mut self.sink) {
+        // After an error there are no blocks, and writing nothing is no write.
+        if let Some(sink) = &mut self.sink {
             match sink.write_all(&self.blocks) {
                 Ok(()) => self.written += self.held,
                 Err(e) => {
