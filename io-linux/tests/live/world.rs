@@ -105,6 +105,7 @@ pub(crate) fn listen_to_the_end(port: &mut TapPort) {
         assert!(now < until, "nothing woke the port");
         port.receive(BATCH_MAX, |_| ());
     }
+    assert!(port.clock().now() < until, "only its deadline woke the port");
 }
 
 /// Queues a frame, without ringing the doorbell.
