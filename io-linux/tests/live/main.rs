@@ -7,6 +7,7 @@
 
 mod interface;
 mod kernel_tcp;
+mod recording;
 mod refusals;
 mod sys;
 mod traffic;

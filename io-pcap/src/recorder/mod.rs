@@ -3,6 +3,27 @@
 //! Changes nothing that passes and nothing about when it passes: a turn over a recorded port gives
 //! the same frames. Writing to the sink happens in the caller's thread, a few hundred frames at a
 //! time; a sink that blocks delays the turn.
+//!
+//! ```no_run
+//! use simoom_core::port::{Advance, Port, TxSync};
+//! use simoom_pcap::recorder::Recorder;
+//! use simoom_pcap::writer::{Interface, Writer};
+//! use std::fs::File;
+//!
+//! /// Runs `port` to its end. Its clock started at `start_unix_nanos`.
+//! fn record<P: Port + Advance>(port: P, start_unix_nanos: u64) -> std::io::Result<P> {
+//!     let writer = Writer::new(File::create("run.pcapng")?, &[Interface::new("tap0")])?;
+//!     let mut port = Recorder::new(port, writer, start_unix_nanos);
+//!     while let Some(_now) = port.advance(None) {
+//!         // A stack would take its turn here, over the recorder.
+//!         port.receive(32, |_| ());
+//!         port.sync_tx(TxSync::Push).expect("the device works");
+//!     }
+//!     let (port, writer) = port.into_inner();
+//!     writer.finish()?; // or dropped, where nobody asks for its errors
+//!     Ok(port)
+//! }
+//! ```
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +48,7 @@ const INTERFACE: u32 = 0;
 ///
 /// The time of a record is what the port's last `advance` (or [`Recorder::set_now`]) said, so all
 /// frames of one turn have the same.
+#[derive(Debug)]
 pub struct Recorder<P, W: Write> {
     port: P,
     writer: Writer<W>,

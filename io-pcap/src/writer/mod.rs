@@ -13,6 +13,7 @@ use pcap_file::pcapng::blocks::interface_description::{
 };
 use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
 use pcap_file::{DataLink, Endianness, PcapError};
+use std::fmt;
 use std::io::{self, Write};
 
 /// Bytes of blocks held before they are written. Large enough that a system call is rare against
@@ -192,6 +193,18 @@ impl<W: Write> Writer<W> {
         }
         self.blocks.clear();
         self.held = 0;
+    }
+}
+
+impl<W: Write> fmt::Debug for Writer<W> {
+    /// What it counted, without the bytes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer")
+            .field("written", &self.written)
+            .field("held", &self.held)
+            .field("lost", &self.lost)
+            .field("error", &self.error)
+            .finish_non_exhaustive()
     }
 }
 
