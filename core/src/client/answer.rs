@@ -63,9 +63,8 @@ impl Answer {
                 }
             } else if line.name.eq_ignore_ascii_case("connection") {
                 let options = line.value.split(|b| *b == b',');
-                self.close |= options
-                    .into_iter()
-                    .any(|o| o.trim_ascii().eq_ignore_ascii_case(b"close"));
+                self.close |=
+                    options.into_iter().any(|o| o.trim_ascii().eq_ignore_ascii_case(b"close"));
             } else if line.name.eq_ignore_ascii_case("transfer-encoding") {
                 return Err(Fault);
             }

@@ -58,16 +58,13 @@ pub struct ExpectBytes(pub Vec<alloc::sync::Arc<[u8]>>);
 
 impl Expect for ExpectBytes {
     fn len(&self, path_index: u32) -> u64 {
-        self.0
-            .get(path_index as usize)
-            .map_or(0, |b| b.len() as u64)
+        self.0.get(path_index as usize).map_or(0, |b| b.len() as u64)
     }
 
     fn check(&mut self, path_index: u32, offset: u64, bytes: &[u8]) -> bool {
         let at = offset as usize;
         let body = self.0.get(path_index as usize);
-        body.and_then(|b| b.get(at..at + bytes.len()))
-            .is_some_and(|part| part == bytes)
+        body.and_then(|b| b.get(at..at + bytes.len())).is_some_and(|part| part == bytes)
     }
 }
 
@@ -216,10 +213,8 @@ impl<E: Expect> FetchClient<E> {
             alloc::format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{more}\r\n", config.host)
                 .into_bytes()
         };
-        let requests = config
-            .paths
-            .iter()
-            .map(|p| [request(p, ""), request(p, "Connection: close\r\n")]);
+        let requests =
+            config.paths.iter().map(|p| [request(p, ""), request(p, "Connection: close\r\n")]);
         Self {
             requests: requests.collect(),
             completions: Vec::with_capacity(config.completions_max),
@@ -232,20 +227,6 @@ impl<E: Expect> FetchClient<E> {
             content: NoContent,
             config,
         }
-    }
-
-    /// The next connection to open, for whoever drives the stack: at start, and whenever an event
-    /// that has no [`Cx`] ended one. None: nothing to open now.
-    pub fn poll_open(&mut self) -> Option<OpenRequest> {
-        if !self.wants_connection() {
-            return None;
-        }
-        self.alive += 1;
-        self.opening += 1;
-        Some(OpenRequest {
-            remote: self.config.server,
-            token: u64::from(self.alive),
-        })
     }
 
     /// What was seen so far.
@@ -271,10 +252,7 @@ impl<E: Expect> FetchClient<E> {
 
     fn open_more(&mut self, cx: &mut Cx<'_>) {
         while self.wants_connection() {
-            if cx
-                .open(self.config.server, u64::from(self.alive) + 1)
-                .is_err()
-            {
+            if cx.open(self.config.server, u64::from(self.alive) + 1).is_err() {
                 break;
             }
             self.alive += 1;
@@ -300,11 +278,7 @@ impl<E: Expect> FetchClient<E> {
             let last = conn.issued + 1 == self.config.requests_per_connection
                 || self.issued == self.config.requests;
             let slot = (conn.issued % PIPELINE_MAX as u64) as usize;
-            conn.asked[slot] = Asked {
-                at: cx.now(),
-                path_index,
-                last,
-            };
+            conn.asked[slot] = Asked { at: cx.now(), path_index, last };
             conn.issued += 1;
             conn.finishing = last;
         }
@@ -348,16 +322,8 @@ impl<E: Expect> FetchClient<E> {
             self.stats.succeeded += 1;
         }
         if self.completions.len() < self.config.completions_max {
-            let Asked {
-                at: asked_at,
-                path_index,
-                ..
-            } = asked;
-            self.completions.push(Completion {
-                asked_at,
-                done_at: now,
-                path_index,
-            });
+            let Asked { at: asked_at, path_index, .. } = asked;
+            self.completions.push(Completion { asked_at, done_at: now, path_index });
         } else {
             self.stats.unrecorded += 1;
         }
@@ -429,15 +395,20 @@ impl<E: Expect> App for FetchClient<E> {
         &mut self.content
     }
 
+    fn poll_open(&mut self) -> Option<OpenRequest> {
+        if !self.wants_connection() {
+            return None;
+        }
+        self.alive += 1;
+        self.opening += 1;
+        Some(OpenRequest { remote: self.config.server, token: u64::from(self.alive) })
+    }
+
     fn on_open(&mut self, cx: &mut Cx<'_>, _peer: Peer) -> FetchConn {
         self.opening = self.opening.saturating_sub(1);
         self.open += 1;
         self.stats.connections += 1;
-        let none = Asked {
-            at: cx.now(),
-            path_index: 0,
-            last: false,
-        };
+        let none = Asked { at: cx.now(), path_index: 0, last: false };
         let mut conn = FetchConn {
             start: 0,
             asked: [none; PIPELINE_MAX],

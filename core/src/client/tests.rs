@@ -14,30 +14,18 @@ fn server() -> Driver<FileServer<MemoryBodies>> {
     for (seed, len) in FILES {
         let file = bodies.add_pattern(seed, len);
         let path = alloc::format!("/{seed}");
-        let info = FileInfo {
-            path: &path,
-            content_type: "a/b",
-            modified: 0,
-            version: seed,
-            len,
-            file,
-        };
+        let info =
+            FileInfo { path: &path, content_type: "a/b", modified: 0, version: seed, len, file };
         builder.add_file(info).unwrap();
     }
-    Driver::new(
-        FileServer::new(builder.build(), bodies, ServerConfig::default()),
-        1_000_000,
-    )
+    Driver::new(FileServer::new(builder.build(), bodies, ServerConfig::default()), 1_000_000)
 }
 
 fn config(requests: u64) -> FetchConfig {
     FetchConfig {
         server: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 80),
         host: "a".into(),
-        paths: FILES
-            .iter()
-            .map(|(seed, _)| alloc::format!("/{seed}"))
-            .collect(),
+        paths: FILES.iter().map(|(seed, _)| alloc::format!("/{seed}")).collect(),
         order: Order::RoundRobin,
         connections: 1,
         requests,
@@ -102,32 +90,20 @@ fn run(
 }
 
 fn bytes_of(requests: u64) -> u64 {
-    (0..requests)
-        .map(|n| FILES[n as usize % FILES.len()].1)
-        .sum()
+    (0..requests).map(|n| FILES[n as usize % FILES.len()].1).sum()
 }
 
 #[test]
 fn every_mode_fetches_every_byte() {
-    for (per_connection, pipeline, mss) in [
-        (u64::MAX, 1, 1460),
-        (u64::MAX, 8, 1460),
-        (u64::MAX, 3, 11),
-        (1, 1, 536),
-        (3, 2, 1460),
-    ] {
-        let config = FetchConfig {
-            requests_per_connection: per_connection,
-            pipeline,
-            ..config(41)
-        };
+    for (per_connection, pipeline, mss) in
+        [(u64::MAX, 1, 1460), (u64::MAX, 8, 1460), (u64::MAX, 3, 11), (1, 1, 536), (3, 2, 1460)]
+    {
+        let config =
+            FetchConfig { requests_per_connection: per_connection, pipeline, ..config(41) };
         let c = run(config, mss, |_| {});
         let stats = *c.app.stats();
-        let connections = if per_connection == u64::MAX {
-            1
-        } else {
-            41u64.div_ceil(per_connection)
-        };
+        let connections =
+            if per_connection == u64::MAX { 1 } else { 41u64.div_ceil(per_connection) };
         assert_eq!(
             stats,
             FetchStats {
@@ -142,11 +118,7 @@ fn every_mode_fetches_every_byte() {
         assert!(c.app.is_done());
         assert_eq!(c.app.completions().len(), 41);
         assert!(
-            c.app
-                .completions()
-                .iter()
-                .enumerate()
-                .all(|(i, x)| x.path_index as usize == i % 4)
+            c.app.completions().iter().enumerate().all(|(i, x)| x.path_index as usize == i % 4)
         );
     }
 }
@@ -154,19 +126,8 @@ fn every_mode_fetches_every_byte() {
 #[test]
 fn seeded_order_is_the_same_for_the_same_seed_and_reaches_every_path() {
     let order = |seed| {
-        let c = run(
-            FetchConfig {
-                order: Order::Seeded(seed),
-                ..config(60)
-            },
-            1460,
-            |_| {},
-        );
-        c.app
-            .completions()
-            .iter()
-            .map(|x| x.path_index)
-            .collect::<Vec<_>>()
+        let c = run(FetchConfig { order: Order::Seeded(seed), ..config(60) }, 1460, |_| {});
+        c.app.completions().iter().map(|x| x.path_index).collect::<Vec<_>>()
     };
     assert_eq!(order(1), order(1));
     assert_ne!(order(1), order(2));
@@ -184,10 +145,7 @@ fn one_changed_byte_of_a_body_is_seen() {
         }
     });
     let stats = c.app.stats();
-    assert_eq!(
-        (stats.wrong_bytes, stats.failed, stats.succeeded),
-        (1, 1, 3)
-    );
+    assert_eq!((stats.wrong_bytes, stats.failed, stats.succeeded), (1, 1, 3));
 }
 
 #[test]
@@ -197,10 +155,7 @@ fn wrong_status_and_length_fail_the_request_and_not_the_next() {
     let stats = c.app.stats();
     // The second expects file 2, the third file 3, and gets another.
     assert_eq!((stats.wrong_status, stats.wrong_length), (1, 1));
-    assert_eq!(
-        (stats.succeeded, stats.failed, stats.wrong_bytes),
-        (2, 2, 0)
-    );
+    assert_eq!((stats.succeeded, stats.failed, stats.wrong_bytes), (2, 2, 0));
 }
 
 #[test]
@@ -213,10 +168,7 @@ fn what_is_no_answer_ends_the_connection() {
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
     ] {
-        let mut c = client(FetchConfig {
-            think: Duration::from_secs(1),
-            ..config(2)
-        });
+        let mut c = client(FetchConfig { think: Duration::from_secs(1), ..config(2) });
         c.send_all(1460);
         c.ack_all();
         c.deliver(bytes);
@@ -228,10 +180,7 @@ fn what_is_no_answer_ends_the_connection() {
 
 #[test]
 fn connection_that_breaks_fails_its_requests_and_is_replaced() {
-    let mut c = client(FetchConfig {
-        pipeline: 3,
-        ..config(10)
-    });
+    let mut c = client(FetchConfig { pipeline: 3, ..config(10) });
     c.send_all(1460);
     c.close(CloseReason::Reset);
     let stats = *c.app.stats();
@@ -250,24 +199,11 @@ fn thinking_takes_its_time() {
     let c = run(FetchConfig { think, ..config(5) }, 1460, |_| {});
     let done = c.app.completions();
     assert_eq!(c.app.stats().succeeded, 5);
-    assert!(
-        done.windows(2)
-            .all(|w| w[1].asked_at - w[0].done_at >= think)
-    );
+    assert!(done.windows(2).all(|w| w[1].asked_at - w[0].done_at >= think));
 }
 
 #[test]
 fn record_of_completions_is_bounded() {
-    let c = run(
-        FetchConfig {
-            completions_max: 3,
-            ..config(10)
-        },
-        1460,
-        |_| {},
-    );
-    assert_eq!(
-        (c.app.completions().len(), c.app.stats().unrecorded),
-        (3, 7)
-    );
+    let c = run(FetchConfig { completions_max: 3, ..config(10) }, 1460, |_| {});
+    assert_eq!((c.app.completions().len(), c.app.stats().unrecorded), (3, 7));
 }

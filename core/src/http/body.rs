@@ -63,18 +63,13 @@ pub enum BodyError {
 impl BodyReader {
     /// A reader of the body of a request.
     pub fn new(framing: Framing) -> Result<Self, BodyError> {
-        let reader = |left, state| Self {
-            left,
-            budget: BODY_BYTES_MAX,
-            state,
-        };
+        let reader = |left, state| Self { left, budget: BODY_BYTES_MAX, state };
         match framing {
             Framing::None => Ok(reader(0, State::Done)),
             Framing::Chunked => Ok(reader(0, State::Size)),
-            Framing::Length(n) if n <= u64::from(BODY_BYTES_MAX) => Ok(reader(
-                n as u32,
-                if n == 0 { State::Done } else { State::Counted },
-            )),
+            Framing::Length(n) if n <= u64::from(BODY_BYTES_MAX) => {
+                Ok(reader(n as u32, if n == 0 { State::Done } else { State::Counted }))
+            }
             Framing::Length(_) => Err(BodyError::TooLong),
         }
     }
@@ -95,10 +90,7 @@ impl BodyReader {
                 _ => 1,
             };
             // `n` is at most `left`, so below the bound of a body.
-            self.budget = self
-                .budget
-                .checked_sub(n as u32)
-                .ok_or(BodyError::TooLong)?;
+            self.budget = self.budget.checked_sub(n as u32).ok_or(BodyError::TooLong)?;
             at += n;
             self.state = self.next(byte, n as u32)?;
         }
@@ -163,12 +155,7 @@ mod tests {
 
     /// The obvious twin: cuts a chunked body at its line ends. Some(len) of a whole body.
     fn chunked_len_slowly(bytes: &[u8]) -> Option<usize> {
-        let line = |at: usize| {
-            bytes[at..]
-                .windows(2)
-                .position(|w| w == b"\r\n")
-                .map(|n| at + n)
-        };
+        let line = |at: usize| bytes[at..].windows(2).position(|w| w == b"\r\n").map(|n| at + n);
         let mut at = 0;
         loop {
             let end = line(at)?;
@@ -201,12 +188,7 @@ mod tests {
             (Framing::Length(3), b"ab", 2, false),
             (Framing::Chunked, b"0\r\n\r\nGET", 5, true),
             (Framing::Chunked, b"3\r\nabc\r\n0\r\n\r\nGET", 13, true),
-            (
-                Framing::Chunked,
-                b"00a;x=\"y\"\r\n0123456789\r\n0 ; z\r\nA: b\r\n\r\n",
-                38,
-                true,
-            ),
+            (Framing::Chunked, b"00a;x=\"y\"\r\n0123456789\r\n0 ; z\r\nA: b\r\n\r\n", 38, true),
             (Framing::Chunked, b"3\r\nabc\r\n", 8, false),
         ] {
             assert_eq!(read(framing, bytes), Ok((taken, done)), "{bytes:?}");
@@ -240,15 +222,9 @@ mod tests {
     fn bound_holds_for_every_framing() {
         let max = u64::from(BODY_BYTES_MAX);
         assert!(BodyReader::new(Framing::Length(max)).is_ok());
-        assert_eq!(
-            BodyReader::new(Framing::Length(max + 1)),
-            Err(BodyError::TooLong)
-        );
+        assert_eq!(BodyReader::new(Framing::Length(max + 1)), Err(BodyError::TooLong));
         assert_eq!(read(Framing::Chunked, b"100001"), Err(BodyError::TooLong));
-        assert_eq!(
-            read(Framing::Chunked, b"ffffffffffffffff1"),
-            Err(BodyError::TooLong)
-        );
+        assert_eq!(read(Framing::Chunked, b"ffffffffffffffff1"), Err(BodyError::TooLong));
         let mut endless = BodyReader::new(Framing::Chunked).unwrap();
         let mut fed = 0;
         while endless.consume(b"1\r\nx\r\n").is_ok() {
@@ -261,18 +237,8 @@ mod tests {
     }
 
     fn chunked() -> impl Strategy<Value = Vec<u8>> {
-        const PARTS: [&str; 10] = [
-            "\r\n",
-            "0",
-            "1",
-            "a",
-            ";x",
-            " ",
-            "\n",
-            "3\r\nabc\r\n",
-            "0\r\n\r\n",
-            "A: b\r\n",
-        ];
+        const PARTS: [&str; 10] =
+            ["\r\n", "0", "1", "a", ";x", " ", "\n", "3\r\nabc\r\n", "0\r\n\r\n", "A: b\r\n"];
         let part = proptest::sample::select(&PARTS[..]);
         proptest::collection::vec(part, 0..12).prop_map(|p| p.concat().into_bytes())
     }

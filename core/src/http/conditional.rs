@@ -120,14 +120,7 @@ mod tests {
     fn verdict(method: &str, fields: &str) -> Verdict {
         let head = std::format!("{method} / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
         let request = Request::parse(head.as_bytes()).unwrap();
-        evaluate(
-            &request,
-            Validators {
-                etag: b"\"a,b\"",
-                modified: 784_111_777,
-            },
-            1_767_225_600,
-        )
+        evaluate(&request, Validators { etag: b"\"a,b\"", modified: 784_111_777 }, 1_767_225_600)
     }
 
     #[test]
@@ -140,14 +133,8 @@ mod tests {
             ("If-None-Match: \"a,b\"\r\n".into(), NotModified),
             ("if-none-match: W/\"a,b\"\r\n".into(), NotModified),
             ("If-None-Match: *\r\n".into(), NotModified),
-            (
-                "If-None-Match: \"x\", W/\"y\" ,\t\"a,b\"\r\n".into(),
-                NotModified,
-            ),
-            (
-                "If-None-Match: \"x\"\r\nIf-None-Match: \"a,b\"\r\n".into(),
-                NotModified,
-            ),
+            ("If-None-Match: \"x\", W/\"y\" ,\t\"a,b\"\r\n".into(), NotModified),
+            ("If-None-Match: \"x\"\r\nIf-None-Match: \"a,b\"\r\n".into(), NotModified),
             ("If-None-Match: \"a\", \"b\"\r\n".into(), Proceed),
             ("If-None-Match: a,b\r\n".into(), Proceed),
             ("If-None-Match: \"a,b\r\n".into(), Proceed),
@@ -159,10 +146,7 @@ mod tests {
             (both(&ims(AT), &ims(AT)), Proceed),
             // The tag decides where there is one.
             (both("If-None-Match: \"x\"\r\n", &ims(AT)), Proceed),
-            (
-                both("If-None-Match: \"a,b\"\r\n", &ims(BEFORE)),
-                NotModified,
-            ),
+            (both("If-None-Match: \"a,b\"\r\n", &ims(BEFORE)), NotModified),
             ("If-Match: \"a,b\"\r\n".into(), Proceed),
             ("If-Match: *\r\n".into(), Proceed),
             ("If-Match: W/\"a,b\"\r\n".into(), Failed),
@@ -171,14 +155,8 @@ mod tests {
             (ius(BEFORE), Failed),
             (ius(AT), Proceed),
             (ius("never"), Proceed),
-            (
-                "If-Match: \"x\"\r\nIf-None-Match: \"a,b\"\r\n".into(),
-                Failed,
-            ),
-            (
-                "If-Match: *\r\nIf-None-Match: \"a,b\"\r\n".into(),
-                NotModified,
-            ),
+            ("If-Match: \"x\"\r\nIf-None-Match: \"a,b\"\r\n".into(), Failed),
+            ("If-Match: *\r\nIf-None-Match: \"a,b\"\r\n".into(), NotModified),
         ] {
             assert_eq!(verdict("GET", &fields), expected, "{fields}");
             assert_eq!(verdict("HEAD", &fields), expected, "{fields}");

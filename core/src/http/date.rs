@@ -4,15 +4,8 @@
 pub const DATE_LEN: usize = 29;
 
 const DAYS: [&[u8; 3]; 7] = [b"Sun", b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat"];
-const LONG_DAYS: [&[u8]; 7] = [
-    b"Sunday",
-    b"Monday",
-    b"Tuesday",
-    b"Wednesday",
-    b"Thursday",
-    b"Friday",
-    b"Saturday",
-];
+const LONG_DAYS: [&[u8]; 7] =
+    [b"Sunday", b"Monday", b"Tuesday", b"Wednesday", b"Thursday", b"Friday", b"Saturday"];
 const MONTHS: [&[u8; 3]; 12] = [
     b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
 ];
@@ -64,12 +57,7 @@ fn parse_imf_fixdate(b: &[u8]) -> Option<i64> {
     if !shape || b[25..] != *b" GMT" {
         return None;
     }
-    seconds(
-        number(&b[12..16])?,
-        month(&b[8..11])?,
-        number(&b[5..7])?,
-        &b[17..25],
-    )
+    seconds(number(&b[12..16])?, month(&b[8..11])?, number(&b[5..7])?, &b[17..25])
 }
 
 /// `Sunday, 06-Nov-94 08:49:37 GMT`, split at the comma.
@@ -99,11 +87,7 @@ fn parse_asctime(b: &[u8]) -> Option<i64> {
     if b[3] != b' ' || b[7] != b' ' || b[10] != b' ' || b[19] != b' ' {
         return None;
     }
-    let day = if b[8] == b' ' {
-        number(&b[9..10])?
-    } else {
-        number(&b[8..10])?
-    };
+    let day = if b[8] == b' ' { number(&b[9..10])? } else { number(&b[8..10])? };
     seconds(number(&b[20..])?, month(&b[4..7])?, day, &b[11..19])
 }
 
@@ -126,9 +110,7 @@ fn two_digits(n: u32) -> [u8; 2] {
 }
 
 fn number(digits: &[u8]) -> Option<u32> {
-    digits.iter().try_fold(0, |n, d| {
-        d.is_ascii_digit().then(|| n * 10 + u32::from(d - b'0'))
-    })
+    digits.iter().try_fold(0, |n, d| d.is_ascii_digit().then(|| n * 10 + u32::from(d - b'0')))
 }
 
 fn day_name(name: &[u8]) -> Option<()> {
@@ -137,10 +119,7 @@ fn day_name(name: &[u8]) -> Option<()> {
 
 /// 1 to 12.
 fn month(name: &[u8]) -> Option<u32> {
-    MONTHS
-        .iter()
-        .position(|m| m[..] == *name)
-        .map(|n| n as u32 + 1)
+    MONTHS.iter().position(|m| m[..] == *name).map(|n| n as u32 + 1)
 }
 
 fn days_in_month(year: u32, month: u32) -> u32 {
@@ -174,16 +153,8 @@ fn civil_from_days(days: u64) -> (u32, u32, u32) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let months_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * months_from_march + 2) / 5 + 1;
-    let month = if months_from_march < 10 {
-        months_from_march + 3
-    } else {
-        months_from_march - 9
-    };
-    (
-        (era * 400 + year_of_era + u64::from(month <= 2)) as u32,
-        month as u32,
-        day as u32,
-    )
+    let month = if months_from_march < 10 { months_from_march + 3 } else { months_from_march - 9 };
+    ((era * 400 + year_of_era + u64::from(month <= 2)) as u32, month as u32, day as u32)
 }
 
 #[cfg(test)]
@@ -201,11 +172,7 @@ mod tests {
         let weekday = DAYS[((days + 4) % 7) as usize];
         let (mut year, mut month) = (1970, 1);
         loop {
-            let len = if days_in_month(year, 2) == 29 {
-                366
-            } else {
-                365
-            };
+            let len = if days_in_month(year, 2) == 29 { 366 } else { 365 };
             if days < len {
                 break;
             }
@@ -237,10 +204,7 @@ mod tests {
         ] {
             assert_eq!(parse(text.as_bytes(), NOW), Some(784_111_777), "{text}");
         }
-        assert_eq!(
-            &ImfFixdate::from_unix(784_111_777).0,
-            b"Sun, 06 Nov 1994 08:49:37 GMT"
-        );
+        assert_eq!(&ImfFixdate::from_unix(784_111_777).0, b"Sun, 06 Nov 1994 08:49:37 GMT");
     }
 
     #[test]
@@ -249,10 +213,7 @@ mod tests {
             let text = std::format!("Monday, 01-Jan-{two} 00:00:00 GMT");
             civil_from_days((parse(text.as_bytes(), NOW).unwrap() / 86_400) as u64).0
         };
-        assert_eq!(
-            (year("26"), year("76"), year("77"), year("99")),
-            (2026, 2076, 1977, 1999)
-        );
+        assert_eq!((year("26"), year("76"), year("77"), year("99")), (2026, 2076, 1977, 1999));
     }
 
     #[test]
@@ -288,14 +249,8 @@ mod tests {
     #[test]
     fn before_1970_is_negative_and_after_9999_stands_still() {
         assert_eq!(parse(b"Wed, 31 Dec 1969 23:59:59 GMT", NOW), Some(-1));
-        assert_eq!(
-            ImfFixdate::from_unix(u64::MAX),
-            ImfFixdate::from_unix(LAST_SECOND)
-        );
-        assert_eq!(
-            &ImfFixdate::from_unix(LAST_SECOND).0[5..],
-            b"31 Dec 9999 23:59:59 GMT"
-        );
+        assert_eq!(ImfFixdate::from_unix(u64::MAX), ImfFixdate::from_unix(LAST_SECOND));
+        assert_eq!(&ImfFixdate::from_unix(LAST_SECOND).0[5..], b"31 Dec 9999 23:59:59 GMT");
     }
 
     #[test]
@@ -303,10 +258,7 @@ mod tests {
         let mut day = 0;
         while day < 146_097 {
             let unix = day * 86_400 + day % 86_400;
-            assert_eq!(
-                ImfFixdate::from_unix(unix).0[..],
-                *render_slowly(unix).as_bytes()
-            );
+            assert_eq!(ImfFixdate::from_unix(unix).0[..], *render_slowly(unix).as_bytes());
             day += 13;
         }
     }

@@ -34,14 +34,17 @@ pub fn find_end(bytes: &[u8], scanned: u16, max: usize) -> Result<Progress, Requ
     let mut from = usize::from(scanned);
     while let Some(at) = next_control(window, from) {
         match window.get(at) {
-            Some(b'\r') => match window.get(at + 1) {
-                Some(b'\n') if at >= 2 && window.get(at - 2..at) == Some(b"\r\n") => {
-                    return Ok(Progress::Complete { len: at + 2 });
+            Some(b'\r') => match window.get(at..).unwrap_or(&[]) {
+                [_, b'\n', b'\r', b'\n', ..] => return Ok(Progress::Complete { len: at + 4 }),
+                // An end that may have begun is looked at again when more is there.
+                [_] | [_, b'\n'] | [_, b'\n', b'\r'] if window.len() == max => {
+                    return Err(too_long(window));
                 }
-                Some(b'\n') => from = at + 2,
-                Some(_) => return Err(RequestError::BareCr),
-                None if window.len() == max => return Err(too_long(window)),
-                None => return Ok(Progress::NeedMore { scanned: at as u16 }),
+                [_] | [_, b'\n'] | [_, b'\n', b'\r'] => {
+                    return Ok(Progress::NeedMore { scanned: at as u16 });
+                }
+                [_, b'\n', ..] => from = at + 2,
+                _ => return Err(RequestError::BareCr),
             },
             Some(b'\t') => from = at + 1,
             Some(b'\n') => return Err(RequestError::BareLf),
@@ -51,9 +54,7 @@ pub fn find_end(bytes: &[u8], scanned: u16, max: usize) -> Result<Progress, Requ
     if window.len() == max {
         return Err(too_long(window));
     }
-    Ok(Progress::NeedMore {
-        scanned: window.len() as u16,
-    })
+    Ok(Progress::NeedMore { scanned: window.len() as u16 })
 }
 
 /// Bytes of empty lines before a request line, which RFC 9112 §2.2 asks to ignore.
@@ -68,11 +69,7 @@ pub fn leading_empty_lines(bytes: &[u8]) -> usize {
 
 /// The fault of a head that does not end within the bound.
 fn too_long(window: &[u8]) -> RequestError {
-    if window.contains(&b'\n') {
-        RequestError::HeadTooLong
-    } else {
-        RequestError::TargetTooLong
-    }
+    if window.contains(&b'\n') { RequestError::HeadTooLong } else { RequestError::TargetTooLong }
 }
 
 /// The first byte below 0x20 at or after `from`. Eight bytes a step: the lowest flag of the
@@ -87,11 +84,7 @@ fn next_control(bytes: &[u8], mut from: usize) -> Option<usize> {
         }
         from += 8;
     }
-    bytes
-        .get(from..)?
-        .iter()
-        .position(|b| *b < 0x20)
-        .map(|n| from + n)
+    bytes.get(from..)?.iter().position(|b| *b < 0x20).map(|n| from + n)
 }
 
 #[cfg(test)]
@@ -158,10 +151,7 @@ mod tests {
     fn end_is_found_and_nothing_after_it_is_looked_at() {
         let bytes = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\n\n\x00";
         assert_eq!(find_end(bytes, 0, 8192), Ok(Progress::Complete { len: 27 }));
-        assert_eq!(
-            find_end(&bytes[..26], 0, 8192),
-            Ok(Progress::NeedMore { scanned: 25 })
-        );
+        assert_eq!(find_end(&bytes[..26], 0, 8192), Ok(Progress::NeedMore { scanned: 23 }));
     }
 
     #[test]
@@ -171,14 +161,8 @@ mod tests {
             (b"GET / HTTP/1.1\r\nHost: a\n\r\n", RequestError::BareLf),
             (b"GET / HTTP/1.1\rHost: a\r\n\r\n", RequestError::BareCr),
             (b"GET / HTTP/1.1\r\nA: b\r\r\n\r\n", RequestError::BareCr),
-            (
-                b"GET / HTTP/1.1\r\nA: \0\r\n\r\n",
-                RequestError::ControlByte,
-            ),
-            (
-                b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-                RequestError::ControlByte,
-            ),
+            (b"GET / HTTP/1.1\r\nA: \0\r\n\r\n", RequestError::ControlByte),
+            (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", RequestError::ControlByte),
         ] {
             assert_eq!(find_end(bytes, 0, 8192), Err(fault), "{bytes:?}");
         }
@@ -192,19 +176,10 @@ mod tests {
             v.extend(b"\r\n\r\n");
             v
         };
-        assert_eq!(
-            find_end(&head(100), 0, 100),
-            Ok(Progress::Complete { len: 100 })
-        );
+        assert_eq!(find_end(&head(100), 0, 100), Ok(Progress::Complete { len: 100 }));
         assert_eq!(find_end(&head(101), 0, 100), Err(RequestError::HeadTooLong));
-        assert_eq!(
-            find_end(&[b'a'; 100], 0, 100),
-            Err(RequestError::TargetTooLong)
-        );
-        assert_eq!(
-            find_end(&[b'a'; 99], 0, 100),
-            Ok(Progress::NeedMore { scanned: 99 })
-        );
+        assert_eq!(find_end(&[b'a'; 100], 0, 100), Err(RequestError::TargetTooLong));
+        assert_eq!(find_end(&[b'a'; 99], 0, 100), Ok(Progress::NeedMore { scanned: 99 }));
         assert_eq!(
             find_end(&[b'a'; HEAD_BYTES_MAX], 0, usize::MAX),
             Err(RequestError::TargetTooLong)
@@ -221,7 +196,12 @@ mod tests {
     proptest! {
         #[test]
         fn agrees_with_its_slow_twin(bytes in messages(), max in 1usize..200) {
-            prop_assert_eq!(find_end(&bytes, 0, max), find_end_slowly(&bytes, max));
+            // How much needs no second look is not part of the answer.
+            let answer = |found| match found {
+                Ok(Progress::NeedMore { .. }) => Ok(Progress::NeedMore { scanned: 0 }),
+                other => other,
+            };
+            prop_assert_eq!(answer(find_end(&bytes, 0, max)), answer(find_end_slowly(&bytes, max)));
         }
 
         #[test]

@@ -6,6 +6,7 @@
 //! comes with it), [`response`] (what goes back), with [`date`] below all of them.
 
 pub mod body;
+pub(crate) mod bytes;
 pub mod conditional;
 pub mod date;
 pub mod head;

@@ -8,6 +8,7 @@
 //!   climb above the root.
 //! - 404: a path that is well formed and whose decoded segment holds `/` or `\`: no name here does.
 
+use super::bytes::{self, PLAIN};
 use alloc::vec::Vec;
 
 /// Why a path has no name.
@@ -21,12 +22,15 @@ pub enum PathError {
     NoName,
 }
 
-/// The name that `path` means. `path` starts with `/` and holds no query. Plain paths come back as
-/// they are; others are written to `scratch`, never more bytes than `path` has.
-pub fn normalise<'a>(path: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<&'a [u8], PathError> {
-    if is_plain(path) {
-        return Ok(path);
+/// The name that a target means. It starts with `/`; a query is cut off. Plain paths come back as
+/// they are; others are written to `scratch`, never more bytes than the path has.
+pub fn normalise<'a>(target: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<&'a [u8], PathError> {
+    let plain = plain_len(target);
+    match target.get(plain..) {
+        Some([] | [b'?', ..]) if plain > 0 => return Ok(target.get(..plain).unwrap_or(target)),
+        _ => {}
     }
+    let path = target.split(|b| *b == b'?').next().unwrap_or(target);
     let Some((b'/', rest)) = path.split_first() else {
         return Err(PathError::Malformed);
     };
@@ -57,30 +61,25 @@ pub fn normalise<'a>(path: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<&'a [u8
     if core::str::from_utf8(scratch).is_err() {
         return Err(PathError::Malformed);
     }
-    if foreign {
-        Err(PathError::NoName)
-    } else {
-        Ok(scratch)
-    }
+    if foreign { Err(PathError::NoName) } else { Ok(scratch) }
 }
 
-/// Whether the path is its own name: printable ASCII without `%`, `\`, `#`, `?`, and with neither
-/// an empty segment nor one that starts with a dot.
-#[inline]
-pub fn is_plain(path: &[u8]) -> bool {
-    let mut before = 0;
-    for &b in path {
-        let plain = match b {
-            b'%' | b'\\' | b'#' | b'?' => false,
-            b'/' | b'.' => before != b'/',
-            _ => matches!(b, 0x21..=0x7e),
-        };
-        if !plain {
-            return false;
+/// Bytes at the start of a path that are a name as they stand: visible ASCII without `%`, `\\`,
+/// `#`, `?`, and with neither an empty segment nor one that starts with a dot.
+fn plain_len(path: &[u8]) -> usize {
+    if path.first() != Some(&b'/') {
+        return 0;
+    }
+    let mut before = b'/';
+    let mut n = 1;
+    for &b in path.get(1..).unwrap_or(&[]) {
+        if !bytes::is(b, PLAIN) && !((b == b'/' || b == b'.') && before != b'/') {
+            break;
         }
         before = b;
+        n += 1;
     }
-    path.first() == Some(&b'/')
+    n
 }
 
 /// Appends a segment, percent-decoded once. Says whether a separator came out of it.
@@ -111,10 +110,7 @@ fn decode(segment: &[u8], out: &mut Vec<u8>) -> Result<bool, PathError> {
 }
 
 fn hex(digit: u8) -> Result<u8, PathError> {
-    (digit as char)
-        .to_digit(16)
-        .map(|n| n as u8)
-        .ok_or(PathError::Malformed)
+    (digit as char).to_digit(16).map(|n| n as u8).ok_or(PathError::Malformed)
 }
 
 #[cfg(test)]
@@ -150,6 +146,10 @@ mod tests {
             ("/.well-known/x", "/.well-known/x"),
             ("/..a/.b", "/..a/.b"),
             ("/a%3fb%23", "/a?b#"),
+            ("/a?b", "/a"),
+            ("/?/../..", "/"),
+            ("/a/..?%", "/"),
+            ("/%41?\u{e9}", "/A"),
         ] {
             assert_eq!(name(path).as_deref(), Ok(meant), "{path}");
         }
@@ -225,7 +225,7 @@ mod tests {
 
         #[test]
         fn plain_paths_would_come_out_the_same_the_slow_way(path in "/[!-~]{0,20}") {
-            if is_plain(path.as_bytes()) {
+            if plain_len(path.as_bytes()) == path.len() {
                 // A first segment that the fast way does not take.
                 let slow = name(&std::format!("/.{path}"));
                 prop_assert_eq!(slow.as_deref(), Ok(path.as_str()));

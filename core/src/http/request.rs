@@ -3,6 +3,7 @@
 //!
 //! Past [`Request::parse`] nothing returns a parse error.
 
+use super::bytes::{self, HOST, TOKEN};
 use super::response::Status;
 use core::mem::MaybeUninit;
 use httparse::Header;
@@ -97,7 +98,8 @@ pub enum Method {
 /// What is asked for. RFC 9112 §3.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target<'a> {
-    /// The path of the origin-form or absolute-form, as sent: starts with `/`, query cut off.
+    /// Path and query of the origin-form or absolute-form, as sent: starts with `/`. What the path
+    /// means, and whether it means anything, is for [`super::path`] to say.
     Path(&'a [u8]),
     /// `*`, or the authority of a CONNECT: nothing that has a name here.
     Server,
@@ -183,7 +185,7 @@ impl<'a> Request<'a> {
             }
             _ => return Err(RequestError::RequestLine),
         }
-        if target.is_empty() || target.bytes().any(|b| b.is_ascii_control()) {
+        if target.is_empty() || target.bytes().any(|b| !matches!(b, 0x21..=0x7e | 0x80..)) {
             return Err(RequestError::RequestLine);
         }
         let mut lines = [httparse::EMPTY_HEADER; HEADERS_MAX];
@@ -274,9 +276,7 @@ impl<'a> Request<'a> {
         self.fields.split(|b| *b == b'\n').filter_map(move |line| {
             let colon = line.iter().position(|b| *b == b':')?;
             let (found, value) = line.split_at(colon);
-            found
-                .eq_ignore_ascii_case(name.as_bytes())
-                .then(|| value[1..].trim_ascii())
+            found.eq_ignore_ascii_case(name.as_bytes()).then(|| value[1..].trim_ascii())
         })
     }
 }
@@ -288,7 +288,7 @@ impl Method {
             "GET" => Self::Get,
             "HEAD" => Self::Head,
             "POST" | "PUT" | "DELETE" | "CONNECT" | "OPTIONS" | "TRACE" | "PATCH" => Self::Other,
-            _ if token.is_empty() || !token.bytes().all(is_token_byte) => return None,
+            _ if token.is_empty() || !is_token(token.as_bytes()) => return None,
             _ => Self::Unknown,
         })
     }
@@ -325,12 +325,8 @@ struct Codings {
 /// Reads one line more. Nothing may follow chunked, itself included.
 fn read_codings(mut so_far: Codings, value: &[u8]) -> Result<Codings, RequestError> {
     for coding in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
-        let name = coding
-            .split(|b| *b == b';')
-            .next()
-            .unwrap_or(&[])
-            .trim_ascii();
-        if so_far.chunked || name.is_empty() || !name.iter().copied().all(is_token_byte) {
+        let name = coding.split(|b| *b == b';').next().unwrap_or(&[]).trim_ascii();
+        if so_far.chunked || name.is_empty() || !is_token(name) {
             return Err(RequestError::CodingInvalid);
         }
         if name.eq_ignore_ascii_case(b"chunked") {
@@ -348,11 +344,7 @@ fn read_codings(mut so_far: Codings, value: &[u8]) -> Result<Codings, RequestErr
 
 impl Codings {
     fn framing(self) -> Result<Framing, RequestError> {
-        if self.unknown {
-            Err(RequestError::CodingUnknown)
-        } else {
-            Ok(Framing::Chunked)
-        }
+        if self.unknown { Err(RequestError::CodingUnknown) } else { Ok(Framing::Chunked) }
     }
 }
 
@@ -373,34 +365,25 @@ fn parse_length(value: &[u8]) -> Result<u64, RequestError> {
 /// The four forms of RFC 9112 §3.2.
 fn parse_target<'a>(method: &str, target: &'a str) -> Result<Target<'a>, RequestError> {
     let bytes = target.as_bytes();
-    if !target.is_ascii() {
-        return Err(RequestError::TargetInvalid);
-    }
     if method == "CONNECT" {
         check_authority(bytes)?;
         return Ok(Target::Server);
     }
     match bytes {
-        [b'/', ..] => Ok(Target::Path(without_query(bytes))),
+        [b'/', ..] => Ok(Target::Path(bytes)),
         b"*" if method == "OPTIONS" => Ok(Target::Server),
         _ => {
-            let (scheme, rest) = target
-                .split_once("://")
-                .ok_or(RequestError::TargetInvalid)?;
+            let (scheme, rest) = target.split_once("://").ok_or(RequestError::TargetInvalid)?;
             if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
                 return Err(RequestError::TargetInvalid);
             }
             let rest = rest.as_bytes();
-            let end = rest
-                .iter()
-                .position(|b| b"/?#".contains(b))
-                .unwrap_or(rest.len());
+            let end = rest.iter().position(|b| b"/?#".contains(b)).unwrap_or(rest.len());
             let (authority, path) = rest.split_at(end);
             check_authority(authority)?;
-            let path = without_query(path);
             match path {
                 _ if authority.is_empty() => Err(RequestError::TargetInvalid),
-                [] => Ok(Target::Path(b"/")),
+                [] | [b'?', ..] => Ok(Target::Path(b"/")),
                 [b'/', ..] => Ok(Target::Path(path)),
                 _ => Err(RequestError::TargetInvalid),
             }
@@ -408,55 +391,26 @@ fn parse_target<'a>(method: &str, target: &'a str) -> Result<Target<'a>, Request
     }
 }
 
-fn without_query(target: &[u8]) -> &[u8] {
-    let end = target
-        .iter()
-        .position(|b| *b == b'?')
-        .unwrap_or(target.len());
-    target.get(..end).unwrap_or(target)
-}
-
 /// `uri-host [ ":" port ]` (RFC 9110 §7.2). Empty is a host too; user information is not allowed.
 fn check_authority(authority: &[u8]) -> Result<(), RequestError> {
-    let (host, port) = match authority {
-        [b'[', ..] => {
-            let end = authority
-                .iter()
-                .position(|b| *b == b']')
-                .ok_or(RequestError::HostInvalid)?;
-            let (address, port) = authority.split_at(end + 1);
-            let inside = address.get(1..end).unwrap_or(&[]);
+    let host_len = match authority {
+        [b'[', inside @ ..] => {
             let valid = |b: &u8| b.is_ascii_hexdigit() || *b == b':' || *b == b'.';
-            if inside.is_empty() || !inside.iter().all(valid) {
+            let len = inside.iter().take_while(|b| valid(b)).count();
+            if len == 0 || inside.get(len) != Some(&b']') {
                 return Err(RequestError::HostInvalid);
             }
-            (&[][..], port)
+            len + 2
         }
-        _ => authority.split_at(
-            authority
-                .iter()
-                .position(|b| *b == b':')
-                .unwrap_or(authority.len()),
-        ),
+        _ => bytes::span(authority, HOST),
     };
-    let port_valid = match port {
-        [] => true,
-        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
-        _ => false,
-    };
-    if port_valid && host.iter().copied().all(is_host_byte) {
-        Ok(())
-    } else {
-        Err(RequestError::HostInvalid)
+    match authority.get(host_len..) {
+        Some([]) => Ok(()),
+        Some([b':', port @ ..]) if port.len() <= 5 && port.iter().all(u8::is_ascii_digit) => Ok(()),
+        _ => Err(RequestError::HostInvalid),
     }
 }
 
-/// RFC 9110 §5.6.2.
-fn is_token_byte(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
-}
-
-/// Bytes of a `reg-name`, RFC 3986 §3.2.2.
-fn is_host_byte(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&b)
+fn is_token(bytes: &[u8]) -> bool {
+    bytes::span(bytes, TOKEN) == bytes.len()
 }

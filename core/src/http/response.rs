@@ -127,10 +127,8 @@ pub fn begin_head(out: &mut Vec<u8>, status: Status) {
 /// Writes the two fields of a head of `status`. Heads that [`begin_head`] did not open stay as
 /// they are where they are too short.
 pub fn fill_in(head: &mut [u8], status: Status, date: &ImfFixdate, close: bool) {
-    let (date_at, connection_at) = (
-        usize::from(status.date_at()),
-        usize::from(status.connection_at()),
-    );
+    let (date_at, connection_at) =
+        (usize::from(status.date_at()), usize::from(status.connection_at()));
     if let Some(field) = head.get_mut(date_at..date_at + DATE_LEN) {
         field.copy_from_slice(&date.0);
     }
@@ -222,12 +220,7 @@ mod tests {
         let pages = Pages::new();
         let page = pages.get(Status::MethodNotAllowed);
         let mut bytes = page.bytes.clone();
-        fill_in(
-            &mut bytes,
-            Status::MethodNotAllowed,
-            &ImfFixdate::from_unix(784_111_777),
-            true,
-        );
+        fill_in(&mut bytes, Status::MethodNotAllowed, &ImfFixdate::from_unix(784_111_777), true);
         assert_eq!(
             String::from_utf8(bytes).unwrap(),
             "HTTP/1.1 405 Method Not Allowed\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
@@ -245,10 +238,7 @@ mod tests {
             let text = String::from_utf8(bytes).unwrap();
             let (head, body) = text.split_at(usize::from(page.head_len));
             assert!(head.starts_with(&std::format!("HTTP/1.1 {}\r\n", status.text())));
-            assert!(
-                head.contains("\r\nDate: Thu, 01 Jan 1970 00:00:01 GMT\r\n"),
-                "{head}"
-            );
+            assert!(head.contains("\r\nDate: Thu, 01 Jan 1970 00:00:01 GMT\r\n"), "{head}");
             assert!(head.contains("\r\nConnection: close     \r\n"));
             assert!(head.contains(&std::format!("\r\nContent-Length: {}\r\n\r\n", body.len())));
             assert_eq!(

@@ -54,9 +54,8 @@ impl Bodies for MemoryBodies {
     fn read_at(&mut self, file: FileId, offset: u64, out: &mut [u8]) -> ReadAt {
         match self.bodies.get(file.0 as usize) {
             Some(Body::Bytes(bytes)) => {
-                let part = usize::try_from(offset)
-                    .ok()
-                    .and_then(|at| bytes.get(at..)?.get(..out.len()));
+                let part =
+                    usize::try_from(offset).ok().and_then(|at| bytes.get(at..)?.get(..out.len()));
                 let Some(part) = part else {
                     return ReadAt::Gone;
                 };

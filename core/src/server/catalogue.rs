@@ -5,9 +5,9 @@
 
 use super::bodies::FileId;
 use crate::content::Pin;
+use crate::http::bytes::{PLAIN, is};
 use crate::http::conditional::Validators;
 use crate::http::date::ImfFixdate;
-use crate::http::path;
 use crate::http::request::TARGET_BYTES_MAX;
 use crate::http::response::{Status, begin_head, push_decimal};
 use alloc::string::String;
@@ -153,6 +153,11 @@ impl Catalogue {
         }
     }
 
+    /// What moves the hash.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// Number of entries, redirections in.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -165,27 +170,24 @@ impl Catalogue {
 
     /// The files, in the order they were added.
     pub fn files(&self) -> impl Iterator<Item = CatalogueItem<'_>> {
-        self.entries
-            .iter()
-            .enumerate()
-            .filter(|(_, e)| e.status == Status::Ok)
-            .map(|(i, e)| CatalogueItem {
+        self.entries.iter().enumerate().filter(|(_, e)| e.status == Status::Ok).map(|(i, e)| {
+            CatalogueItem {
                 path: core::str::from_utf8(self.slice(e.path_at, e.path_len)).unwrap_or(""),
                 head: self.head(e),
                 total_len: e.total_len,
                 file: e.file,
                 index: i as u32,
-            })
+            }
+        })
     }
 
     /// The entry that a normalised path names, by its number.
     pub(crate) fn lookup(&self, path: &[u8]) -> Option<u32> {
-        let found = self
-            .table
-            .find(hash(self.seed, path), |&i| self.name_is(i, path))?;
+        let found = self.table.find(hash(self.seed, path), |&i| self.name_is(i, path))?;
         self.names.get(*found as usize).map(|n| n.entry)
     }
 
+    #[inline]
     pub(crate) fn entry(&self, index: u32) -> Option<&Entry> {
         self.entries.get(index as usize)
     }
@@ -196,9 +198,7 @@ impl Catalogue {
 
     /// The lines of the head that a 304 repeats, the empty line in.
     pub(crate) fn validator_lines(&self, entry: &Entry) -> &[u8] {
-        self.head(entry)
-            .get(usize::from(entry.validators_at)..)
-            .unwrap_or(&[])
+        self.head(entry).get(usize::from(entry.validators_at)..).unwrap_or(&[])
     }
 
     pub(crate) fn validators(&self, entry: &Entry) -> Validators<'_> {
@@ -216,9 +216,7 @@ impl Catalogue {
     }
 
     fn name_is(&self, index: u32, path: &[u8]) -> bool {
-        self.names
-            .get(index as usize)
-            .is_some_and(|n| self.slice(n.at, n.len) == path)
+        self.names.get(index as usize).is_some_and(|n| self.slice(n.at, n.len) == path)
     }
 }
 
@@ -241,11 +239,7 @@ impl CatalogueBuilder {
         {
             return Err(CatalogueError::BadContentType { path: path.into() });
         }
-        if self
-            .catalogue
-            .lookup(path.as_bytes())
-            .is_some_and(|e| !self.is_redirection(e))
-        {
+        if self.catalogue.lookup(path.as_bytes()).is_some_and(|e| !self.is_redirection(e)) {
             return Err(CatalogueError::Doubled { path: path.into() });
         }
         let entry = self.push_file(info)?;
@@ -268,9 +262,7 @@ impl CatalogueBuilder {
     }
 
     fn is_redirection(&self, entry: u32) -> bool {
-        self.catalogue
-            .entry(entry)
-            .is_some_and(|e| e.status == Status::MovedPermanently)
+        self.catalogue.entry(entry).is_some_and(|e| e.status == Status::MovedPermanently)
     }
 
     fn push_file(&mut self, info: FileInfo<'_>) -> Result<u32, CatalogueError> {
@@ -333,28 +325,16 @@ impl CatalogueBuilder {
 
     fn push_entry(&mut self, entry: Entry) -> Result<u32, CatalogueError> {
         let fits = u32::try_from(self.catalogue.text.len()).is_ok();
-        let index = u32::try_from(self.catalogue.entries.len())
-            .ok()
-            .filter(|_| fits);
+        let index = u32::try_from(self.catalogue.entries.len()).ok().filter(|_| fits);
         self.catalogue.entries.push(entry);
         index.ok_or(CatalogueError::Full)
     }
 
     /// Lets `path` lead to `entry`; a file takes the place of a redirection.
     fn name(&mut self, path: &str, entry: u32) -> Result<(), CatalogueError> {
-        let Catalogue {
-            entries,
-            text,
-            names,
-            table,
-            seed,
-        } = &mut self.catalogue;
+        let Catalogue { entries, text, names, table, seed } = &mut self.catalogue;
         let at = u32::try_from(text.len()).map_err(|_| CatalogueError::Full)?;
-        let name = Name {
-            at,
-            len: path.len() as u16,
-            entry,
-        };
+        let name = Name { at, len: path.len() as u16, entry };
         text.extend_from_slice(path.as_bytes());
         if let Some(entry) = entries.get_mut(entry as usize)
             && entry.path_len == 0
@@ -382,16 +362,14 @@ fn is_name(path: &str) -> bool {
     };
     path.len() * 3 <= TARGET_BYTES_MAX
         && !path.bytes().any(|b| b.is_ascii_control() || b == b'\\')
-        && rest
-            .split('/')
-            .all(|segment| !["", ".", ".."].contains(&segment))
+        && rest.split('/').all(|segment| !["", ".", ".."].contains(&segment))
 }
 
 /// Appends a path as it stands in a `Location`.
 fn push_encoded(out: &mut Vec<u8>, path: &str) {
     for b in path.bytes() {
-        // What `path` calls plain needs no encoding, but for what RFC 3986 §3.3 keeps out.
-        if path::is_plain(&[b'/', b'x', b]) && !b"\"<>^`{|}".contains(&b) {
+        // The characters of RFC 3986 §3.3.
+        if b == b'/' || b == b'.' || is(b, PLAIN) && !b"\"<>[]^`{|}".contains(&b) {
             out.push(b);
         } else {
             out.extend_from_slice(&[b'%', HEX[usize::from(b >> 4)], HEX[usize::from(b & 15)]]);
@@ -410,7 +388,8 @@ fn push_hex(out: &mut Vec<u8>, n: u64) {
 
 /// A fast hash of a name: eight bytes a step, folded by a multiplication. Floods are no concern:
 /// what is in the table is the server's own.
-fn hash(seed: u64, bytes: &[u8]) -> u64 {
+#[inline]
+pub(crate) fn hash(seed: u64, bytes: &[u8]) -> u64 {
     const ODD: u64 = 0x9e6c_63d0_876a_3f6b;
     let fold = |a: u64, b: u64| {
         let wide = u128::from(a) * u128::from(b);
@@ -448,14 +427,7 @@ struct Generation {
 
 impl Generations {
     pub(crate) fn new(catalogue: Catalogue) -> Self {
-        Self {
-            current: Generation {
-                first: 0,
-                catalogue,
-                in_use: 0,
-            },
-            old: Vec::new(),
-        }
+        Self { current: Generation { first: 0, catalogue, in_use: 0 }, old: Vec::new() }
     }
 
     /// Puts a new catalogue in the place of the current one; gives it back where the numbers of
@@ -465,18 +437,12 @@ impl Generations {
             .ok()
             .and_then(|len| self.current.first.checked_add(len));
         let end = first.and_then(|first| {
-            u32::try_from(catalogue.len())
-                .ok()
-                .and_then(|n| first.checked_add(n))
+            u32::try_from(catalogue.len()).ok().and_then(|n| first.checked_add(n))
         });
         let (Some(first), Some(_)) = (first, end) else {
             return Err(catalogue);
         };
-        let new = Generation {
-            first,
-            catalogue,
-            in_use: 0,
-        };
+        let new = Generation { first, catalogue, in_use: 0 };
         let before = core::mem::replace(&mut self.current, new);
         if before.in_use > 0 {
             self.old.push(before);
@@ -502,21 +468,21 @@ impl Generations {
     #[inline]
     pub(crate) fn lookup(&self, path: &[u8]) -> Option<(u32, &Entry)> {
         let index = self.current.catalogue.lookup(path)?;
-        Some((
-            self.current.first + index,
-            self.current.catalogue.entry(index)?,
-        ))
+        Some((self.current.first + index, self.current.catalogue.entry(index)?))
     }
 
     /// An entry of any generation.
     #[inline]
     pub(crate) fn find(&self, number: u32) -> Option<(&Catalogue, &Entry)> {
-        let generation = match number.checked_sub(self.current.first) {
-            Some(_) => &self.current,
-            None => self.old.iter().rev().find(|g| g.first <= number)?,
-        };
+        let generation =
+            if number >= self.current.first { &self.current } else { self.find_old(number)? };
         let entry = generation.catalogue.entry(number - generation.first)?;
         Some((&generation.catalogue, entry))
+    }
+
+    #[cold]
+    fn find_old(&self, number: u32) -> Option<&Generation> {
+        self.old.iter().rev().find(|g| g.first <= number)
     }
 
     /// A response of the current generation begins.

@@ -97,17 +97,13 @@ impl ServerConn {
     /// Answers that are not fully acknowledged, oldest first.
     #[inline]
     pub(crate) fn queue(&self) -> &[Response] {
-        self.responses
-            .get(..usize::from(self.queued))
-            .unwrap_or(&[])
+        self.responses.get(..usize::from(self.queued)).unwrap_or(&[])
     }
 
     /// The same, and the one that waits for the end of its request's body.
     pub(crate) fn unfinished(&self) -> &[Response] {
         let waiting = u8::from(matches!(self.phase, Phase::Body(_)));
-        self.responses
-            .get(..usize::from(self.queued + waiting))
-            .unwrap_or(&[])
+        self.responses.get(..usize::from(self.queued + waiting)).unwrap_or(&[])
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -151,11 +147,7 @@ impl ServerConn {
     }
 
     pub(crate) fn set_held(&mut self, held: bool) {
-        self.flags = if held {
-            self.flags | HELD
-        } else {
-            self.flags & !HELD
-        };
+        self.flags = if held { self.flags | HELD } else { self.flags & !HELD };
     }
 
     /// Notes the peer's FIN. Whether our direction may end too.
@@ -203,14 +195,7 @@ mod tests {
         let before = Instant::from_nanos((1 << 52) - (1 << 20));
         let since = Ticks::at(before);
         let second = Duration::from_secs(1);
-        assert!(
-            since
-                .left_of(second, before + Duration::from_millis(900))
-                .is_some()
-        );
-        assert_eq!(
-            since.left_of(second, before + Duration::from_millis(1002)),
-            None
-        );
+        assert!(since.left_of(second, before + Duration::from_millis(900)).is_some());
+        assert_eq!(since.left_of(second, before + Duration::from_millis(1002)), None);
     }
 }

@@ -7,10 +7,7 @@ use crate::time::Instant;
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
-const ID: ConnId = ConnId {
-    slot: 1,
-    generation: 1,
-};
+const ID: ConnId = ConnId { slot: 1, generation: 1 };
 
 /// One connection of an application.
 pub(crate) struct Driver<A: App> {
@@ -59,12 +56,7 @@ impl<A: App> Driver<A> {
     pub(crate) fn open(&mut self) {
         assert!(self.conn.is_none());
         let at = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 80);
-        let peer = Peer {
-            id: ID,
-            local: at,
-            remote: at,
-            token: None,
-        };
+        let peer = Peer { id: ID, local: at, remote: at, token: None };
         self.untaken.clear();
         self.stream.clear();
         (self.acked, self.deadline) = (0, None);
@@ -80,12 +72,8 @@ impl<A: App> Driver<A> {
 
     fn call<R>(&mut self, f: impl FnOnce(&mut A, Option<&mut A::Conn>, &mut Cx<'_>) -> R) -> R {
         let mut commands = Commands::default();
-        let mut cx = Cx {
-            now: self.now,
-            unix_nanos: self.unix_nanos,
-            conn: ID,
-            commands: &mut commands,
-        };
+        let mut cx =
+            Cx { now: self.now, unix_nanos: self.unix_nanos, conn: ID, commands: &mut commands };
         let answer = f(&mut self.app, self.conn.as_mut(), &mut cx);
         self.closing |= commands.close;
         self.aborted |= commands.abort;
@@ -114,13 +102,7 @@ impl<A: App> Driver<A> {
     fn read(&mut self, at: u64, max: u32) -> Option<(Vec<u8>, bool)> {
         let conn = self.conn.as_ref().expect("open");
         match self.app.source(conn, at, max) {
-            Source::Prepared {
-                object,
-                offset,
-                len,
-                pins,
-                fin,
-            } => {
+            Source::Prepared { object, offset, len, pins, fin } => {
                 let n = len.min(u64::from(max)) as usize;
                 let pins: Vec<(usize, Vec<u8>)> = pins
                     .iter()
@@ -128,10 +110,7 @@ impl<A: App> Driver<A> {
                     .map(|p| (usize::from(p.offset), p.bytes.to_vec()))
                     .collect();
                 let mut out = alloc::vec![0; n];
-                assert_eq!(
-                    self.app.content().read_at(object, offset, &mut out),
-                    ReadAt::Done
-                );
+                assert_eq!(self.app.content().read_at(object, offset, &mut out), ReadAt::Done);
                 for (pin_at, bytes) in pins {
                     for (i, byte) in bytes.iter().enumerate() {
                         let i = (pin_at + i) as u64;
@@ -167,11 +146,7 @@ impl<A: App> Driver<A> {
         let Some((bytes, fin)) = self.read(at, max) else {
             return Vec::new();
         };
-        assert_eq!(
-            self.read(at, max),
-            Some((bytes.clone(), fin)),
-            "asked twice"
-        );
+        assert_eq!(self.read(at, max), Some((bytes.clone(), fin)), "asked twice");
         self.stream.extend_from_slice(&bytes);
         self.ended |= fin;
         bytes
@@ -223,10 +198,7 @@ impl<A: App> Driver<A> {
             self.step_to(due.max(self.now));
             self.deadline = None;
             self.call(|app, conn, cx| app.on_deadline(cx, conn.expect("open")));
-            assert!(
-                self.deadline.is_none_or(|next| next > self.now),
-                "deadlines advance"
-            );
+            assert!(self.deadline.is_none_or(|next| next > self.now), "deadlines advance");
         }
         self.step_to(end);
     }

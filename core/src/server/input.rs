@@ -3,6 +3,7 @@
 use super::FileServer;
 use super::bodies::Bodies;
 use super::conn::{Kind, Phase, Response, ServerConn, Ticks};
+use super::memo::Meaning;
 use crate::http::body::{BodyError, BodyReader};
 use crate::http::conditional::{self, Verdict};
 use crate::http::head::{self, Progress};
@@ -36,6 +37,13 @@ impl<B: Bodies> FileServer<B> {
 
     /// Takes a head, or the empty lines before one, or nothing.
     fn read_head(&mut self, cx: &mut Cx<'_>, conn: &mut ServerConn, bytes: &[u8]) -> usize {
+        if conn.phase == Phase::Idle
+            && let Some(meaning) = self.memo.get(bytes)
+        {
+            self.stats.requests += 1;
+            self.repeat(cx, conn, meaning);
+            return bytes.len();
+        }
         let empty = head::leading_empty_lines(bytes);
         if empty > 0 {
             conn.scanned = 0;
@@ -60,15 +68,40 @@ impl<B: Bodies> FileServer<B> {
         };
         conn.scanned = 0;
         self.stats.requests += 1;
-        match Request::parse(bytes.get(..len).unwrap_or(bytes)) {
-            Ok(request) => self.accept(cx, conn, &request),
+        let head = bytes.get(..len).unwrap_or(bytes);
+        match Request::parse(head) {
+            Ok(request) => {
+                let (kind, what) = self.accept(cx, conn, &request);
+                let is_plain = request.framing == Framing::None && !request.conditional;
+                if kind.has_entry() && is_plain {
+                    self.memo.put(head, Meaning { kind, close: request.close, what });
+                }
+            }
             Err(fault) => self.refuse(cx, conn, fault),
         }
         len
     }
 
+    /// Answers a head that was taken before.
+    fn repeat(&mut self, cx: &mut Cx<'_>, conn: &mut ServerConn, meaning: Meaning) {
+        self.content.generations.begin();
+        conn.prepare(Response {
+            what: meaning.what,
+            second: cx.unix_seconds() as u32,
+            kind: meaning.kind,
+            head_only: false,
+            close: meaning.close,
+        });
+        self.commit(cx, conn);
+    }
+
     /// Decides the answer, and whether the request's body comes first.
-    fn accept(&mut self, cx: &mut Cx<'_>, conn: &mut ServerConn, request: &Request<'_>) {
+    fn accept(
+        &mut self,
+        cx: &mut Cx<'_>,
+        conn: &mut ServerConn,
+        request: &Request<'_>,
+    ) -> (Kind, u32) {
         let second = cx.unix_seconds();
         let (kind, what) = self.answer(request, second);
         let body = BodyReader::new(request.framing);
@@ -93,6 +126,7 @@ impl<B: Bodies> FileServer<B> {
             }
             _ => self.commit(cx, conn),
         }
+        (kind, what)
     }
 
     /// What the answer consists of.
@@ -128,11 +162,7 @@ impl<B: Bodies> FileServer<B> {
                 Verdict::Proceed => {}
             }
         }
-        let kind = if request.method == Method::Head {
-            Kind::EntryHead
-        } else {
-            Kind::Object
-        };
+        let kind = if request.method == Method::Head { Kind::EntryHead } else { Kind::Object };
         (kind, number)
     }
 
@@ -155,10 +185,7 @@ impl<B: Bodies> FileServer<B> {
             }
             Err(BodyError::TooLong) => {
                 if let Some(&waiting) = conn.waiting() {
-                    conn.prepare(Response {
-                        close: true,
-                        ..waiting
-                    });
+                    conn.prepare(Response { close: true, ..waiting });
                     self.commit(cx, conn);
                 }
                 bytes.len()

@@ -13,6 +13,7 @@ pub mod conn;
 #[cfg(test)]
 pub(crate) mod harness;
 mod input;
+mod memo;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +30,7 @@ use crate::time::Duration;
 use alloc::vec::Vec;
 use catalogue::Generations;
 use conn::{Kind, Response, Ticks};
+use memo::HeadMemo;
 
 /// What a server may be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +44,9 @@ pub struct ServerConfig {
     pub idle_timeout: Duration,
     /// Without an acknowledgement of an answer under way: then the connection is reset.
     pub stall_timeout: Duration,
+    /// Short heads remembered with their meaning, 128 bytes each; rounded up to a power of two, 0
+    /// for none. About as many as there are files asked for often.
+    pub memo_heads: usize,
 }
 
 impl Default for ServerConfig {
@@ -51,6 +56,7 @@ impl Default for ServerConfig {
             request_timeout: Duration::from_secs(20),
             idle_timeout: Duration::from_secs(75),
             stall_timeout: Duration::from_secs(120),
+            memo_heads: 4096,
         }
     }
 }
@@ -91,6 +97,7 @@ pub struct FileServer<B> {
     stats: ServerStats,
     pages: Pages,
     dates: DateCache,
+    memo: HeadMemo,
     /// What opens a 304, with placeholders.
     not_modified: Vec<u8>,
     /// Where answers without an object are put together; grows at start and with a catalogue only.
@@ -108,10 +115,8 @@ impl<B: Bodies> FileServer<B> {
         let mut not_modified = Vec::new();
         begin_head(&mut not_modified, Status::NotModified);
         Self {
-            content: FileContent {
-                generations: Generations::new(catalogue),
-                bodies,
-            },
+            memo: HeadMemo::new(config.memo_heads, catalogue.seed()),
+            content: FileContent { generations: Generations::new(catalogue), bodies },
             config,
             stats: ServerStats::default(),
             pages: Pages::new(),
@@ -142,6 +147,7 @@ impl<B: Bodies> FileServer<B> {
     /// catalogue must stay readable until [`Self::old_generations`] is 0. Refused, and given back,
     /// where 2³² objects were named already.
     pub fn replace_catalogue(&mut self, catalogue: Catalogue) -> Result<(), Catalogue> {
+        self.memo.clear();
         self.content.generations.replace(catalogue)
     }
 
@@ -162,45 +168,48 @@ impl<B: Bodies> FileServer<B> {
             }),
             Kind::Page(status) => {
                 let page = self.pages.get(status);
-                if response.head_only {
-                    u64::from(page.head_len)
-                } else {
-                    page.bytes.len() as u64
-                }
+                if response.head_only { u64::from(page.head_len) } else { page.bytes.len() as u64 }
             }
         }
     }
 
-    /// An answer from `offset` of it on.
-    fn emit(&mut self, response: &Response, offset: u64, len: u64) -> Source<'_> {
-        if response.kind == Kind::Object {
-            let date = self.dates.get(response.second);
-            let pins = [
-                Some(Pin {
-                    offset: Status::Ok.date_at(),
-                    bytes: &date.0,
-                }),
-                Some(Pin {
-                    offset: Status::Ok.connection_at(),
-                    bytes: connection_value(response.close),
-                }),
-            ];
-            return Source::Prepared {
-                object: ObjectId(response.what),
-                offset,
-                len: len - offset,
-                pins,
-                fin: response.close,
-            };
+    /// What to send from `offset` after the start of the oldest answer.
+    #[inline(never)]
+    fn source_of_any(&mut self, conn: &ServerConn, from: u64) -> Source<'_> {
+        let mut offset = from;
+        for response in conn.queue() {
+            let len = self.len_of(response);
+            if offset < len {
+                return match response.kind {
+                    Kind::Object => self.emit_object(response, offset, len),
+                    _ => self.emit_bytes(response, offset, len),
+                };
+            }
+            offset -= len;
         }
-        let Self {
-            content,
-            pages,
-            dates,
-            not_modified,
-            scratch,
-            ..
-        } = self;
+        if conn.is_closing() { Source::End } else { Source::Pending }
+    }
+
+    /// An object from `offset` of it on.
+    #[inline]
+    fn emit_object(&mut self, response: &Response, offset: u64, len: u64) -> Source<'_> {
+        let date = self.dates.get(response.second);
+        let connection = connection_value(response.close);
+        Source::Prepared {
+            object: ObjectId(response.what),
+            offset,
+            len: len - offset,
+            pins: [
+                Some(Pin { offset: Status::Ok.date_at(), bytes: &date.0 }),
+                Some(Pin { offset: Status::Ok.connection_at(), bytes: connection }),
+            ],
+            fin: response.close,
+        }
+    }
+
+    /// Any other answer from `offset` of it on, put together anew.
+    fn emit_bytes(&mut self, response: &Response, offset: u64, len: u64) -> Source<'_> {
+        let Self { content, pages, dates, not_modified, scratch, .. } = self;
         scratch.clear();
         let status = match response.kind {
             Kind::Page(status) => {
@@ -223,10 +232,7 @@ impl<B: Bodies> FileServer<B> {
         };
         fill_in(scratch, status, dates.get(response.second), response.close);
         let bytes = scratch.get(offset as usize..len as usize).unwrap_or(&[]);
-        Source::Bytes {
-            bytes,
-            fin: response.close,
-        }
+        Source::Bytes { bytes, fin: response.close }
     }
 }
 
@@ -250,19 +256,17 @@ impl<B: Bodies> App for FileServer<B> {
     }
 
     fn source(&mut self, conn: &ServerConn, at: u64, _max: u32) -> Source<'_> {
-        let mut offset = at.saturating_sub(conn.start);
-        for response in conn.queue() {
-            let len = self.len_of(response);
-            if offset < len {
-                return self.emit(response, offset, len);
-            }
-            offset -= len;
+        let offset = at.saturating_sub(conn.start);
+        // Nearly always the oldest answer, and an object.
+        if let Some(first) = conn.queue().first()
+            && first.kind == Kind::Object
+            && let Some((_, entry)) = self.content.generations.find(first.what)
+            && offset < entry.total_len
+        {
+            let len = entry.total_len;
+            return self.emit_object(first, offset, len);
         }
-        if conn.is_closing() {
-            Source::End
-        } else {
-            Source::Pending
-        }
+        self.source_of_any(conn, offset)
     }
 
     fn on_acked(&mut self, cx: &mut Cx<'_>, conn: &mut ServerConn, upto: u64) {
@@ -320,9 +324,7 @@ impl DateCache {
 
     fn new() -> Self {
         // Slot 0 may hold second 0; no other slot may.
-        Self(core::array::from_fn(|i| {
-            (i as u32, ImfFixdate::from_unix(i as u64))
-        }))
+        Self(core::array::from_fn(|i| (i as u32, ImfFixdate::from_unix(i as u64))))
     }
 
     #[inline]

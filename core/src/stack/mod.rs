@@ -31,7 +31,7 @@ use crate::wire::MacAddr;
 use crate::wire::emit::HeaderTemplate;
 use alloc::vec::Vec;
 use app::{App, Commands, ConnId, OpenError, OpenRequest};
-use connection::{Connection, Phase};
+use connection::Connection;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 /// Answers without a connection (resets, ARP, ICMP echo) that wait for a slot of the ring, at most.

@@ -16,14 +16,7 @@ pub(super) const ETAG: &str = "\"5-2a\"";
 pub(super) const BIG: u64 = 100_000;
 
 pub(super) fn file(path: &str, len: u64, file: FileId) -> FileInfo<'_> {
-    FileInfo {
-        path,
-        content_type: "text/plain",
-        modified: MODIFIED,
-        version: 42,
-        len,
-        file,
-    }
+    FileInfo { path, content_type: "text/plain", modified: MODIFIED, version: 42, len, file }
 }
 
 pub(super) fn site() -> (Catalogue, MemoryBodies) {
@@ -112,9 +105,7 @@ fn pinned_fields_are_within_reach_and_where_the_head_says() {
 #[test]
 fn catalogue_refuses_what_cannot_be_asked_for() {
     let mut builder = Catalogue::builder(0);
-    for path in [
-        "", "a", "/", "/a/", "//a", "/./a", "/a/..", "/a\0", "/a\r\n", "/a\\b",
-    ] {
+    for path in ["", "a", "/", "/a/", "//a", "/./a", "/a/..", "/a\0", "/a\r\n", "/a\\b"] {
         let refused = builder.add_file(file(path, 0, FileId(0)));
         assert_eq!(refused, Err(CatalogueError::BadPath { path: path.into() }));
     }
@@ -124,10 +115,7 @@ fn catalogue_refuses_what_cannot_be_asked_for() {
         Err(CatalogueError::BadPath { .. })
     ));
     for kind in ["", "a\r\nb", "\u{e9}", &"x".repeat(256)] {
-        let info = FileInfo {
-            content_type: kind,
-            ..file("/a", 0, FileId(0))
-        };
+        let info = FileInfo { content_type: kind, ..file("/a", 0, FileId(0)) };
         assert_eq!(
             builder.add_file(info),
             Err(CatalogueError::BadContentType { path: "/a".into() })
@@ -143,15 +131,11 @@ fn catalogue_refuses_what_cannot_be_asked_for() {
 fn every_name_of_a_large_catalogue_is_found_and_no_other() {
     let mut builder = Catalogue::builder(3);
     for i in 0..5000u32 {
-        builder
-            .add_file(file(&std::format!("/f{i}.bin"), u64::from(i), FileId(i)))
-            .unwrap();
+        builder.add_file(file(&std::format!("/f{i}.bin"), u64::from(i), FileId(i))).unwrap();
     }
     let catalogue = builder.build();
     for i in 0..5000 {
-        let found = catalogue
-            .lookup(std::format!("/f{i}.bin").as_bytes())
-            .unwrap();
+        let found = catalogue.lookup(std::format!("/f{i}.bin").as_bytes()).unwrap();
         assert_eq!(catalogue.entry(found).unwrap().file, FileId(i));
     }
     assert_eq!(catalogue.lookup(b"/f5000.bin"), None);
@@ -162,19 +146,13 @@ fn every_name_of_a_large_catalogue_is_found_and_no_other() {
 #[test]
 fn a_file_takes_the_name_that_would_redirect() {
     let mut builder = Catalogue::builder(3);
-    builder
-        .add_file(file("/d/index.html", 1, FileId(1)))
-        .unwrap();
+    builder.add_file(file("/d/index.html", 1, FileId(1))).unwrap();
     builder.add_file(file("/d", 2, FileId(2))).unwrap();
     builder.add_file(file("/e", 3, FileId(3))).unwrap();
-    builder
-        .add_file(file("/e/index.html", 4, FileId(4)))
-        .unwrap();
+    builder.add_file(file("/e/index.html", 4, FileId(4))).unwrap();
     let catalogue = builder.build();
     let len = |path: &str| {
-        let e = catalogue
-            .entry(catalogue.lookup(path.as_bytes()).unwrap())
-            .unwrap();
+        let e = catalogue.entry(catalogue.lookup(path.as_bytes()).unwrap()).unwrap();
         (e.status, e.body_len())
     };
     assert_eq!(len("/d"), (Status::Ok, 2));
@@ -213,11 +191,32 @@ fn connection_that_breaks_off_lets_its_generation_go() {
     let mut d = driver();
     d.deliver(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
     d.deliver(b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab");
-    d.app
-        .replace_catalogue(Catalogue::builder(1).build())
-        .unwrap();
+    d.app.replace_catalogue(Catalogue::builder(1).build()).unwrap();
     assert_eq!(d.app.old_generations(), 1);
     d.close(CloseReason::Reset);
     assert_eq!(d.app.old_generations(), 0);
     assert_eq!(d.app.stats().cut_off, 1);
+}
+
+#[test]
+fn longest_names_fit_what_was_allocated_at_start() {
+    let directory = std::format!("/{}/", "\u{7f8a}".repeat(880));
+    let mut builder = Catalogue::builder(1);
+    let path = directory.clone() + "index.html";
+    builder.add_file(file(&path, 0, FileId(0))).unwrap();
+    let server = FileServer::new(builder.build(), MemoryBodies::new(), ServerConfig::default());
+    let mut d = Driver::new(server, NOW);
+    let room = (d.app.scratch.capacity(), d.app.path_scratch.capacity());
+    let encoded = "%E7%BE%8A".repeat(880);
+    d.deliver(std::format!("GET /{encoded} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+    let text = String::from_utf8(d.send_all(1460)).unwrap();
+    assert!(text.starts_with("HTTP/1.1 301 "), "{text}");
+    assert!(text.contains(&std::format!("\r\nLocation: /{encoded}/\r\n")));
+    d.ack_all();
+    for request in ["GET /%2e/x", "HEAD /", "PUT /"] {
+        d.deliver(std::format!("{request} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+        d.send_all(1460);
+        d.ack_all();
+    }
+    assert_eq!((d.app.scratch.capacity(), d.app.path_scratch.capacity()), room);
 }

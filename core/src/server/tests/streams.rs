@@ -51,12 +51,7 @@ fn every_split_gives_the_same_answer() {
         assert!(!whole.0.is_empty());
         for cut in 0..=stream.len() {
             let split = answer_in_pieces(stream, &[cut, stream.len() - cut]);
-            assert_eq!(
-                split,
-                whole,
-                "cut at {cut}: {}",
-                String::from_utf8_lossy(stream)
-            );
+            assert_eq!(split, whole, "cut at {cut}: {}", String::from_utf8_lossy(stream));
         }
         let bytewise = alloc::vec![1; stream.len()];
         assert_eq!(answer_in_pieces(stream, &bytewise), whole);
@@ -66,16 +61,10 @@ fn every_split_gives_the_same_answer() {
 #[test]
 fn pipelined_requests_wait_for_room_and_are_answered_in_order() {
     let mut d = driver();
-    let requests: Vec<u8> = ["/", "/big", "/empty", "/nowhere", "/a%20b"]
-        .iter()
-        .flat_map(|p| get(p))
-        .collect();
+    let requests: Vec<u8> =
+        ["/", "/big", "/empty", "/nowhere", "/a%20b"].iter().flat_map(|p| get(p)).collect();
     d.deliver(&requests);
-    assert_eq!(
-        d.untaken,
-        requests[get("/").len() + get("/big").len()..],
-        "two are taken"
-    );
+    assert_eq!(d.untaken, requests[get("/").len() + get("/big").len()..], "two are taken");
     let mut expected = head_of_200(5, "keep-alive").into_bytes();
     expected.extend(b"home!");
     expected.extend(head_of_200(BIG, "keep-alive").into_bytes());
@@ -100,12 +89,7 @@ fn pipelined_requests_wait_for_room_and_are_answered_in_order() {
 #[test]
 fn fin_behind_waiting_requests_lets_them_be_answered() {
     let mut d = driver();
-    d.deliver(
-        &["/", "/empty", "/docs/"]
-            .iter()
-            .flat_map(|p| get(p))
-            .collect::<Vec<u8>>(),
-    );
+    d.deliver(&["/", "/empty", "/docs/"].iter().flat_map(|p| get(p)).collect::<Vec<u8>>());
     d.fin();
     assert!(!d.closing, "the third request still waits");
     d.send_all(1460);
@@ -185,7 +169,46 @@ fn noise() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(part, 0..30).prop_map(|p| p.concat())
 }
 
+/// What is answered to the same bytes on three connections, one after the other.
+fn answers_on_three_connections(bytes: &[u8], config: ServerConfig) -> Vec<(Vec<u8>, bool)> {
+    let mut d = driver_with(config);
+    let mut answers = Vec::new();
+    for _ in 0..3 {
+        d.deliver(bytes);
+        while !d.send_all(1460).is_empty() {
+            d.ack_all();
+        }
+        answers.push((d.stream.clone(), d.ended));
+        d.close(CloseReason::Reset);
+        d.open();
+    }
+    answers
+}
+
+#[test]
+fn remembered_heads_mean_what_they_meant() {
+    for head in [
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "HEAD /big HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /docs HTTP/1.0\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nIf-None-Match: \"5-2a\"\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n",
+        "GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n",
+    ] {
+        let answers = answers_on_three_connections(head.as_bytes(), ServerConfig::default());
+        assert!(answers.iter().all(|a| *a == answers[0]), "{head}");
+    }
+}
+
 proptest! {
+    #[test]
+    fn remembering_heads_changes_no_answer(bytes in noise()) {
+        let with = answers_on_three_connections(&bytes, ServerConfig::default());
+        let without = ServerConfig { memo_heads: 0, ..ServerConfig::default() };
+        prop_assert_eq!(with, answers_on_three_connections(&bytes, without));
+    }
+
     #[test]
     fn noise_never_panics_and_splits_change_nothing(
         bytes in noise(),

@@ -23,10 +23,7 @@ fn date_stays_that_of_the_second_the_request_came_in() {
         d.deliver(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         d.send_all(1460);
         let text = String::from_utf8_lossy(&d.stream[from..]).into_owned();
-        assert!(
-            text.contains("Date: Sun, 06 Nov 1994 08:49:49 GMT"),
-            "{text}"
-        );
+        assert!(text.contains("Date: Sun, 06 Nov 1994 08:49:49 GMT"), "{text}");
     }
 }
 
@@ -42,17 +39,7 @@ fn date_of_a_request_with_a_body_is_that_of_its_head() {
 #[test]
 fn date_cache_shows_each_second_its_own() {
     let mut cache = DateCache::new();
-    for second in [
-        0,
-        8,
-        0,
-        7,
-        1,
-        784_111_777,
-        784_111_785,
-        784_111_777,
-        u32::MAX,
-    ] {
+    for second in [0, 8, 0, 7, 1, 784_111_777, 784_111_785, 784_111_777, u32::MAX] {
         assert_eq!(*cache.get(second), ImfFixdate::from_unix(u64::from(second)));
     }
 }
@@ -68,10 +55,7 @@ fn slow_head_gets_408_once_its_time_is_over() {
     assert!(d.send_all(1460).is_empty());
     d.pass(2 * SECOND);
     let text = String::from_utf8(d.send_all(1460)).unwrap();
-    assert!(
-        text.starts_with("HTTP/1.1 408 Request Timeout\r\n"),
-        "{text}"
-    );
+    assert!(text.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{text}");
     assert!(text.contains("\r\nConnection: close     \r\n") && d.ended);
 }
 

@@ -1,0 +1,600 @@
+//! A modelled NIC: the [`Port`] that reads late.
+//!
+//! A frame's bytes are copied when the modelled DMA runs, not when the frame was submitted: what
+//! memory holds *then* goes on the wire. When that is, and when completions show, is a policy.
+//! Two oracles are always on: a hash taken at submit is compared when DMA runs, and a write to a
+//! buffer that the device owns is noticed as it happens.
+//!
+//! Time comes in through [`SimPort::advance`]; frames come in through [`SimPort::deliver`] and go
+//! out through [`SimPort::take_sent`]. Must not know links, hosts or worlds.
+
+use crate::frames::{FrameId, Frames};
+use crate::link::Rate;
+use crate::seed::Draws;
+use simoom_core::port::{
+    BATCH_MAX, Buf, Census, ChecksumOffload, Port, PortCaps, RxFrame, TxFull, TxSync,
+};
+use simoom_core::time::{Duration, Instant};
+use simoom_core::wire::rewrite::TcpFrameMut;
+use simoom_core::wire::{self, WireError, WireErrorKind};
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// When the device reads a frame that was made visible to it. Frames are always read in order,
+/// and within [`NicConfig::lateness_max`] unless the wire or the ring says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DmaPolicy {
+    /// At the doorbell.
+    AtOnce,
+    /// When the wire is free for it.
+    WhenWireIsFree,
+    /// At the next doorbell.
+    NextTurn,
+    /// When half a ring waits, all of it.
+    HalfRing,
+    /// As late as allowed: when the ring is full or `lateness_max` has passed, and the wire is free.
+    WholeRing,
+    /// After a time drawn for each frame.
+    Random,
+}
+
+impl DmaPolicy {
+    /// Every policy.
+    pub const ALL: [Self; 6] = [
+        Self::AtOnce,
+        Self::WhenWireIsFree,
+        Self::NextTurn,
+        Self::HalfRing,
+        Self::WholeRing,
+        Self::Random,
+    ];
+}
+
+/// When the device says that it has read a frame. [`TxSync::PushAndReclaim`] makes it say so of
+/// every frame as soon as it was read, whatever the policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CompletionPolicy {
+    /// When it was read.
+    AtRead,
+    /// When it has left.
+    AtSent,
+    /// When half a ring has been read since the last report.
+    HalfRing,
+    /// When the ring is full: netmap's way.
+    WholeRing,
+}
+
+impl CompletionPolicy {
+    /// Every policy.
+    pub const ALL: [Self; 4] = [Self::AtRead, Self::AtSent, Self::HalfRing, Self::WholeRing];
+}
+
+/// What a NIC is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NicConfig {
+    /// What the port says of itself.
+    pub caps: PortCaps,
+    /// Frames that the receive ring holds; more are dropped.
+    pub rx_slots: u32,
+    /// The line's rate.
+    pub rate: Rate,
+    /// Bytes that a frame takes on the line beyond its own: preamble, FCS and gap.
+    pub overhead_bytes: u16,
+    /// When frames are read.
+    pub dma: DmaPolicy,
+    /// When that is reported.
+    pub completion: CompletionPolicy,
+    /// How long a frame waits at most before it is read, once the wire is free.
+    pub lateness_max: Duration,
+}
+
+impl Default for NicConfig {
+    /// 10 Gb/s, rings of 256, read at once and reported then.
+    fn default() -> Self {
+        Self {
+            caps: PortCaps {
+                frame_max: 1514,
+                buffers: 1024,
+                tx_slots: 256,
+                tx_hold_max: 256,
+                tx_hold_idle: 0,
+                max_frags: 1,
+                checksum: ChecksumOffload { tx: false, rx: false },
+            },
+            rx_slots: 256,
+            rate: Rate::gbit(10),
+            overhead_bytes: 24,
+            dma: DmaPolicy::AtOnce,
+            completion: CompletionPolicy::AtRead,
+            lateness_max: Duration::from_micros(100),
+        }
+    }
+}
+
+/// What the caller did to a buffer that the device owned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NicViolation {
+    /// A frame's bytes at DMA are not those at submit.
+    FrameChangedAfterSubmit {
+        /// The buffer.
+        buffer: u32,
+        /// Bytes of the frame.
+        len: u16,
+    },
+    /// A buffer was opened for writing while the device owned it, or while it was free.
+    WrittenWithoutRight {
+        /// The buffer.
+        buffer: u32,
+    },
+    /// A buffer was submitted or given back that was not in the caller's hands: its token was
+    /// made twice.
+    TokenOfAnother {
+        /// The buffer.
+        buffer: u32,
+    },
+}
+
+/// What a NIC has done, in frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NicStats {
+    /// Given to the wire.
+    pub tx: u64,
+    /// Taken into the receive ring.
+    pub rx: u64,
+    /// Dropped, the receive ring being full.
+    pub rx_ring_full: u64,
+    /// Dropped for a wrong checksum, where the device checks them.
+    pub rx_bad_checksum: u64,
+    /// Times that the caller asked for completions.
+    pub reclaims_asked: u64,
+}
+
+/// A frame that the NIC gives to the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// The frame, in the NIC's arena.
+    pub frame: FrameId,
+    /// When its last bit has left; not before now, not before the one given out before it.
+    pub at: Instant,
+}
+
+/// A frame in the transmit ring.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    buffer: u32,
+    len: u16,
+    hash: u64,
+    /// When it may be read by policy; final from the doorbell on, but for `WholeRing` and `NextTurn`.
+    due: Instant,
+    /// When its last bit has left, once it was read.
+    left: Instant,
+}
+
+/// Where a buffer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Free,
+    Caller,
+    Device,
+}
+
+/// One receive and one transmit ring with their memory, and the device behind them.
+#[derive(Clone, Debug)]
+pub struct SimPort {
+    id: u32,
+    config: NicConfig,
+    now: Instant,
+    draws: Draws,
+    memory: Vec<u8>,
+    stride: usize,
+    free: Vec<u32>,
+    places: Vec<Place>,
+    caller: u32,
+    /// Oldest first: the first `reported` are done and shown, the first `read` were read, the
+    /// first `pushed` are visible to the device. `reported <= read <= pushed <= ring.len()`.
+    ring: VecDeque<Slot>,
+    reported: usize,
+    read: usize,
+    pushed: usize,
+    wire_free_at: Instant,
+    /// `HalfRing` reads on until nothing waits.
+    draining: bool,
+    /// The caller asked for completions of frames that had not been read then: so many of the
+    /// ring's first are reported as soon as they are.
+    asked: usize,
+    sent: VecDeque<Sent>,
+    rx: VecDeque<FrameId>,
+    frames: Frames,
+    violation: Option<NicViolation>,
+    stats: NicStats,
+}
+
+impl SimPort {
+    /// A NIC with number `id`, which no other port of the process should have. Draws are for
+    /// [`DmaPolicy::Random`] alone.
+    pub fn new(config: NicConfig, id: u32, draws: Draws) -> Self {
+        let caps = &config.caps;
+        assert!(
+            caps.tx_slots > caps.tx_hold_idle,
+            "a ring that an idle device holds passes nothing"
+        );
+        assert!(caps.buffers > 0 && config.rx_slots > 0, "a NIC has buffers and a receive ring");
+        assert_eq!(caps.max_frags, 1, "this NIC does not gather");
+        let stride = usize::from(caps.frame_max).next_multiple_of(64);
+        Self {
+            id,
+            config,
+            now: Instant::ZERO,
+            draws,
+            memory: vec![0; stride * caps.buffers as usize],
+            stride,
+            // Buffer 0 is taken first.
+            free: (0..caps.buffers).rev().collect(),
+            places: vec![Place::Free; caps.buffers as usize],
+            caller: 0,
+            ring: VecDeque::with_capacity(caps.tx_slots as usize),
+            reported: 0,
+            read: 0,
+            pushed: 0,
+            wire_free_at: Instant::ZERO,
+            draining: false,
+            asked: 0,
+            sent: VecDeque::new(),
+            rx: VecDeque::with_capacity(config.rx_slots as usize),
+            frames: Frames::default(),
+            violation: None,
+            stats: NicStats::default(),
+        }
+    }
+
+    /// What it is like.
+    pub fn config(&self) -> &NicConfig {
+        &self.config
+    }
+
+    /// What it has done.
+    pub fn stats(&self) -> &NicStats {
+        &self.stats
+    }
+
+    /// The arena of the frames that were delivered and sent. A world with one arena for all its
+    /// frames swaps it in before it uses the NIC and out again afterwards.
+    pub fn frames_mut(&mut self) -> &mut Frames {
+        &mut self.frames
+    }
+
+    /// A frame came from the wire. False, and it stays the caller's, where the ring is full.
+    #[inline]
+    pub fn deliver(&mut self, frame: FrameId) -> bool {
+        if self.rx_is_full() {
+            self.stats.rx_ring_full += 1;
+            return false;
+        }
+        if self.config.caps.checksum.rx && has_bad_checksum(self.frames.get(frame)) {
+            self.stats.rx_bad_checksum += 1;
+            self.frames.remove(frame);
+            return true;
+        }
+        self.stats.rx += 1;
+        self.rx.push_back(frame);
+        true
+    }
+
+    /// Whether the receive ring would drop a frame; [`SimPort::deliver`] says so too.
+    #[inline]
+    pub fn rx_is_full(&self) -> bool {
+        self.rx.len() >= self.config.rx_slots as usize
+    }
+
+    /// Frames in the receive ring.
+    #[inline]
+    pub fn rx_len(&self) -> usize {
+        self.rx.len()
+    }
+
+    /// Lets the device work until `now`.
+    #[inline]
+    pub fn advance(&mut self, now: Instant) {
+        debug_assert!(now >= self.now, "time went back");
+        self.now = now;
+        self.work();
+    }
+
+    /// When the device has something to do next, if nothing else happens.
+    #[inline]
+    pub fn next_event(&self) -> Option<Instant> {
+        let read = (self.read < self.pushed).then(|| self.due());
+        // The next report, where it waits for a frame to leave.
+        let report = (self.config.completion == CompletionPolicy::AtSent && self.is_waited_for())
+            .then(|| self.ring.range(self.reported..self.read).next().map(|slot| slot.left))
+            .flatten()
+            .filter(|left| *left > self.now);
+        match (read, report) {
+            (Some(read), Some(report)) => Some(read.min(report)),
+            (read, report) => read.or(report),
+        }
+    }
+
+    /// Whether completions show that the caller has reason to come for: it asked for them, or
+    /// the ring was full.
+    #[inline]
+    pub fn has_awaited_completions(&self) -> bool {
+        self.reported > 0 && self.is_waited_for()
+    }
+
+    /// Takes the frames given to the wire since the last call, oldest first.
+    #[inline]
+    pub fn take_sent(&mut self) -> Option<Sent> {
+        self.sent.pop_front()
+    }
+
+    /// What the caller did wrong first, since the last call.
+    #[inline]
+    pub fn take_violation(&mut self) -> Option<NicViolation> {
+        self.violation.take()
+    }
+
+    #[inline]
+    fn is_waited_for(&self) -> bool {
+        self.asked > 0 || self.ring.len() >= self.config.caps.tx_slots as usize
+    }
+
+    /// When the next unread frame is read; there is one.
+    #[inline]
+    fn due(&self) -> Instant {
+        let slot = &self.ring[self.read];
+        let full = self.ring.len() >= self.config.caps.tx_slots as usize;
+        match self.config.dma {
+            DmaPolicy::WholeRing if full => self.wire_free_at.max(self.now),
+            DmaPolicy::WholeRing | DmaPolicy::WhenWireIsFree => slot.due.max(self.wire_free_at),
+            DmaPolicy::HalfRing if self.draining => self.now,
+            _ => slot.due,
+        }
+    }
+
+    /// Reads what is due and reports what is to be reported.
+    #[inline]
+    fn work(&mut self) {
+        let half = (self.config.caps.tx_slots as usize).div_ceil(2);
+        self.draining |= self.pushed - self.read >= half;
+        while self.read < self.pushed && self.due() <= self.now {
+            self.read_one();
+        }
+        self.draining &= self.read < self.pushed;
+        self.report();
+    }
+
+    /// The modelled DMA of one frame.
+    #[inline]
+    fn read_one(&mut self) {
+        // What was due before now was read then: its place on the wire does not depend on when
+        // the model gets to it.
+        let read_at = self.due().min(self.now);
+        let slot = &mut self.ring[self.read];
+        self.read += 1;
+        let start = slot.buffer as usize * self.stride;
+        let bytes = &self.memory[start..start + usize::from(slot.len)];
+        if xxh3_64(bytes) != slot.hash {
+            let (buffer, len) = (slot.buffer, slot.len);
+            self.violation.get_or_insert(NicViolation::FrameChangedAfterSubmit { buffer, len });
+        }
+        let frame = self.frames.add(bytes);
+        if self.config.caps.checksum.tx {
+            fill_checksums(self.frames.get_mut(frame));
+        }
+        let on_line = u64::from(slot.len) + u64::from(self.config.overhead_bytes);
+        slot.left = self.wire_free_at.max(read_at) + self.config.rate.time_of(on_line);
+        self.wire_free_at = slot.left;
+        self.stats.tx += 1;
+        self.sent.push_back(Sent { frame, at: slot.left.max(self.now) });
+    }
+
+    /// Moves `reported` as far as the policy, the holds and the caller's demand say.
+    #[inline]
+    fn report(&mut self) {
+        let caps = &self.config.caps;
+        // What an idle device holds is not shown until later frames are submitted.
+        let end = self.read.min(self.ring.len().saturating_sub(caps.tx_hold_idle as usize));
+        if self.reported >= end {
+            return;
+        }
+        let held = end - self.reported;
+        let full = self.ring.len() >= caps.tx_slots as usize;
+        let by_policy = match self.config.completion {
+            CompletionPolicy::AtRead => end,
+            CompletionPolicy::AtSent => {
+                let left = |slot: &&Slot| slot.left <= self.now;
+                self.reported + self.ring.range(self.reported..end).take_while(left).count()
+            }
+            CompletionPolicy::HalfRing if held >= (caps.tx_slots as usize).div_ceil(2) => end,
+            CompletionPolicy::WholeRing | CompletionPolicy::HalfRing if full => end,
+            CompletionPolicy::WholeRing | CompletionPolicy::HalfRing => self.reported,
+        };
+        let by_hold = end.saturating_sub(caps.tx_hold_max as usize);
+        let by_demand = self.asked.min(end);
+        self.reported = by_policy.max(by_hold).max(by_demand).max(self.reported);
+    }
+
+    #[inline]
+    fn range_of(&self, buf: &Buf) -> std::ops::Range<usize> {
+        buf.assert_port(self.id);
+        let start = buf.index() as usize * self.stride;
+        start..start + usize::from(self.config.caps.frame_max)
+    }
+
+    /// Notices a token that should not exist: the buffer is not in the caller's hands.
+    #[inline]
+    fn is_callers(&mut self, buffer: u32, violation: NicViolation) -> bool {
+        let is = self.places[buffer as usize] == Place::Caller;
+        if !is {
+            self.violation.get_or_insert(violation);
+        }
+        is
+    }
+}
+
+impl Port for SimPort {
+    type Error = Infallible;
+
+    fn caps(&self) -> &PortCaps {
+        &self.config.caps
+    }
+
+    #[inline]
+    fn bytes(&self, buf: &Buf) -> &[u8] {
+        &self.memory[self.range_of(buf)]
+    }
+
+    #[inline]
+    fn bytes_mut(&mut self, buf: &mut Buf) -> &mut [u8] {
+        self.is_callers(buf.index(), NicViolation::WrittenWithoutRight { buffer: buf.index() });
+        let range = self.range_of(buf);
+        &mut self.memory[range]
+    }
+
+    #[inline]
+    fn copy(&mut self, from: &Buf, to: &mut Buf, len: usize) {
+        assert!(len <= usize::from(self.config.caps.frame_max), "longer than a buffer");
+        self.is_callers(to.index(), NicViolation::WrittenWithoutRight { buffer: to.index() });
+        let (from, to) = (self.range_of(from).start, self.range_of(to).start);
+        self.memory.copy_within(from..from + len, to);
+    }
+
+    #[inline]
+    fn take_free(&mut self) -> Option<Buf> {
+        let index = self.free.pop()?;
+        self.places[index as usize] = Place::Caller;
+        self.caller += 1;
+        Some(Buf::mint(self.id, index))
+    }
+
+    #[inline]
+    fn give_back(&mut self, buf: Buf) {
+        buf.assert_port(self.id);
+        let buffer = buf.index();
+        if self.is_callers(buffer, NicViolation::TokenOfAnother { buffer }) {
+            self.places[buffer as usize] = Place::Free;
+            self.caller -= 1;
+            self.free.push(buffer);
+        }
+    }
+
+    fn free(&self) -> usize {
+        self.free.len()
+    }
+
+    fn receive(&mut self, max: usize, mut on_batch: impl FnMut(&[RxFrame<'_>])) -> usize {
+        let count = self.rx.len().min(max).min(BATCH_MAX);
+        if count == 0 {
+            return 0;
+        }
+        let mut batch = [RxFrame { bytes: &[] }; BATCH_MAX];
+        for (shown, frame) in batch.iter_mut().zip(self.rx.range(..count)) {
+            shown.bytes = self.frames.get(*frame);
+        }
+        on_batch(&batch[..count]);
+        for frame in self.rx.drain(..count) {
+            self.frames.remove(frame);
+        }
+        count
+    }
+
+    #[inline]
+    fn tx_free(&self) -> usize {
+        (self.config.caps.tx_slots as usize).saturating_sub(self.ring.len())
+    }
+
+    #[inline]
+    fn submit(&mut self, buf: Buf, len: u16) -> Result<(), TxFull> {
+        buf.assert_port(self.id);
+        assert!(len <= self.config.caps.frame_max, "a frame of {len} bytes is too long");
+        if self.tx_free() == 0 {
+            return Err(TxFull(buf));
+        }
+        let buffer = buf.index();
+        if !self.is_callers(buffer, NicViolation::TokenOfAnother { buffer }) {
+            return Ok(());
+        }
+        self.places[buffer as usize] = Place::Device;
+        self.caller -= 1;
+        let start = buffer as usize * self.stride;
+        let hash = xxh3_64(&self.memory[start..start + usize::from(len)]);
+        let never = Instant::FAR_FUTURE;
+        self.ring.push_back(Slot { buffer, len, hash, due: never, left: never });
+        Ok(())
+    }
+
+    #[inline]
+    fn reclaim(&mut self, mut on_done: impl FnMut(Buf) -> Option<Buf>) -> usize {
+        let count = self.reported;
+        for slot in self.ring.drain(..count) {
+            self.places[slot.buffer as usize] = Place::Caller;
+            self.caller += 1;
+            if let Some(buf) = on_done(Buf::mint(self.id, slot.buffer)) {
+                let buffer = buf.index();
+                buf.assert_port(self.id);
+                if self.places[buffer as usize] == Place::Caller {
+                    self.places[buffer as usize] = Place::Free;
+                    self.caller -= 1;
+                    self.free.push(buffer);
+                } else {
+                    self.violation.get_or_insert(NicViolation::TokenOfAnother { buffer });
+                }
+            }
+        }
+        self.reported = 0;
+        self.read -= count;
+        self.pushed -= count;
+        self.asked = self.asked.saturating_sub(count);
+        count
+    }
+
+    fn sync_tx(&mut self, how: TxSync) -> Result<(), Infallible> {
+        let now = self.now;
+        let latest = now + self.config.lateness_max;
+        if self.config.dma == DmaPolicy::NextTurn {
+            for slot in self.ring.range_mut(self.read..self.pushed) {
+                slot.due = now;
+            }
+        }
+        let mut earliest = self.pushed.checked_sub(1).map_or(now, |last| self.ring[last].due);
+        for slot in self.ring.range_mut(self.pushed..) {
+            slot.due = match self.config.dma {
+                DmaPolicy::AtOnce | DmaPolicy::WhenWireIsFree => now,
+                DmaPolicy::NextTurn | DmaPolicy::HalfRing | DmaPolicy::WholeRing => latest,
+                DmaPolicy::Random => now + self.draws.duration_upto(self.config.lateness_max),
+            };
+            // Read in order.
+            slot.due = slot.due.max(earliest);
+            earliest = slot.due;
+        }
+        self.pushed = self.ring.len();
+        if how == TxSync::PushAndReclaim {
+            self.stats.reclaims_asked += 1;
+            self.asked = self.pushed.saturating_sub(self.config.caps.tx_hold_idle as usize);
+        }
+        self.work();
+        Ok(())
+    }
+
+    fn census(&self) -> Census {
+        Census { free: self.free.len() as u32, caller: self.caller, device: self.ring.len() as u32 }
+    }
+}
+
+/// What a device does that checks received frames: a wrong checksum, nothing else, ends them.
+fn has_bad_checksum(bytes: &[u8]) -> bool {
+    let checked = wire::parse(bytes, true);
+    matches!(checked, Err(WireError { kind: WireErrorKind::Checksum, .. }))
+}
+
+/// What a device does that completes frames: the IPv4 and TCP checksums, where there are such.
+fn fill_checksums(bytes: &mut [u8]) {
+    if let Ok(Some(mut frame)) = TcpFrameMut::new(bytes) {
+        frame.repair_checksums();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+//! What must never happen on a wire, whatever the stack, the seed and the link.
+//!
+//! The oracles see every frame twice: as a host sends it, before the link touches it, and as it
+//! arrives whole. From that alone they check that checksums are right, that a sequence number of a
+//! connection carries one byte value for ever, that nothing is sent beyond the window that reached
+//! the sender, and that nothing is acknowledged that never came. They know no stack.
+
+use simoom_core::wire::{self, Frame};
+use std::fmt;
+use std::net::SocketAddrV4;
+
+mod flow;
+
+use flow::Flows;
+
+/// What the oracles look at, and how much they keep for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OracleConfig {
+    /// Off: nothing is looked at.
+    pub enabled: bool,
+    /// Bytes of each direction of a connection that are kept for comparison, the newest; a power
+    /// of two. A retransmission of older ones is not compared.
+    pub bytes_kept: usize,
+    /// Connections remembered at most; the oldest are forgotten.
+    pub flows_max: usize,
+}
+
+impl Default for OracleConfig {
+    fn default() -> Self {
+        Self { enabled: true, bytes_kept: 1 << 20, flows_max: 1 << 14 }
+    }
+}
+
+/// One direction of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowName {
+    /// Who sends.
+    pub from: SocketAddrV4,
+    /// To whom.
+    pub to: SocketAddrV4,
+}
+
+impl fmt::Display for FlowName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {}", self.from, self.to)
+    }
+}
+
+/// What a host sent that it must not send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WireViolation {
+    /// The frame is malformed or a checksum is wrong.
+    Malformed(wire::WireError),
+    /// A byte was sent once more with another value.
+    ByteChanged {
+        /// Of which connection.
+        flow: FlowName,
+        /// Offset in the stream: 0 is the first byte.
+        offset: u64,
+        /// As first sent.
+        was: u8,
+        /// As sent now.
+        is: u8,
+    },
+    /// Bytes were sent whose predecessors were not.
+    SequenceSkipped {
+        /// Of which connection.
+        flow: FlowName,
+        /// Offset in the stream that should have come.
+        expected: u64,
+        /// That came.
+        found: u64,
+    },
+    /// The stream ended at another offset than before, or went on behind its end.
+    EndMoved {
+        /// Of which connection.
+        flow: FlowName,
+        /// Where it had ended.
+        was: u64,
+        /// Where this segment ends.
+        is: u64,
+    },
+    /// Bytes beyond every window that has reached the sender.
+    BeyondWindow {
+        /// Of which connection.
+        flow: FlowName,
+        /// Offset behind the last byte that may be sent.
+        allowed: u64,
+        /// Offset behind the last byte sent.
+        sent: u64,
+    },
+    /// An acknowledgement of what has not come.
+    AckOfNothing {
+        /// The direction that sends the acknowledgement.
+        flow: FlowName,
+        /// Sequence numbers from the peer's SYN on, it included, that have come without a gap.
+        came: u64,
+        /// That are acknowledged, by the same count.
+        acknowledged: u64,
+    },
+    /// A SACK block of what has not come.
+    SackOfNothing {
+        /// The direction that sends the block.
+        flow: FlowName,
+        /// The block, counted from the peer's SYN.
+        block: (u64, u64),
+    },
+}
+
+impl fmt::Display for WireViolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(error) => write!(f, "sent a bad frame: {error}"),
+            Self::ByteChanged { flow, offset, was, is } => {
+                write!(f, "{flow}: byte {offset} of the stream was {was:#04x} and is now {is:#04x}")
+            }
+            Self::SequenceSkipped { flow, expected, found } => {
+                write!(f, "{flow}: byte {found} was sent when {expected} was next")
+            }
+            Self::EndMoved { flow, was, is } => {
+                write!(f, "{flow}: the stream had ended at {was}, a segment ends at {is}")
+            }
+            Self::BeyondWindow { flow, allowed, sent } => {
+                write!(f, "{flow}: the window ends at byte {allowed}, sent up to {sent}")
+            }
+            Self::AckOfNothing { flow, came, acknowledged } => {
+                write!(f, "{flow}: acknowledges {acknowledged} numbers, {came} have come")
+            }
+            Self::SackOfNothing { flow, block: (left, right) } => {
+                write!(f, "{flow}: SACK block {left}..{right} has not come")
+            }
+        }
+    }
+}
+
+/// The oracles of one world.
+#[derive(Clone, Debug)]
+pub struct Oracles {
+    config: OracleConfig,
+    flows: Flows,
+    stats: OracleStats,
+}
+
+/// What the oracles have looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OracleStats {
+    /// TCP segments as they were sent.
+    pub segments: u64,
+    /// Bytes of text that were sent before and compared.
+    pub compared_bytes: u64,
+    /// Bytes of text that were sent before, too long ago to be compared.
+    pub forgotten_bytes: u64,
+}
+
+impl Oracles {
+    /// Oracles that have seen nothing yet.
+    pub fn new(config: OracleConfig) -> Self {
+        assert!(config.bytes_kept.is_power_of_two(), "bytes_kept is a power of two");
+        assert!(config.flows_max > 0, "flows_max is not zero");
+        Self { config, flows: Flows::new(config), stats: OracleStats::default() }
+    }
+
+    /// What they have looked at.
+    pub fn stats(&self) -> &OracleStats {
+        &self.stats
+    }
+
+    /// A host sends a frame.
+    #[inline]
+    pub fn on_sent(&mut self, bytes: &[u8]) -> Result<(), WireViolation> {
+        if !self.config.enabled {
+            return Ok(());
+        }
+        match wire::parse(bytes, true) {
+            Ok(Frame::Tcp(frame)) => {
+                self.stats.segments += 1;
+                self.flows.on_sent(&frame, &mut self.stats)
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(WireViolation::Malformed(error)),
+        }
+    }
+
+    /// A frame, whole, reached a host that took it.
+    #[inline]
+    pub fn on_arrived(&mut self, bytes: &[u8]) {
+        if !self.config.enabled {
+            return;
+        }
+        if let Ok(Frame::Tcp(frame)) = wire::parse(bytes, false) {
+            self.flows.on_arrived(&frame);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,417 @@
+//! What is known of each connection: what either side has sent, and what has reached the other.
+//!
+//! Offsets are counted from the SYN, which is number 0; the first byte of the stream is number 1.
+
+use super::{FlowName, OracleConfig, OracleStats, WireViolation};
+use hashbrown::HashMap;
+use simoom_core::seq::SeqNumber;
+use simoom_core::wire::TcpFrame;
+use simoom_core::wire::tcp::{TcpFlags, TcpSegment};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+/// Both ends of a connection, the lower one first: 32 bits of address and 16 of port each.
+type Key = u128;
+
+/// Hashes a [`Key`]. No adversary chooses the keys of a simulation, and nothing iterates.
+#[derive(Clone, Debug, Default)]
+pub(super) struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        }
+    }
+
+    #[inline]
+    fn write_u128(&mut self, key: u128) {
+        let product = u128::from(key as u64 ^ 0x243f_6a88_85a3_08d3)
+            * u128::from((key >> 64) as u64 ^ 0x1319_8a2e_0370_7344);
+        self.0 = (product >> 64) as u64 ^ product as u64;
+    }
+}
+
+/// Every connection that was seen, up to a bound.
+#[derive(Clone, Debug)]
+pub(super) struct Flows {
+    config: OracleConfig,
+    index: HashMap<Key, u32, BuildHasherDefault<KeyHasher>>,
+    flows: Vec<Flow>,
+    /// The slot to be forgotten next, once all are taken.
+    oldest: usize,
+    /// The connection of the last frame: the next one is likely of the same.
+    last: (Key, u32),
+}
+
+#[derive(Clone, Debug)]
+struct Flow {
+    key: Key,
+    /// What the lower end sends, and what the higher one sends.
+    halves: [Half; 2],
+}
+
+/// What one end sends, and how much of it the other end has.
+#[derive(Clone, Debug, Default)]
+struct Half {
+    /// Of the SYN; None before one was seen.
+    isn: Option<SeqNumber>,
+    /// The shift offered in the SYN.
+    scale: Option<u8>,
+    /// Behind the last number sent, SYN and FIN counted.
+    sent: u64,
+    /// The number of the FIN.
+    fin: Option<u64>,
+    /// Behind the last number that the windows which reached the sender allow.
+    edge: Option<u64>,
+    /// Numbers that have reached the other end without a gap.
+    came: u64,
+    /// Ranges beyond `came` that have reached the other end, ascending, disjoint, not touching.
+    islands: Vec<(u64, u64)>,
+    text: Text,
+    /// The connection that had this name before: late segments of it are still under way, and a
+    /// listener that went back to LISTEN may have two initial sequence numbers out at once.
+    before: Option<Box<Half>>,
+}
+
+/// The newest bytes of a stream.
+#[derive(Clone, Debug, Default)]
+struct Text {
+    /// Byte `n` is at `n` modulo the length, a power of two.
+    ring: Vec<u8>,
+    /// Behind the last byte; the first byte has number 1.
+    end: u64,
+}
+
+impl Flows {
+    pub(super) fn new(config: OracleConfig) -> Self {
+        Self { config, index: HashMap::default(), flows: Vec::new(), oldest: 0, last: (0, 0) }
+    }
+
+    /// The connection of a frame, and which of its ends is the sender.
+    #[inline]
+    fn find(&mut self, frame: &TcpFrame<'_>) -> (usize, usize) {
+        let end = |ip: Ipv4Addr, port: u16| u128::from(ip.to_bits()) << 16 | u128::from(port);
+        let from = end(frame.ip.src, frame.tcp.src_port);
+        let to = end(frame.ip.dst, frame.tcp.dst_port);
+        let key = from.min(to) << 64 | from.max(to);
+        if self.last.0 != key || self.flows.is_empty() {
+            let slot = self.index.get(&key).copied().unwrap_or_else(|| self.begin(key));
+            self.last = (key, slot);
+        }
+        (self.last.1 as usize, usize::from(from > to))
+    }
+
+    #[cold]
+    fn begin(&mut self, key: Key) -> u32 {
+        let flow = Flow { key, halves: Default::default() };
+        let slot = if self.flows.len() < self.config.flows_max {
+            self.flows.push(flow);
+            self.flows.len() - 1
+        } else {
+            let slot = self.oldest;
+            self.oldest = (slot + 1) % self.flows.len();
+            let forgotten = std::mem::replace(&mut self.flows[slot], flow);
+            self.index.remove(&forgotten.key);
+            slot
+        };
+        self.index.insert(key, slot as u32);
+        slot as u32
+    }
+
+    #[inline]
+    pub(super) fn on_sent(
+        &mut self,
+        frame: &TcpFrame<'_>,
+        stats: &mut OracleStats,
+    ) -> Result<(), WireViolation> {
+        let (slot, sender) = self.find(frame);
+        let [low, high] = &mut self.flows[slot].halves;
+        let (mine, theirs) = if sender == 0 { (low, high) } else { (high, low) };
+        let tcp = &frame.tcp;
+        let name = || FlowName {
+            from: SocketAddrV4::new(frame.ip.src, tcp.src_port),
+            to: SocketAddrV4::new(frame.ip.dst, tcp.dst_port),
+        };
+        if tcp.flags.contains(TcpFlags::RST) {
+            return Ok(());
+        }
+        if !tcp.flags.contains(TcpFlags::SYN) {
+            mine.select(tcp.seq);
+        } else if mine.isn != Some(tcp.seq) {
+            mine.begin(tcp);
+        }
+        if tcp.flags.contains(TcpFlags::ACK) {
+            theirs.select(tcp.ack);
+            theirs.check_acknowledged(tcp, &name)?;
+        }
+        if mine.isn.is_some() && tcp.seg_len() > 0 {
+            mine.check_text(tcp, self.config.bytes_kept, &name, stats)?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    pub(super) fn on_arrived(&mut self, frame: &TcpFrame<'_>) {
+        let (slot, sender) = self.find(frame);
+        let [low, high] = &mut self.flows[slot].halves;
+        let (mine, theirs) = if sender == 0 { (low, high) } else { (high, low) };
+        let tcp = &frame.tcp;
+        if tcp.flags.contains(TcpFlags::RST) || mine.isn.is_none() {
+            return;
+        }
+        let syn = tcp.flags.contains(TcpFlags::SYN);
+        if !syn {
+            mine.select(tcp.seq);
+        } else if mine.isn != Some(tcp.seq) && !mine.return_to(tcp.seq) {
+            return;
+        }
+        if tcp.seg_len() > 0 {
+            let first = mine.unwrap(tcp.seq);
+            mine.on_came(first, first + u64::from(tcp.seg_len()));
+        }
+        if tcp.flags.contains(TcpFlags::ACK) && theirs.isn.is_some() {
+            theirs.select(tcp.ack);
+            let scale = match (syn, mine.scale, theirs.scale) {
+                (false, Some(shift), Some(_)) => shift.min(14),
+                _ => 0,
+            };
+            let acknowledged = theirs.unwrap(tcp.ack);
+            // An acknowledgement of what was never sent is of the connection before.
+            if acknowledged <= theirs.sent {
+                let edge = acknowledged + (u64::from(tcp.window) << scale);
+                theirs.edge = theirs.edge.max(Some(edge));
+            }
+        }
+    }
+}
+
+impl Half {
+    /// A SYN with another number is sent: a new connection of the same name.
+    #[cold]
+    fn begin(&mut self, syn: &TcpSegment<'_>) {
+        if self.return_to(syn.seq) {
+            return;
+        }
+        let mut before = std::mem::take(self);
+        before.before = None;
+        self.isn = Some(syn.seq);
+        self.scale = syn.options.window_scale;
+        self.text.end = 1;
+        self.before = before.isn.map(|_| Box::new(before));
+    }
+
+    /// Makes the connection that had this name before the present one, if its SYN had this number.
+    #[cold]
+    fn return_to(&mut self, isn: SeqNumber) -> bool {
+        let Some(mut before) = self.before.take_if(|before| before.isn == Some(isn)) else {
+            return false;
+        };
+        std::mem::swap(self, &mut before);
+        self.before = Some(before);
+        true
+    }
+
+    /// Makes the connection that had this name before the present one, if a sequence number can
+    /// only be of that one.
+    #[inline]
+    fn select(&mut self, seq: SeqNumber) {
+        if self.unwrap(seq) > self.sent
+            && let Some(mut before) =
+                self.before.take_if(|before| before.unwrap(seq) <= before.sent)
+        {
+            std::mem::swap(self, &mut before);
+            self.before = Some(before);
+        }
+    }
+
+    /// The number of a sequence number: the one next to what was sent. Numbers below the SYN
+    /// count as beyond everything.
+    #[inline]
+    fn unwrap(&self, seq: SeqNumber) -> u64 {
+        let isn = self.isn.unwrap_or_default();
+        let distance = seq.since(isn + self.sent as u32) as i32;
+        self.sent.wrapping_add_signed(i64::from(distance))
+    }
+
+    /// What this half's end sends: one value a byte, no gap, one end, within the window.
+    #[inline]
+    fn check_text(
+        &mut self,
+        tcp: &TcpSegment<'_>,
+        bytes_kept: usize,
+        name: &impl Fn() -> FlowName,
+        stats: &mut OracleStats,
+    ) -> Result<(), WireViolation> {
+        let syn = u64::from(tcp.flags.contains(TcpFlags::SYN));
+        let fin = u64::from(tcp.flags.contains(TcpFlags::FIN));
+        let seq = self.unwrap(tcp.seq);
+        let first = seq.wrapping_add(syn);
+        if first == 0 || first > 1 << 63 {
+            return Ok(()); // Below the SYN: a probe, or of the connection before.
+        }
+        let len = tcp.payload.len() as u64;
+        let end = first + len;
+        if seq > self.sent {
+            let (expected, found) = (self.sent.saturating_sub(1), seq - 1);
+            return Err(WireViolation::SequenceSkipped { flow: name(), expected, found });
+        }
+        if let Some(fin_at) = self.fin
+            && (end > fin_at || (fin == 1 && end != fin_at))
+        {
+            return Err(WireViolation::EndMoved { flow: name(), was: fin_at - 1, is: end - 1 });
+        }
+        if fin == 1 {
+            // Bytes beyond this end were sent before it was known.
+            if self.text.end > end {
+                let was = self.text.end - 1;
+                return Err(WireViolation::EndMoved { flow: name(), was, is: end - 1 });
+            }
+            self.fin = Some(end);
+        }
+        if let Some(edge) = self.edge {
+            // One byte may be sent into a closed window, to ask. RFC 9293 §3.8.6.1.
+            let probe = len == 1 && first == edge;
+            if len > 0 && end > edge && !probe {
+                let (allowed, sent) = (edge.saturating_sub(1), end - 1);
+                return Err(WireViolation::BeyondWindow { flow: name(), allowed, sent });
+            }
+        }
+        self.sent = self.sent.max(end + fin);
+        self.text.check_and_keep(first, tcp.payload, bytes_kept, name, stats)
+    }
+
+    /// Numbers `first..end` have reached the other end.
+    #[inline]
+    fn on_came(&mut self, first: u64, end: u64) {
+        if end > self.sent || end <= self.came {
+            return; // Not of this connection, or nothing new.
+        }
+        if first > self.came {
+            return self.on_island(first, end);
+        }
+        self.came = end;
+        let reached = self.islands.iter().take_while(|(left, _)| *left <= end).count();
+        for (_, right) in self.islands.drain(..reached) {
+            self.came = self.came.max(right);
+        }
+    }
+
+    #[cold]
+    fn on_island(&mut self, mut first: u64, mut end: u64) {
+        let from = self.islands.iter().take_while(|(_, right)| *right < first).count();
+        let touched = self.islands[from..].iter().take_while(|(left, _)| *left <= end).count();
+        if touched > 0 {
+            first = first.min(self.islands[from].0);
+            end = end.max(self.islands[from + touched - 1].1);
+        }
+        self.islands.splice(from..from + touched, [(first, end)]);
+    }
+
+    /// What the other end acknowledges of this half has come.
+    #[inline]
+    fn check_acknowledged(
+        &self,
+        tcp: &TcpSegment<'_>,
+        name: &impl Fn() -> FlowName,
+    ) -> Result<(), WireViolation> {
+        if self.isn.is_none() {
+            return Ok(());
+        }
+        let acknowledged = self.unwrap(tcp.ack);
+        // What lies below the SYN wraps to beyond everything.
+        if acknowledged > self.came {
+            let came = self.came;
+            return Err(WireViolation::AckOfNothing { flow: name(), came, acknowledged });
+        }
+        for (left, right) in tcp.options.sack.as_slice() {
+            let block = (self.unwrap(*left), self.unwrap(*right));
+            let covers = |island: &(u64, u64)| island.0 <= block.0 && block.1 <= island.1;
+            if block.1 > self.came && !self.islands.iter().any(covers) {
+                return Err(WireViolation::SackOfNothing { flow: name(), block });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Text {
+    #[inline]
+    fn check_and_keep(
+        &mut self,
+        first: u64,
+        bytes: &[u8],
+        bytes_kept: usize,
+        name: &impl Fn() -> FlowName,
+        stats: &mut OracleStats,
+    ) -> Result<(), WireViolation> {
+        let end = first + bytes.len() as u64;
+        if first < self.end {
+            let kept_from = self.end.saturating_sub(self.ring.len() as u64).max(1);
+            let from = first.max(kept_from);
+            let upto = end.min(self.end);
+            stats.forgotten_bytes += from.min(upto).saturating_sub(first);
+            if from < upto {
+                stats.compared_bytes += upto - from;
+                self.check(from, &bytes[(from - first) as usize..(upto - first) as usize], name)?;
+            }
+        }
+        if end > self.end {
+            let new = &bytes[self.end.saturating_sub(first) as usize..];
+            self.keep(new, bytes_kept);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn check(
+        &self,
+        from: u64,
+        bytes: &[u8],
+        name: &impl Fn() -> FlowName,
+    ) -> Result<(), WireViolation> {
+        let at = (from & (self.ring.len() as u64 - 1)) as usize;
+        let (head, tail) = bytes.split_at(bytes.len().min(self.ring.len() - at));
+        if self.ring[at..at + head.len()] == *head && self.ring[..tail.len()] == *tail {
+            return Ok(());
+        }
+        let was = |n: usize| self.ring[(at + n) & (self.ring.len() - 1)];
+        let n = (0..bytes.len()).find(|n| was(*n) != bytes[*n]).unwrap_or_default();
+        Err(WireViolation::ByteChanged {
+            flow: name(),
+            offset: from - 1 + n as u64,
+            was: was(n),
+            is: bytes[n],
+        })
+    }
+
+    /// Appends bytes, forgetting the oldest where there is no more room.
+    #[inline]
+    fn keep(&mut self, bytes: &[u8], bytes_kept: usize) {
+        let need = (self.end - 1).min(bytes_kept as u64) as usize + bytes.len();
+        if need > self.ring.len() && self.ring.len() < bytes_kept {
+            self.grow(need.next_power_of_two().min(bytes_kept));
+        }
+        let size = self.ring.len();
+        // Of more than the ring holds, the last.
+        let skipped = bytes.len().saturating_sub(size);
+        let at = ((self.end + skipped as u64) & (size as u64 - 1)) as usize;
+        let (head, tail) = bytes[skipped..].split_at((bytes.len() - skipped).min(size - at));
+        self.ring[at..at + head.len()].copy_from_slice(head);
+        self.ring[..tail.len()].copy_from_slice(tail);
+        self.end += bytes.len() as u64;
+    }
+
+    #[cold]
+    fn grow(&mut self, size: usize) {
+        let old = std::mem::replace(&mut self.ring, vec![0; size]);
+        let kept = (self.end - 1).min(old.len() as u64);
+        for n in self.end - kept..self.end {
+            self.ring[n as usize & (size - 1)] = old[n as usize & (old.len() - 1)];
+        }
+    }
+}

@@ -1,0 +1,544 @@
+//! Hosts, links between them, and the loop that runs them on virtual time.
+//!
+//! Everything that happens is an event with a number; the same seed and the same calls give the
+//! same events. After each one the oracles are asked, and the first thing that must not happen
+//! ends the run with the number of the event where it did.
+
+use crate::endpoint::{Host, HostCx, HostFault, Sending};
+use crate::frames::{FrameId, Frames};
+use crate::hash::{EventDigest, EventHash, EventRecord, EventTap, Fate, NoTap};
+use crate::link::{Link, LinkConfig, LinkStats, Passage};
+use crate::oracle::{OracleConfig, OracleStats, Oracles, WireViolation};
+use crate::queue::{Alarms, EventQueue};
+use crate::seed::Seed;
+use simoom_core::time::{Duration, Instant};
+use std::fmt;
+
+/// A host of one world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct HostId(u32);
+
+/// A link of one world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LinkId(u32);
+
+/// One of the two directions of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// From the end that was named first when it was made.
+    Forward = 0,
+    /// Towards it.
+    Backward = 1,
+}
+
+/// What ends a run that would not end by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Events at most, counted from the world's start.
+    pub events_max: u64,
+    /// Simulated time at most.
+    pub time_max: Instant,
+    /// Events in a row at one instant, at most: more means that a host asks to be called again
+    /// without letting time pass.
+    pub events_at_once_max: u64,
+}
+
+impl Default for Limits {
+    /// 100 million events, an hour, a million events at one instant.
+    fn default() -> Self {
+        Self {
+            events_max: 100_000_000,
+            time_max: Instant::ZERO + Duration::from_secs(3600),
+            events_at_once_max: 1_000_000,
+        }
+    }
+}
+
+/// Why a run ended before it was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// A host sent what must not be sent.
+    Wire(HostId, WireViolation),
+    /// A host's own oracles.
+    Host(HostId, HostFault),
+    /// Nothing is to come, and it is not done.
+    NothingLeft,
+    /// [`Limits::events_max`].
+    EventsMax(u64),
+    /// [`Limits::time_max`].
+    TimeMax(Instant),
+    /// [`Limits::events_at_once_max`].
+    TimeStandsStill(u64),
+}
+
+/// A run that ended before it was done: where, why, and what every host was waiting for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunError {
+    /// The seed.
+    pub seed: Seed,
+    /// The number of the event: the first is 1.
+    pub event: u64,
+    /// Its time.
+    pub at: Instant,
+    /// What was wrong.
+    pub why: Why,
+    /// What each host says of itself.
+    pub hosts: Vec<String>,
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "seed {}, event {}, at {:?}: ", self.seed, self.event, self.at)?;
+        match &self.why {
+            Why::Wire(host, violation) => write!(f, "host {} {violation}", host.0)?,
+            Why::Host(host, fault) => write!(f, "host {}: {fault}", host.0)?,
+            Why::NothingLeft => f.write_str("not done, and nothing is to come")?,
+            Why::EventsMax(n) => write!(f, "not done after {n} events, the limit")?,
+            Why::TimeMax(at) => write!(f, "not done at {at:?}, the limit of simulated time")?,
+            Why::TimeStandsStill(n) => {
+                write!(f, "{n} events at one instant: a host does not let time pass")?;
+            }
+        }
+        for (n, host) in self.hosts.iter().enumerate() {
+            write!(f, "\n  host {n}: {host}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for RunError {}
+
+/// What has happened in a world, in frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WorldStats {
+    /// Arrived and were taken.
+    pub arrived: u64,
+    /// Their bytes.
+    pub arrived_bytes: u64,
+    /// Arrived where the receive ring was full.
+    pub ring_full: u64,
+    /// Were sent out of a port without a link.
+    pub nowhere: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    /// The last bit of a frame has left its host.
+    Enter { way: u32, frame: FrameId },
+    /// A frame reaches the other end.
+    Arrive { way: u32, frame: FrameId, sent_at: Instant, fate: Fate },
+    /// A host wants to be called.
+    Wake { host: u32 },
+}
+
+/// One direction of a link, in place: link `n` has the ways `2n` and `2n + 1`.
+#[derive(Clone, Debug)]
+struct Way {
+    link: Link,
+    to: u32,
+    to_port: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Node<H> {
+    host: H,
+    /// The way out of each port.
+    ways: Vec<Option<u32>>,
+    /// Whether the oracles hold it to anything.
+    judged: bool,
+}
+
+/// Hosts of type `H`, links, a seed and a time.
+#[derive(Clone, Debug)]
+pub struct World<H, T = NoTap> {
+    seed: Seed,
+    limits: Limits,
+    now: Instant,
+    event: u64,
+    events_at_once: u64,
+    queue: EventQueue<Event>,
+    /// When each host wants to be called.
+    alarms: Alarms,
+    frames: Frames,
+    nodes: Vec<Node<H>>,
+    ways: Vec<Way>,
+    oracles: Oracles,
+    digest: EventDigest,
+    tap: T,
+    stats: WorldStats,
+    /// What a host gave to its ports during one call.
+    sent: Vec<Sending>,
+    /// The run has failed: nothing goes on.
+    failed: Option<RunError>,
+}
+
+impl<H: Host> World<H> {
+    /// An empty world.
+    pub fn new(seed: Seed) -> Self {
+        Self::with_tap(seed, NoTap)
+    }
+}
+
+impl<H: Host, T: EventTap> World<H, T> {
+    /// An empty world whose events `tap` sees.
+    pub fn with_tap(seed: Seed, tap: T) -> Self {
+        Self {
+            seed,
+            limits: Limits::default(),
+            now: Instant::ZERO,
+            event: 0,
+            events_at_once: 0,
+            queue: EventQueue::default(),
+            alarms: Alarms::default(),
+            frames: Frames::default(),
+            nodes: Vec::new(),
+            ways: Vec::new(),
+            oracles: Oracles::new(OracleConfig::default()),
+            digest: EventDigest::default(),
+            tap,
+            stats: WorldStats::default(),
+            sent: Vec::new(),
+            failed: None,
+        }
+    }
+
+    /// Other limits.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// Other oracles, which have seen nothing yet: before the first event, or what is under way
+    /// looks wrong to them.
+    pub fn set_oracles(&mut self, config: OracleConfig) {
+        assert_eq!(self.event, 0, "oracles are chosen before the first event");
+        self.oracles = Oracles::new(config);
+    }
+
+    /// Adds a host. It is called for the first time when the world runs.
+    pub fn add_host(&mut self, host: H) -> HostId {
+        let id = self.nodes.len() as u32;
+        self.nodes.push(Node { host, ways: Vec::new(), judged: true });
+        self.alarms.add_owner();
+        self.wake(id, self.now);
+        HostId(id)
+    }
+
+    /// Adds a host that may do what it likes: the oracles hold it to nothing.
+    pub fn add_lawless_host(&mut self, host: H) -> HostId {
+        let id = self.add_host(host);
+        self.nodes[id.0 as usize].judged = false;
+        id
+    }
+
+    /// Joins two ports by a link, with a configuration for each direction.
+    pub fn connect(
+        &mut self,
+        one: (HostId, usize),
+        other: (HostId, usize),
+        forward: LinkConfig,
+        backward: LinkConfig,
+    ) -> LinkId {
+        let id = self.ways.len() as u32 / 2;
+        for (from, to, config) in [(one, other, forward), (other, one, backward)] {
+            let number = self.ways.len() as u32;
+            let link = Link::new(config, self.seed, number);
+            self.ways.push(Way { link, to: to.0.0, to_port: to.1 });
+            let ways = &mut self.nodes[from.0.0 as usize].ways;
+            if ways.len() <= from.1 {
+                ways.resize(from.1 + 1, None);
+            }
+            let before = ways[from.1].replace(number);
+            assert!(before.is_none(), "port {} of host {} has a link", from.1, from.0.0);
+        }
+        LinkId(id)
+    }
+
+    /// The seed.
+    pub fn seed(&self) -> Seed {
+        self.seed
+    }
+
+    /// The time.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Events so far.
+    pub fn events(&self) -> u64 {
+        self.event
+    }
+
+    /// What has happened.
+    pub fn stats(&self) -> &WorldStats {
+        &self.stats
+    }
+
+    /// What the oracles have looked at.
+    pub fn oracle_stats(&self) -> &OracleStats {
+        self.oracles.stats()
+    }
+
+    /// The digest of all events so far.
+    pub fn hash(&self) -> EventHash {
+        self.digest.hash()
+    }
+
+    /// What sees the events.
+    pub fn tap(&self) -> &T {
+        &self.tap
+    }
+
+    /// Ends the world and gives back what saw its events.
+    pub fn into_tap(self) -> T {
+        self.tap
+    }
+
+    /// A host.
+    pub fn host(&self, id: HostId) -> &H {
+        &self.nodes[id.0 as usize].host
+    }
+
+    /// A host, to change. It is called again at the present time.
+    pub fn host_mut(&mut self, id: HostId) -> &mut H {
+        self.wake(id.0, self.now);
+        let host = &mut self.nodes[id.0 as usize].host;
+        host.poke(self.now);
+        host
+    }
+
+    /// Every host, in the order in which they were added.
+    pub fn hosts(&self) -> impl Iterator<Item = &H> {
+        self.nodes.iter().map(|node| &node.host)
+    }
+
+    /// What one direction of a link has done.
+    pub fn link_stats(&self, link: LinkId, direction: Direction) -> &LinkStats {
+        self.ways[link.0 as usize * 2 + direction as usize].link.stats()
+    }
+
+    /// What one direction of a link is like.
+    pub fn link_config(&self, link: LinkId, direction: Direction) -> &LinkConfig {
+        self.ways[link.0 as usize * 2 + direction as usize].link.config()
+    }
+
+    /// Changes one direction of a link for frames that enter it from now on.
+    pub fn set_link(&mut self, link: LinkId, direction: Direction, config: LinkConfig) {
+        self.ways[link.0 as usize * 2 + direction as usize].link.set_config(config);
+    }
+
+    /// From now on nothing goes wrong on any link.
+    pub fn heal(&mut self) {
+        for way in &mut self.ways {
+            let healed = way.link.config().healed();
+            way.link.set_config(healed);
+        }
+    }
+
+    /// Runs until `done`, which is asked after every event.
+    pub fn run_until(&mut self, mut done: impl FnMut(&Self) -> bool) -> Result<(), RunError> {
+        while !done(self) {
+            if !self.step()? {
+                return Err(self.fail(Why::NothingLeft));
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs for a time, or until nothing is to come; the time has passed then in either case.
+    pub fn run_for(&mut self, time: Duration) -> Result<(), RunError> {
+        let end = self.now + time;
+        while self.next_at().is_some_and(|at| at <= end) {
+            self.step()?;
+        }
+        self.now = end;
+        Ok(())
+    }
+
+    /// Runs until nothing is to come.
+    pub fn run_to_end(&mut self) -> Result<(), RunError> {
+        while self.step()? {}
+        Ok(())
+    }
+
+    /// Lets one event happen. False where nothing is to come.
+    pub fn step(&mut self) -> Result<bool, RunError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let Some((at, event)) = self.pop() else {
+            return Ok(false);
+        };
+        self.happen(at, event).map_err(|why| self.fail(why))?;
+        Ok(true)
+    }
+
+    /// When the next event is.
+    fn next_at(&self) -> Option<Instant> {
+        let frame = self.queue.next_key();
+        let alarm = self.alarms.next().map(|(key, _)| key);
+        frame.into_iter().chain(alarm).min().map(|(at, _)| at)
+    }
+
+    #[inline]
+    fn pop(&mut self) -> Option<(Instant, Event)> {
+        let frame = self.queue.next_key();
+        match self.alarms.next() {
+            Some((key, host)) if frame.is_none_or(|frame| key < frame) => {
+                self.alarms.clear(host);
+                Some((key.0, Event::Wake { host }))
+            }
+            _ => self.queue.pop(),
+        }
+    }
+
+    fn happen(&mut self, at: Instant, event: Event) -> Result<(), Why> {
+        self.event += 1;
+        self.events_at_once = if at > self.now { 1 } else { self.events_at_once + 1 };
+        // A wake-up asked for in the past comes now.
+        self.now = self.now.max(at);
+        if self.event > self.limits.events_max {
+            return Err(Why::EventsMax(self.limits.events_max));
+        }
+        if self.now > self.limits.time_max {
+            return Err(Why::TimeMax(self.limits.time_max));
+        }
+        if self.events_at_once > self.limits.events_at_once_max {
+            return Err(Why::TimeStandsStill(self.events_at_once));
+        }
+        match event {
+            Event::Enter { way, frame } => {
+                self.on_enter(way, frame);
+                Ok(())
+            }
+            Event::Arrive { way, frame, sent_at, fate } => {
+                let host = self.on_arrive(way, frame, sent_at, fate);
+                self.settle(host)
+            }
+            Event::Wake { host } => self.settle(host),
+        }
+    }
+
+    /// A frame begins its way.
+    fn on_enter(&mut self, way: u32, frame: FrameId) {
+        let now = self.now;
+        let passage = self.ways[way as usize].link.offer(now, &mut self.frames, frame);
+        let fate = match passage {
+            Passage::Arrives { at, damaged, again } => {
+                let fate = if damaged { Fate::ArrivedDamaged } else { Fate::Arrived };
+                self.queue.push(at, Event::Arrive { way, frame, sent_at: now, fate });
+                if let Some(frame) = again {
+                    let fate = Fate::ArrivedAgain;
+                    self.queue.push(at, Event::Arrive { way, frame, sent_at: now, fate });
+                }
+                return;
+            }
+            Passage::QueueFull => Fate::QueueFull,
+            Passage::Lost => Fate::Lost,
+        };
+        self.record(way, frame, now, fate);
+        self.frames.remove(frame);
+    }
+
+    /// A frame ends its way. Answers at which host.
+    fn on_arrive(&mut self, way: u32, frame: FrameId, sent_at: Instant, fate: Fate) -> u32 {
+        let Way { to, to_port, .. } = self.ways[way as usize];
+        if !self.nodes[to as usize].host.accepts(to_port) {
+            self.stats.ring_full += 1;
+            self.record(way, frame, sent_at, Fate::RingFull);
+            self.frames.remove(frame);
+            return to;
+        }
+        self.record(way, frame, sent_at, fate);
+        let bytes = self.frames.get(frame);
+        self.stats.arrived += 1;
+        self.stats.arrived_bytes += bytes.len() as u64;
+        if fate != Fate::ArrivedDamaged {
+            self.oracles.on_arrived(bytes);
+        }
+        let mut cx = HostCx { now: self.now, frames: &mut self.frames, sent: &mut self.sent };
+        self.nodes[to as usize].host.on_frame(&mut cx, to_port, frame);
+        to
+    }
+
+    fn record(&mut self, way: u32, frame: FrameId, sent_at: Instant, fate: Fate) {
+        let record = EventRecord {
+            at: self.now,
+            sent_at,
+            link: (way / 2) as u16,
+            direction: (way % 2) as u8,
+            fate,
+            bytes: self.frames.get(frame),
+        };
+        self.digest.record(&record);
+        self.tap.on_event(&record);
+    }
+
+    /// Calls a host whose time has come, sends what it sent, asks the oracles, and notes when it
+    /// wants to be called again.
+    fn settle(&mut self, host: u32) -> Result<(), Why> {
+        let node = &mut self.nodes[host as usize];
+        if node.host.next_wake().is_some_and(|at| at <= self.now) {
+            let mut cx = HostCx { now: self.now, frames: &mut self.frames, sent: &mut self.sent };
+            node.host.on_wake(&mut cx);
+        }
+        self.send(host)?;
+        let node = &mut self.nodes[host as usize];
+        node.host.audit().map_err(|fault| Why::Host(HostId(host), fault))?;
+        match node.host.next_wake() {
+            Some(at) => self.wake(host, at.max(self.now)),
+            None => self.alarms.clear(host),
+        }
+        Ok(())
+    }
+
+    /// Takes what a host has sent to the links, past the oracles.
+    fn send(&mut self, host: u32) -> Result<(), Why> {
+        let mut sent = std::mem::take(&mut self.sent);
+        let mut outcome = Ok(());
+        for Sending { port, frame, at } in sent.drain(..) {
+            let node = &self.nodes[host as usize];
+            let verdict = self.oracles.on_sent(self.frames.get(frame));
+            if let Err(violation) = verdict
+                && node.judged
+                && outcome.is_ok()
+            {
+                outcome = Err(Why::Wire(HostId(host), violation));
+            }
+            match node.ways.get(port).copied().flatten() {
+                Some(way) if at <= self.now => self.on_enter(way, frame),
+                Some(way) => self.queue.push(at, Event::Enter { way, frame }),
+                None => {
+                    self.stats.nowhere += 1;
+                    self.frames.remove(frame);
+                }
+            }
+        }
+        self.sent = sent;
+        outcome
+    }
+
+    /// Moves a host's alarm.
+    #[inline]
+    fn wake(&mut self, host: u32, at: Instant) {
+        if self.alarms.of(host) != Some(at) {
+            let number = self.queue.next_number();
+            self.alarms.set(host, at, number);
+        }
+    }
+
+    #[cold]
+    fn fail(&mut self, why: Why) -> RunError {
+        let error = RunError {
+            seed: self.seed,
+            event: self.event,
+            at: self.now,
+            why,
+            hosts: self.nodes.iter().map(|node| node.host.describe()).collect(),
+        };
+        // A run that had nothing to do goes on when somebody gives it something.
+        if error.why != Why::NothingLeft {
+            self.failed = Some(error.clone());
+        }
+        error
+    }
+}
