@@ -21,6 +21,6 @@ pub mod queue;
 pub mod seed;
 #[cfg(feature = "smoltcp")]
 pub mod smoltcp_host;
-#[cfg(any())]
+
 pub mod stack_host;
 pub mod world;

@@ -1,14 +1,19 @@
 //! The simoom stack as what drives a port of a world.
 
-use crate::nic::SimPort;
-use crate::port_host::{Fork, PortHost, PortStack};
-use simoom_core::stack::Stack;
+use crate::nic::{NicConfig, SimPort};
+use crate::port_host::{Fork, PortHost, PortHostConfig, PortStack};
+use crate::seed::{Seed, Stream};
 use simoom_core::stack::app::App;
+use simoom_core::stack::{Config, Stack};
 use simoom_core::time::Instant;
 use simoom_core::trace::{NoTrace, Trace};
+use simoom_core::wire::ethernet::MacAddr;
+use std::net::Ipv4Addr;
 
 /// A simoom stack behind a modelled NIC.
 pub type StackHost<A, T = NoTrace> = PortHost<Stack<A, T>>;
+
+/// A simoom stack that fetches, behind a modelled NIC.
 
 impl<A: App, T: Trace> PortStack for Stack<A, T> {
     fn turn(&mut self, now: Instant, port: &mut SimPort) -> Option<Instant> {
@@ -39,5 +44,41 @@ where
 {
     fn fork(&self) -> Self {
         Stack::fork(self)
+    }
+}
+
+/// Who a host of our own stack is, and how it is set up.
+#[derive(Clone, Debug)]
+pub struct StackSetup {
+    /// The stack's configuration.
+    pub stack: Config,
+    /// The NIC's.
+    pub nic: NicConfig,
+    /// The host's.
+    pub host: PortHostConfig,
+    /// Secrets and draws come from the seed's streams with this number; the port has it too.
+    pub number: u32,
+}
+
+impl StackSetup {
+    /// Host `number` (not 0) of 10.66.0.0/16, address 10.66.x.y, with defaults for the rest.
+    pub fn new(number: u16) -> Self {
+        let [high, low] = number.to_be_bytes();
+        let mac = MacAddr([2, 0x66, 0, 0, high, low]);
+        Self {
+            stack: Config::new(mac, Ipv4Addr::new(10, 66, high, low), 16),
+            nic: NicConfig::default(),
+            host: PortHostConfig::default(),
+            number: u32::from(number),
+        }
+    }
+
+    /// A host that runs an application.
+    pub fn host<A: App>(self, seed: Seed, app: A) -> StackHost<A> {
+        let draws = seed.stream(Stream::Dma(self.number));
+        let port = SimPort::new(self.nic, self.number, draws);
+        let secrets = seed.secrets(self.number);
+        let stack = Stack::new(self.stack, secrets, &self.nic.caps, app);
+        PortHost::new(stack, port, self.host)
     }
 }

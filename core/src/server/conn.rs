@@ -123,6 +123,13 @@ impl ServerConn {
         self.responses.get(usize::from(self.queued))
     }
 
+    /// Makes the answer put there by [`Self::prepare`] the last of its connection.
+    pub(crate) fn close_after_waiting(&mut self) {
+        if let Some(response) = self.responses.get_mut(usize::from(self.queued)) {
+            response.close = true;
+        }
+    }
+
     /// Queues the answer put there by [`Self::prepare`].
     pub(crate) fn commit(&mut self) {
         let close = self.waiting().is_some_and(|r| r.close);

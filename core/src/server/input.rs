@@ -224,6 +224,10 @@ impl<B: Bodies> FileServer<B> {
             };
             self.stats.responses[status as usize] += 1;
         }
+        self.pending += 1;
+        if self.draining {
+            conn.close_after_waiting();
+        }
         conn.commit();
     }
 

@@ -95,6 +95,9 @@ pub struct FileServer<B> {
     content: FileContent<B>,
     config: ServerConfig,
     stats: ServerStats,
+    /// Answers queued and not acknowledged in full.
+    pending: u64,
+    draining: bool,
     pages: Pages,
     dates: DateCache,
     memo: HeadMemo,
@@ -119,6 +122,8 @@ impl<B: Bodies> FileServer<B> {
             content: FileContent { generations: Generations::new(catalogue), bodies },
             config,
             stats: ServerStats::default(),
+            pending: 0,
+            draining: false,
             pages: Pages::new(),
             dates: DateCache::new(),
             not_modified,
@@ -130,6 +135,16 @@ impl<B: Bodies> FileServer<B> {
     /// What it counted.
     pub fn stats(&self) -> &ServerStats {
         &self.stats
+    }
+
+    /// Answers under way: queued, and not acknowledged in full.
+    pub fn pending(&self) -> u64 {
+        self.pending
+    }
+
+    /// From now on every answer closes its connection: for a server that is about to end.
+    pub fn drain(&mut self) {
+        self.draining = true;
     }
 
     /// The current catalogue.
@@ -277,6 +292,7 @@ impl<B: Bodies> App for FileServer<B> {
                 break;
             }
             conn.pop(len);
+            self.pending -= 1;
             self.release(&first);
             self.stats.response_bytes += len;
             if conn.queue().is_empty() && conn.waits_for_request() {
@@ -299,6 +315,7 @@ impl<B: Bodies> App for FileServer<B> {
 
     fn on_close(&mut self, conn: ServerConn, _why: CloseReason) {
         self.stats.cut_off += u64::from(!conn.queue().is_empty());
+        self.pending -= conn.queue().len() as u64;
         for response in conn.unfinished() {
             self.release(response);
         }

@@ -190,6 +190,11 @@ impl<A: App, T: Trace> Stack<A, T> {
         Ok(())
     }
 
+    /// Accepts no further connections: a SYN is answered with RST. Those there are stay.
+    pub fn stop_listening(&mut self) {
+        self.config.listen.clear();
+    }
+
     /// Asks a connection's source again in the next turn. False where it is gone.
     pub fn wake(&mut self, conn: ConnId) -> bool {
         let slot = self.conns.resolve(conn);
@@ -282,6 +287,12 @@ impl<A: App, T: Trace> Stack<A, T> {
     /// What the device still holds comes home through [`Port::reclaim`].
     pub fn shut_down<P: Port>(&mut self, now: Instant, port: &mut P) -> Result<(), P::Error> {
         for slot in 0..self.conns.used() {
+            if self.replies.len() == REPLIES_MAX {
+                self.send_replies(port, &mut port.tx_free());
+                port.sync_tx(crate::port::TxSync::PushAndReclaim)?;
+                let store = &mut self.store;
+                port.reclaim(|buf| store.on_done(buf));
+            }
             self.abort_connection(now, slot, app::CloseReason::Aborted);
         }
         self.transmit(now, port);

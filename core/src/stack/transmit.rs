@@ -142,7 +142,7 @@ impl<A: App, T: Trace> Stack<A, T> {
         }
     }
 
-    fn send_replies<P: Port>(&mut self, port: &mut P, room: &mut usize) -> Held {
+    pub(super) fn send_replies<P: Port>(&mut self, port: &mut P, room: &mut usize) -> Held {
         while let Some(reply) = self.replies.front() {
             if *room == 0 {
                 self.stats.tx_ring_full += 1;

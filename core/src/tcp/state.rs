@@ -136,5 +136,21 @@ pub enum Drop {
 
 impl Drop {
     /// Kinds of drop: the length of a table of counters indexed by `drop as usize`.
-    pub const COUNT: usize = Self::NotSyn as usize + 1;
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// All of them, in the order of a table indexed by `drop as usize`.
+    pub const ALL: [Self; 12] = [
+        Self::OutsideWindow,
+        Self::PawsFailed,
+        Self::TimestampMissing,
+        Self::AckBeyondSndNxt,
+        Self::AckTooOld,
+        Self::AckMissing,
+        Self::BadResetSequence,
+        Self::ResetNotForUs,
+        Self::SynInWindow,
+        Self::BadHandshakeAck,
+        Self::TextAfterFin,
+        Self::NotSyn,
+    ];
 }

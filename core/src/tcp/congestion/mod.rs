@@ -13,6 +13,18 @@ pub enum Algorithm {
     NewReno,
 }
 
+impl Algorithm {
+    /// All of them.
+    pub const ALL: [Self; 1] = [Self::NewReno];
+
+    /// Its name, as on a command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NewReno => "new-reno",
+        }
+    }
+}
+
 /// What a controller is told, and asked. Sizes in bytes; `mss` is SMSS of RFC 5681.
 pub trait CongestionControl {
     /// cwnd.

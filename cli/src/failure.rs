@@ -1,0 +1,52 @@
+//! What ends the program early: a sentence for people, and a number for scripts.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// The exit codes, as `--help` shows them.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes:
+  0  done, or ended by Ctrl-C after draining
+  1  failed while running: a device that went away, a check that found wrong bytes
+  2  a wrong argument
+  3  a missing privilege or driver; the message says what to type
+  4  a directory or file that cannot be read or written
+  5  an interface, address or subnet that is taken";
+
+/// Which exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Failed while running.
+    Runtime = 1,
+    /// A wrong argument.
+    Usage = 2,
+    /// A missing privilege or driver.
+    Privilege = 3,
+    /// A directory or file that cannot be read or written.
+    File = 4,
+    /// Something that another program or interface holds.
+    Taken = 5,
+}
+
+/// Why the program ends.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    kind: Kind,
+    message: String,
+}
+
+impl Failure {
+    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.kind as u8)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}

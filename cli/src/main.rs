@@ -1,0 +1,49 @@
+//! The command line: it alone reads arguments, directories, clocks and secrets, and hands them to
+//! the stack as plain values.
+//!
+//! Read in this order: [`serve`] (a live port), [`content_table`] (what preparing takes), [`site`]
+//! (a directory as a catalogue), [`failure`] (how the program ends).
+
+mod content_table;
+mod failure;
+mod human;
+mod serve;
+mod site;
+#[cfg(test)]
+mod testdir;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// A specialised user-space TCP and HTTP stack: serves static content from packets made in
+/// advance, over a TAP device or a simulated lossy link.
+#[derive(Debug, Parser)]
+#[command(name = "simoom", version, after_help = failure::EXIT_CODES, after_long_help = failure::EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve a directory over one or more network ports
+    #[command(after_help = failure::EXIT_CODES)]
+    Serve(serve::Args),
+    /// Show what preparing a directory takes: objects, variants, segments, bytes of memory
+    #[command(after_help = failure::EXIT_CODES)]
+    Content(content_table::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Serve(args) => serve::run(args),
+        Command::Content(args) => content_table::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("simoom: {failure}");
+            failure.exit_code()
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! `simoom serve`: a directory over live ports, one thread, stack and store each.
+//!
+//! Here: from arguments to ports and stacks. [`live`] turns them; [`summary`] says what came of it.
+
+mod live;
+mod summary;
+
+use crate::failure::{Failure, Kind};
+use crate::human;
+use crate::site::{DiskBodies, Site};
+use clap::{ValueEnum, value_parser};
+use simoom_core::content::Mode;
+use simoom_core::secrets::Secrets;
+use simoom_core::server::{FileServer, ServerConfig};
+use simoom_core::stack::{Config, Stack};
+use simoom_core::tcp::congestion::Algorithm;
+use simoom_core::time::Duration;
+use simoom_core::wire::MacAddr;
+use simoom_linux::prefix::Ipv4Prefix;
+use simoom_linux::stop::StopFlag;
+use simoom_linux::tap::{TapConfig, TapError, TapPort};
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::thread;
+
+/// What `simoom serve` may be told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The directory to serve; symbolic links that leave it are not followed
+    dir: PathBuf,
+    /// A network port, as tap:NAME; may repeat, each with a thread, a stack and a store of its own
+    #[arg(long = "port", value_name = "tap:NAME", required = true)]
+    ports: Vec<PortName>,
+    /// The stack's own address with its subnet, once for each port
+    #[arg(long = "addr", value_name = "ADDR/LEN", required = true)]
+    addrs: Vec<Ipv4Prefix>,
+    /// The address of the host's end, once for each port; by default the first other of the subnet
+    #[arg(long = "host-addr", value_name = "ADDR/LEN")]
+    host_addrs: Vec<Ipv4Prefix>,
+    /// Where packets to other subnets go, once for each port; by default the host's end
+    #[arg(long = "gateway", value_name = "ADDR")]
+    gateways: Vec<Ipv4Addr>,
+    /// TCP ports to listen on
+    #[arg(long, value_name = "PORT", default_value = "80", value_delimiter = ',',
+          value_parser = value_parser!(u16).range(1..))]
+    listen: Vec<u16>,
+    /// Congestion control
+    #[arg(long, value_name = "NAME", value_enum, default_value = "new-reno")]
+    cc: Congestion,
+    /// How prepared segments are sent: copy, copies-in-advance[:N] or copies-on-demand
+    #[arg(long, value_name = "MODE", default_value = "copies-on-demand",
+          value_parser = parse_content_mode)]
+    content_mode: Mode,
+    /// Connections at once, at most, for each port
+    #[arg(long, value_name = "N", default_value_t = 4_096,
+          value_parser = value_parser!(u32).range(1..=4_000_000))]
+    connections: u32,
+    /// Packet buffers of 2 KB, for each port: what prepared content may fill
+    #[arg(long, value_name = "N", default_value_t = 16_384,
+          value_parser = value_parser!(u32).range(256..=1_048_576))]
+    buffers: u32,
+    /// The shortest retransmission timeout
+    #[arg(long, value_name = "MS", default_value_t = 200,
+          value_parser = value_parser!(u64).range(1..=60_000))]
+    min_rto: u64,
+    /// Print counters on stderr once a second
+    #[arg(long)]
+    stats: bool,
+}
+
+/// Names of congestion controllers.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Congestion {
+    /// RFC 5681 with the recovery of RFC 6582
+    NewReno,
+}
+
+impl From<Congestion> for Algorithm {
+    fn from(name: Congestion) -> Self {
+        match name {
+            Congestion::NewReno => Self::NewReno,
+        }
+    }
+}
+
+/// A port as named on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct PortName {
+    tap: String,
+}
+
+impl FromStr for PortName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some(("tap", name)) if !name.is_empty() => Ok(Self { tap: name.into() }),
+            Some(("tap", _)) => Err("the interface's name is missing: write tap:simoom0".into()),
+            Some((kind, _)) => Err(format!("no port is of kind {kind:?}: write tap:NAME")),
+            None => Err(format!("the kind of port is missing: write tap:{text}")),
+        }
+    }
+}
+
+pub(crate) fn parse_content_mode(text: &str) -> Result<Mode, String> {
+    const COPIES_IN_ADVANCE: u16 = 4;
+    match text.split_once(':') {
+        None => match text {
+            "copy" => Ok(Mode::Copy),
+            "copies-in-advance" => Ok(Mode::CopiesInAdvance(COPIES_IN_ADVANCE)),
+            "copies-on-demand" => Ok(Mode::CopiesOnDemand),
+            _ => Err("write copy, copies-in-advance, copies-in-advance:N or copies-on-demand".into()),
+        },
+        Some(("copies-in-advance", n)) => match n.parse() {
+            Ok(n @ 1..=1024) => Ok(Mode::CopiesInAdvance(n)),
+            _ => Err(format!("{n:?} copies: write a number from 1 to 1024")),
+        },
+        Some(_) => Err("only copies-in-advance takes a number".into()),
+    }
+}
+
+/// One port with what it is told, before it is opened.
+#[derive(Debug)]
+struct Plan {
+    name: String,
+    addr: Ipv4Prefix,
+    host_addr: Ipv4Prefix,
+    gateway: Ipv4Addr,
+}
+
+/// Serves until a signal, or until a port fails.
+pub(crate) fn run(args: Args) -> Result<(), Failure> {
+    let plans = plan(&args)?;
+    let site = Site::scan(&args.dir)?;
+    for line in &site.notes.lines {
+        eprintln!("simoom: {line}");
+    }
+    let unsaid = site.notes.count - site.notes.lines.len();
+    if unsaid > 0 {
+        eprintln!("simoom: left out: {} more", human::count(unsaid as u64, "file"));
+    }
+    let stop = StopFlag::new()
+        .and_then(|stop| stop.raise_on_interrupt().map(|()| stop))
+        .map_err(|e| Failure::new(Kind::Runtime, format!("cannot wait for signals: {e}")))?;
+
+    // All ports are opened before the first one serves: a failure then leaves nothing half done.
+    let mut servers = Vec::with_capacity(plans.len());
+    for plan in &plans {
+        servers.push(open(&args, plan, &site, &stop)?);
+    }
+    let files = human::count(site.files.len() as u64, "file");
+    for plan in &plans {
+        let port = match args.listen.first() {
+            Some(80) | None => String::new(),
+            Some(port) => format!(":{port}"),
+        };
+        println!(
+            "serving {files} ({}) on http://{}{port}/ through tap:{}",
+            human::bytes(site.bytes),
+            plan.addr.addr(),
+            plan.name
+        );
+    }
+    let threads: Vec<_> = servers
+        .into_iter()
+        .zip(&plans)
+        .map(|(server, plan)| {
+            let name = plan.name.clone();
+            let stop = stop.clone();
+            let run = move || {
+                let done = server.serve();
+                // One port that fails ends the others: half a service hides.
+                stop.raise();
+                done
+            };
+            (name.clone(), thread::Builder::new().name(name).spawn(run))
+        })
+        .collect();
+    let mut answer = Ok(());
+    for (name, thread) in threads {
+        let done = match thread.map(thread::JoinHandle::join) {
+            Ok(Ok(report)) => report,
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            Err(e) => {
+                stop.raise();
+                let why = format!("tap:{name}: cannot start a thread: {e}");
+                answer = Err(Failure::new(Kind::Runtime, why));
+                continue;
+            }
+        };
+        eprint!("{}", done.summary);
+        if let Some(error) = done.error {
+            answer = Err(tap_failure(&error));
+        }
+    }
+    answer
+}
+
+/// Pairs ports with their addresses.
+fn plan(args: &Args) -> Result<Vec<Plan>, Failure> {
+    let usage = |message| Err(Failure::new(Kind::Usage, message));
+    let ports = args.ports.len();
+    let repeats = [
+        ("--addr", args.addrs.len(), false),
+        ("--host-addr", args.host_addrs.len(), true),
+        ("--gateway", args.gateways.len(), true),
+    ];
+    for (option, given, optional) in repeats {
+        if given != ports && !(optional && given == 0) {
+            return usage(format!(
+                "{} for {}: give {option} once for each --port, in their order",
+                human::count(given as u64, option),
+                human::count(ports as u64, "port")
+            ));
+        }
+    }
+    let mut plans: Vec<Plan> = Vec::with_capacity(ports);
+    for (i, port) in args.ports.iter().enumerate() {
+        let addr = args.addrs[i];
+        let host_addr = args.host_addrs.get(i).copied().unwrap_or_else(|| addr.first_other());
+        let gateway = args.gateways.get(i).copied().unwrap_or(host_addr.addr());
+        if host_addr.addr() == addr.addr() {
+            return usage(format!(
+                "--host-addr {host_addr} is the stack's own --addr: the two ends of the cable need one each"
+            ));
+        }
+        if !addr.contains(host_addr.addr()) || host_addr.len() != addr.len() {
+            return usage(format!(
+                "--host-addr {host_addr} is not in the subnet of --addr {addr}: take another address of {}/{}",
+                addr.network(),
+                addr.len()
+            ));
+        }
+        if !addr.contains(gateway) || gateway == addr.addr() {
+            return usage(format!(
+                "--gateway {gateway}: it must be another address of {}/{}",
+                addr.network(),
+                addr.len()
+            ));
+        }
+        if let Some(other) = plans.iter().find(|p| p.name == port.tap) {
+            return usage(format!("--port tap:{} is there twice: one stack owns a port", other.name));
+        }
+        if let Some(other) = plans.iter().find(|p| p.addr.contains(addr.addr()) || addr.contains(p.addr.addr())) {
+            return usage(format!(
+                "--addr {addr} and --addr {} are in the same subnet: give each port one of its own",
+                other.addr
+            ));
+        }
+        plans.push(Plan { name: port.tap.clone(), addr, host_addr, gateway });
+    }
+    Ok(plans)
+}
+
+/// Opens a port and makes its stack.
+fn open(
+    args: &Args,
+    plan: &Plan,
+    site: &Site,
+    stop: &StopFlag,
+) -> Result<live::Server<TapPort>, Failure> {
+    let tap = TapConfig {
+        host_addr: Some(plan.host_addr),
+        buffers: args.buffers,
+        ..TapConfig::new(&plan.name)
+    };
+    let mut port = TapPort::open(&tap).map_err(|e| tap_failure(&e))?;
+    port.set_stop(Some(stop.clone()));
+    let mut config = Config::new(mac_for(plan), plan.addr.addr(), plan.addr.len());
+    config.gateway = Some(plan.gateway);
+    config.listen.clone_from(&args.listen);
+    config.connections_max = args.connections;
+    config.half_open_max = (args.connections / 4).clamp(64, 65_536);
+    config.receive_buffers = (args.connections / 16).clamp(64, 4_096);
+    config.unix_nanos_at_start = port.clock().start_unix_nanos();
+    config.tcp.congestion = args.cc.into();
+    config.tcp.min_rto = Duration::from_millis(args.min_rto);
+    config.content.mode = args.content_mode;
+    config.content.copies_max = args.buffers;
+    let secrets = secrets()?;
+    let bodies = DiskBodies::new(site.files.clone());
+    let app = FileServer::new(site.catalogue.clone(), bodies, ServerConfig::default());
+    let stack = Stack::new(config, secrets, simoom_core::port::Port::caps(&port), app);
+    Ok(live::Server::new(plan.name.clone(), port, stack, args.stats))
+}
+
+/// A locally administered unicast address, the same for the same interface and address: whoever
+/// remembers it from the run before is right.
+fn mac_for(plan: &Plan) -> MacAddr {
+    // FNV-1a: any spread will do.
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for b in plan.name.bytes().chain(plan.addr.addr().octets()) {
+        hash = (hash ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+    let [a, b, c, d, e, ..] = hash.to_be_bytes();
+    MacAddr([0x02, a, b, c, d, e])
+}
+
+/// Secrets from the operating system.
+fn secrets() -> Result<Secrets, Failure> {
+    let mut words = [0; 4];
+    for word in &mut words {
+        *word = getrandom::u64().map_err(|e| {
+            Failure::new(Kind::Runtime, format!("the system gives no random numbers: {e}"))
+        })?;
+    }
+    Ok(Secrets::new(words))
+}
+
+fn tap_failure(error: &TapError) -> Failure {
+    let kind = match error {
+        TapError::NoDriver | TapError::DriverForbidden | TapError::NoPrivilege { .. } => {
+            Kind::Privilege
+        }
+        TapError::Name { .. } | TapError::Config { .. } => Kind::Usage,
+        TapError::Busy { .. }
+        | TapError::NotTap { .. }
+        | TapError::AddressInUse { .. }
+        | TapError::SubnetInUse { .. } => Kind::Taken,
+        TapError::Gone { .. } | TapError::System { .. } => Kind::Runtime,
+    };
+    Failure::new(kind, error.to_string())
+}

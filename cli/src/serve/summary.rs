@@ -1,0 +1,117 @@
+//! Counters for people: a line a second while serving, and a summary at the end.
+
+use crate::human;
+use simoom_core::http::response::Status;
+use simoom_core::server::{Bodies, FileServer};
+use simoom_core::stack::Stack;
+use simoom_core::tcp::Drop;
+use simoom_linux::tap::TapStats;
+use std::fmt::Write;
+
+/// What a line of `--stats` is the difference of.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Snapshot {
+    requests: u64,
+    frames_in: u64,
+    frames_out: u64,
+    bytes_out: u64,
+    turns: u64,
+}
+
+impl Snapshot {
+    pub(super) fn of<B: Bodies>(stack: &Stack<FileServer<B>>) -> Self {
+        let stats = stack.stats();
+        Self {
+            requests: stack.app().stats().requests,
+            frames_in: stats.frames_in,
+            frames_out: stats.frames_out,
+            bytes_out: stats.bytes_out,
+            turns: stats.turns,
+        }
+    }
+
+    /// What happened since `before`, in a line.
+    pub(super) fn line(&self, before: &Self, name: &str, connections: u32) -> String {
+        format!(
+            "tap:{name}: {connections} connections, {} requests, {} frames in, {} out ({}), {} turns",
+            self.requests - before.requests,
+            self.frames_in - before.frames_in,
+            self.frames_out - before.frames_out,
+            human::bytes(self.bytes_out - before.bytes_out),
+            self.turns - before.turns,
+        )
+    }
+}
+
+/// All that was counted and is not zero, a line each.
+pub(super) fn of<B: Bodies>(name: &str, stack: &Stack<FileServer<B>>, tap: &TapStats) -> String {
+    let mut out = String::new();
+    let (stats, app, store) = (stack.stats(), stack.app().stats(), stack.store().stats());
+    let _ = writeln!(
+        out,
+        "tap:{name}: {} frames in ({}), {} out ({}), {} turns",
+        stats.frames_in,
+        human::bytes(stats.bytes_in),
+        stats.frames_out,
+        human::bytes(stats.bytes_out),
+        stats.turns
+    );
+    let _ = writeln!(
+        out,
+        "  {} requests on {} connections, {} acknowledged",
+        app.requests,
+        app.connections,
+        human::bytes(app.response_bytes)
+    );
+    for status in Status::ALL {
+        line(&mut out, app.responses_with(status), status.text());
+    }
+    for (count, what) in [
+        (stats.tx_prepared, "segments from prepared copies"),
+        (stats.tx_copied, "segments copied"),
+        (stats.copied_no_class, "of them because the peer's MSS has no class"),
+        (stats.copied_unaligned, "of them because they start or end between prepared ones"),
+        (stats.copied_store_miss, "of them because the store had no copy"),
+        (store.cuts, "segments cut"),
+        (store.copies_made, "further copies made"),
+        (store.stolen, "copies given up to make room"),
+        (stats.closed, "connections closed"),
+        (stats.reset_by_peer, "connections reset by the peer"),
+        (stats.aborted, "connections reset by this side"),
+        (stats.timed_out, "connections given up: the peer stopped answering"),
+        (app.cut_off, "connections that ended before their answers were acknowledged"),
+        (app.idle_closed, "connections closed because nothing was asked"),
+        (app.stalled, "connections reset because nothing was acknowledged"),
+        (stats.time_wait_recycled, "connections in TIME-WAIT made room early"),
+    ] {
+        line(&mut out, count, what);
+    }
+    for (count, what) in [
+        (stats.rx_malformed, "malformed"),
+        (stats.rx_bad_checksum, "wrong checksum"),
+        (stats.rx_not_ours, "to another address"),
+        (stats.rx_other, "of another protocol, or a fragment"),
+        (stats.rx_no_connection, "of no connection"),
+        (stats.syn_table_full, "SYN, connection table full (--connections)"),
+        (stats.syn_half_open_full, "SYN, too many half-open connections"),
+        (stats.receive_pool_empty, "text, no receive buffer"),
+        (stats.reassembly_full, "text, too many ranges out of order"),
+        (stats.replies_full, "answer not sent, queue full"),
+        (tap.rx_oversize, "longer than the MTU"),
+        (tap.rx_runt, "shorter than an Ethernet header"),
+        (tap.tx_link_down, "not sent, interface down"),
+        (tap.tx_errors + tap.tx_short, "not sent, refused by the kernel"),
+    ] {
+        line(&mut out, count, &format!("dropped: {what}"));
+    }
+    for drop in Drop::ALL {
+        line(&mut out, stats.tcp_drops[drop as usize], &format!("dropped by TCP: {drop:?}"));
+    }
+    out
+}
+
+fn line(out: &mut String, count: u64, what: &str) {
+    if count > 0 {
+        let _ = writeln!(out, "  {count:>12}  {what}");
+    }
+}
