@@ -1,5 +1,6 @@
 //! When we acknowledge. RFC 9293 §3.8.6.3, RFC 5681 §4.2.
 
+use super::packet::*;
 use super::script::*;
 use crate::tcp::{Config, TimerKind};
 use crate::time::Duration;

@@ -3,6 +3,7 @@
 //! `cells.txt` is the reviewed table: the state after, why the segment was dropped, and what was
 //! sent (`>flags:seq/ack`). Our FIN, where the state has one, is at 1001; the peer's at 5001.
 
+use super::packet::*;
 use super::script::*;
 use crate::tcp::State;
 use alloc::format;

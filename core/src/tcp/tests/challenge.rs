@@ -1,5 +1,6 @@
 //! Blind attacks. RFC 5961.
 
+use super::packet::*;
 use super::script::*;
 use crate::tcp::{Drop, Ended, State};
 

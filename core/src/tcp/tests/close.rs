@@ -1,5 +1,6 @@
 //! Closing, from either side and from both. RFC 9293 §3.6.
 
+use super::packet::*;
 use super::script::*;
 use crate::tcp::{Config, Drop, Ended, Events, State};
 use crate::time::Duration;
@@ -171,7 +172,7 @@ fn abort_sends_a_reset_where_the_state_asks_for_one() {
 #[test]
 fn time_wait_makes_way_for_a_newer_syn_only() {
     // RFC 9293 MAY-2, RFC 6191
-    let mut p = Script::in_state(State::TimeWait);
+    let p = Script::in_state(State::TimeWait);
     assert!(p.can_reuse(syn(5_003)));
     assert!(!p.can_reuse(syn(5_002)) && !p.can_reuse(syn(4_000)));
     assert!(!p.can_reuse(syn_ack(6_000, 1_002)) && !p.can_reuse(rst(6_000)));

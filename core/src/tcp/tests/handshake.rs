@@ -1,5 +1,6 @@
 //! Opening. RFC 9293 §3.5; what the options of a SYN agree on.
 
+use super::packet::*;
 use super::script::*;
 use crate::tcp::{Config, Drop, Ended, Events, State};
 use crate::time::Duration;

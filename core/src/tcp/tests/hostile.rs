@@ -1,6 +1,7 @@
 //! Random segments, deadlines and calls in every state: no panic, no broken invariant, nothing
 //! beyond the peer's window.
 
+use super::packet::*;
 use super::script::*;
 use crate::tcp::{Config, State};
 use proptest::prelude::*;

@@ -9,8 +9,14 @@ mod handshake;
 mod hostile;
 mod link;
 mod options;
+mod packet;
 mod receive_window;
 mod recovery;
 mod retransmit;
 mod script;
 mod send_window;
+
+#[test]
+fn a_connection_fits_its_bound() {
+    assert_eq!(size_of::<super::Tcb>(), 176);
+}

@@ -1,5 +1,6 @@
 //! Timestamps. RFC 7323 §3 to §5.
 
+use super::packet::*;
 use super::script::*;
 use crate::tcp::{Config, Drop, Ended, State};
 

@@ -1,5 +1,6 @@
 //! Fast retransmit and recovery. RFC 5681 §3.2, RFC 6582.
 
+use super::packet::*;
 use super::script::*;
 use crate::tcp::State;
 

@@ -3,147 +3,19 @@
 //! What the connection sends is kept with its time until `expect` takes it. Whatever is sent is
 //! held to the peer's window, and the connection's own `audit` runs after every step.
 
+use super::packet::*;
 use crate::seq::SeqNumber;
 use crate::tcp::{
     Arrival, Config, Drop, Ended, Events, Output, Reassembly, SegmentPlan, State, Taken, Tcb,
     TextSink,
 };
 use crate::time::{Duration, Instant};
-use crate::wire::tcp::{TcpFlags, TcpOptions, TcpSegment, Timestamps};
+use crate::wire::tcp::{TcpFlags, TcpSegment, Timestamps};
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use alloc::{format, vec};
 use core::ops::Range;
-
-/// Our initial sequence number.
-pub(super) const ISS: u32 = 1_000;
-/// The peer's.
-pub(super) const IRS: u32 = 5_000;
-/// What is added to our millisecond clock in timestamps.
-pub(super) const TS_OFFSET: u32 = 70_000;
-
-pub(super) const fn ms(n: u64) -> Instant {
-    Instant::from_nanos(n * 1_000_000)
-}
-
-/// The byte that the sender puts at this number, either side.
-pub(super) fn byte_at(seq: SeqNumber) -> u8 {
-    (seq.0.wrapping_mul(2_654_435_761) >> 24) as u8
-}
-
-/// A packet of a script. What is None is filled in where it is received, and not compared where it
-/// is expected.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Packet {
-    flags: TcpFlags,
-    seq: Option<u32>,
-    ack: Option<u32>,
-    window: Option<u16>,
-    len: u32,
-    push: Option<bool>,
-    timestamps: Option<Option<Timestamps>>,
-    mss: Option<u16>,
-    scale: Option<Option<u8>>,
-}
-
-/// An ACK without text.
-pub(super) fn ack(number: u32) -> Packet {
-    Packet { flags: TcpFlags::ACK, ack: Some(number), ..Packet::default() }
-}
-
-/// Text, with ACK.
-pub(super) fn data(numbers: Range<u32>) -> Packet {
-    let len = numbers.end.wrapping_sub(numbers.start);
-    Packet { flags: TcpFlags::ACK, seq: Some(numbers.start), len, ..Packet::default() }
-}
-
-/// FIN at this number, with ACK.
-pub(super) fn fin(number: u32) -> Packet {
-    Packet { flags: TcpFlags::FIN | TcpFlags::ACK, seq: Some(number), ..Packet::default() }
-}
-
-/// RST at this number, without ACK.
-pub(super) fn rst(number: u32) -> Packet {
-    Packet { flags: TcpFlags::RST, seq: Some(number), ..Packet::default() }
-}
-
-/// SYN at this number.
-pub(super) fn syn(number: u32) -> Packet {
-    Packet { flags: TcpFlags::SYN, seq: Some(number), ..Packet::default() }
-}
-
-/// SYN at this number, with ACK of another.
-pub(super) fn syn_ack(number: u32, acknowledged: u32) -> Packet {
-    let flags = TcpFlags::SYN | TcpFlags::ACK;
-    Packet { flags, seq: Some(number), ack: Some(acknowledged), ..Packet::default() }
-}
-
-impl Packet {
-    pub(super) fn seq(mut self, number: u32) -> Self {
-        self.seq = Some(number);
-        self
-    }
-    pub(super) fn ack(mut self, number: u32) -> Self {
-        self.ack = Some(number);
-        self.flags = self.flags | TcpFlags::ACK;
-        self
-    }
-    pub(super) fn without_ack(mut self) -> Self {
-        self.flags = TcpFlags(self.flags.0 & !TcpFlags::ACK.0);
-        self
-    }
-    pub(super) fn window(mut self, field: u16) -> Self {
-        self.window = Some(field);
-        self
-    }
-    pub(super) fn text(mut self, len: u32) -> Self {
-        self.len = len;
-        self
-    }
-    pub(super) fn fin(mut self) -> Self {
-        self.flags = self.flags | TcpFlags::FIN;
-        self
-    }
-    pub(super) fn push(mut self) -> Self {
-        self.push = Some(true);
-        self
-    }
-    pub(super) fn timestamps(mut self, val: u32, ecr: u32) -> Self {
-        self.timestamps = Some(Some(Timestamps { val, ecr }));
-        self
-    }
-    pub(super) fn without_timestamps(mut self) -> Self {
-        self.timestamps = Some(None);
-        self
-    }
-    pub(super) fn mss(mut self, mss: u16) -> Self {
-        self.mss = Some(mss);
-        self
-    }
-    pub(super) fn scale(mut self, shift: u8) -> Self {
-        self.scale = Some(Some(shift));
-        self
-    }
-    pub(super) fn without_scale(mut self) -> Self {
-        self.scale = Some(None);
-        self
-    }
-
-    /// Whether a planned segment is this one, as far as it is written.
-    fn describes(&self, plan: &SegmentPlan) -> bool {
-        let without_push = plan.flags.0 & !TcpFlags::PSH.0;
-        without_push == self.flags.0
-            && plan.len == self.len
-            && self.seq.is_none_or(|seq| plan.seq == SeqNumber(seq))
-            && self.ack.is_none_or(|ack| plan.ack == SeqNumber(ack))
-            && self.window.is_none_or(|window| plan.window == window)
-            && self.push.is_none_or(|push| plan.flags.contains(TcpFlags::PSH) == push)
-            && self.timestamps.is_none_or(|timestamps| plan.timestamps == timestamps)
-            && self.mss.is_none_or(|mss| plan.syn.is_some_and(|syn| syn.mss == mss))
-            && self.scale.is_none_or(|scale| plan.syn.is_some_and(|syn| syn.window_scale == scale))
-    }
-}
 
 /// The application of the script's connection, with its receive buffer.
 struct Side {
@@ -654,12 +526,15 @@ impl Script {
     /// The next segments carry these numbers in segments of the MSS, all sent now.
     #[track_caller]
     pub(super) fn expect_run(&mut self, numbers: Range<u32>) -> &mut Self {
+        self.expect_run_at(numbers.start, numbers.end - numbers.start)
+    }
+
+    /// The same for so many numbers from one on.
+    #[track_caller]
+    pub(super) fn expect_run_at(&mut self, number: u32, len: u32) -> &mut Self {
         let mss = self.tcb_ref().mss();
-        let mut at = numbers.start;
-        while at != numbers.end {
-            let end = at.wrapping_add(mss.min(numbers.end.wrapping_sub(at)));
-            self.expect(data(at..end));
-            at = end;
+        for at in (0..len).step_by(mss as usize) {
+            self.expect(data_at(number.wrapping_add(at), mss.min(len - at)));
         }
         self
     }
@@ -778,48 +653,4 @@ impl Script {
         }
         text
     }
-}
-
-/// Makes the segment that a packet describes, its text in `bytes`.
-fn segment<'a>(
-    packet: &Packet,
-    seq: u32,
-    acknowledged: u32,
-    window: u16,
-    bytes: &'a mut Vec<u8>,
-) -> TcpSegment<'a> {
-    let seq = SeqNumber(packet.seq.unwrap_or(seq));
-    let first = seq + u32::from(packet.flags.contains(TcpFlags::SYN));
-    bytes.extend((0..packet.len).map(|offset| byte_at(first + offset)));
-    TcpSegment {
-        src_port: 4_711,
-        dst_port: 80,
-        seq,
-        ack: if packet.flags.contains(TcpFlags::ACK) {
-            SeqNumber(packet.ack.unwrap_or(acknowledged))
-        } else {
-            SeqNumber(0)
-        },
-        flags: packet.flags,
-        window,
-        options: TcpOptions {
-            mss: packet.mss,
-            window_scale: packet.scale.flatten(),
-            timestamps: packet.timestamps.flatten(),
-            ..TcpOptions::default()
-        },
-        payload: bytes,
-    }
-}
-
-fn show(segment: &TcpSegment<'_>) -> String {
-    format!(
-        "{:?} seq {} ack {} win {} len {} {:?}",
-        segment.flags,
-        segment.seq,
-        segment.ack,
-        segment.window,
-        segment.payload.len(),
-        segment.options.timestamps
-    )
 }

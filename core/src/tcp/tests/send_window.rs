@@ -1,5 +1,6 @@
 //! The peer's window: bounds, probes, silly windows, scaling. RFC 9293 §3.8.6, RFC 7323 §2.
 
+use super::packet::*;
 use super::script::*;
 use crate::tcp::{Config, Ended, State, TimerKind};
 
