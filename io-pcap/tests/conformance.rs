@@ -3,12 +3,15 @@
 
 use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
 use pcap_file::pcapng::{Block, PcapNgReader};
+use simoom_core::port::turn_log::TurnLog;
 use simoom_pcap::recorder::Recorder;
 use simoom_pcap::writer::{Interface, Writer};
 use simoom_port_conformance::vec_port::{RX_SLOTS, VecPort};
-use simoom_port_conformance::{Harness, run_suite};
+use simoom_port_conformance::{Harness, run_suite, same_bytes};
 use std::cell::RefCell;
+use std::fs;
 use std::io;
+use std::path::Path;
 use std::rc::Rc;
 use std::thread;
 
@@ -20,6 +23,22 @@ fn a_recorder_around_a_prompt_device_passes() {
 #[test]
 fn a_recorder_around_a_device_that_reads_and_reports_late_passes() {
     run_suite(|| Recorded::new(VecPort::late(64)));
+}
+
+#[test]
+fn turn_logs_give_the_same_bytes_through_a_recorder() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testvectors/turn-logs");
+    let mut logs = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|end| end == "turnlog") {
+            let log = TurnLog::decode(&fs::read(&path).unwrap()).unwrap();
+            let wire = same_bytes(&log, &mut Recorded::new(VecPort::at_once(512))).unwrap();
+            assert_eq!(wire.len() as u64, log.output.frames, "{path:?}");
+            logs += 1;
+        }
+    }
+    assert!(logs > 0);
 }
 
 /// A recorder under test. When it goes, its capture is held to what went in and out.

@@ -87,7 +87,16 @@ fn server(seed: Seed, plan: Plan) -> Server {
         };
         catalogue.add_file(info).unwrap();
     }
-    let app = FileServer::new(catalogue.build(), bodies, ServerConfig::default());
+    // With 10 % loss each way a retransmission timeout of a minute is nothing special: the server's
+    // patience is not what is tested here.
+    let hours = Duration::from_secs(10 * 3600);
+    let config = ServerConfig {
+        request_timeout: hours,
+        idle_timeout: hours,
+        stall_timeout: hours,
+        ..ServerConfig::default()
+    };
+    let app = FileServer::new(catalogue.build(), bodies, config);
     setup(2, plan).host(seed, app)
 }
 
@@ -127,7 +136,7 @@ fn smoltcp_client(seed: Seed, plan: Plan) -> EndpointHost<HttpClient> {
 fn world(seed: Seed, plan: Plan, ours: bool, link: LinkConfig) -> (World<Host>, [HostId; 2]) {
     let mut world = World::new(seed);
     world.set_limits(Limits {
-        time_max: Instant::ZERO + Duration::from_secs(600),
+        time_max: Instant::ZERO + Duration::from_secs(4 * 3600),
         ..Limits::default()
     });
     let client = match ours {

@@ -67,7 +67,7 @@ impl<A: App, T: Trace> Stack<A, T> {
                 self.on_icmp(now, bytes, &frame);
             }
             Ok(Frame::Other { .. }) => self.stats.rx_other += 1,
-            Err(error) if matches!(error.kind, wire::WireErrorKind::Checksum { .. }) => {
+            Err(error) if matches!(error.kind, wire::WireErrorKind::Checksum) => {
                 self.stats.rx_bad_checksum += 1
             }
             Err(_) => self.stats.rx_malformed += 1,

@@ -5,6 +5,7 @@
 //! `SIMOOM_REQUIRE_LIVE=1` it fails.
 #![cfg(target_os = "linux")]
 
+mod conformance;
 mod interface;
 mod kernel_tcp;
 mod recording;
