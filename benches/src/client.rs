@@ -126,20 +126,66 @@ impl<S: Subject> Script<S> {
         }
     }
 
-    /// Opens connections. Not measured.
-    pub fn open(&mut self, count: u32) {
+    /// Opens connections. What it says about time and frames is the handshakes'.
+    pub fn open(&mut self, count: u32) -> Done {
+        let mut done = Done::default();
         let first = self.conns.len();
         self.conns.reserve(count as usize);
         for start in (first..first + count as usize).step_by(HANDSHAKES) {
             let end = (start + HANDSHAKES).min(first + count as usize);
-            self.shake_hands(start, end);
+            done += self.shake_hands(start, end);
             self.begin_script();
             for conn in start..end {
                 self.push(conn, TcpFlags::ACK, 0, &[]);
             }
             self.end_stage(0);
-            measured_region(&mut self.subject, &self.stages, &self.active, &mut self.clock);
+            done += self.measure(0);
         }
+        done
+    }
+
+    /// Receives any frames, up to 32 a turn.
+    pub fn inject<'a>(&mut self, frames: impl IntoIterator<Item = &'a [u8]>) -> Done {
+        self.begin_script();
+        for frame in frames {
+            self.subject.rx().push(frame);
+        }
+        self.end_stage(0);
+        self.measure(0)
+    }
+
+    /// A frame of a connection with text that begins `ahead` octets beyond what is expected.
+    pub fn frame(&mut self, conn: u32, flags: TcpFlags, ahead: u32, text: &[u8]) -> Vec<u8> {
+        self.begin_script();
+        let due = self.conns[conn as usize].snd_nxt;
+        self.conns[conn as usize].snd_nxt = due.wrapping_add(ahead);
+        self.push(conn as usize, flags, 0, text);
+        self.conns[conn as usize].snd_nxt = due;
+        self.subject.rx().release(1);
+        let frame = self.subject.rx().pop().map(<[u8]>::to_vec);
+        self.subject.rx().clear();
+        frame.unwrap_or_default()
+    }
+
+    /// A SYN of a connection that does not exist, by number.
+    pub fn syn(&mut self, number: u32) -> Vec<u8> {
+        self.conns.push(Conn { number, ..Conn::default() });
+        let frame = self.frame(self.conns.len() as u32 - 1, TcpFlags::SYN, 0, &[]);
+        self.conns.pop();
+        frame
+    }
+
+    /// Turns without frames until so much virtual time has passed.
+    pub fn pass(&mut self, nanos: u64, turns: u32) -> Done {
+        let mut done = Done::default();
+        let step = std::mem::replace(&mut self.clock.step, nanos / u64::from(turns));
+        self.begin_script();
+        self.stages.push(Stage { frames_end: 0, active: (0, 0) });
+        for _ in 0..turns {
+            done += self.measure(0);
+        }
+        self.clock.step = step;
+        done
     }
 
     /// Connections `start` to `end` send SYN and learn the server's numbers.
@@ -193,13 +239,24 @@ impl<S: Subject> Script<S> {
             chosen.extend((0..active).map(|_| pick()));
             text += self.write_round(&chosen, warm, false);
         }
-        if warm {
-            let before = self.subject.sent();
-            measured_region(&mut self.subject, &self.stages, &self.active, &mut self.clock);
-            self.check_text(before.1, text);
-            return Done::default();
-        }
         self.measure(text)
+    }
+
+    /// Writes one request of the first connection and the acknowledgements of its answer, to be
+    /// run by [`Script::run_stage`] stage by stage: 0 and 1.
+    pub fn stage_request(&mut self) {
+        // What was written before may not have been received to its end.
+        for stage in 0..self.stages.len() {
+            self.run_stage(stage);
+        }
+        self.begin_script();
+        self.write_round(&[(0, 0)], false, false);
+    }
+
+    /// Runs one stage of what [`Script::stage_request`] wrote.
+    pub fn run_stage(&mut self, stage: usize) {
+        let stages = &self.stages[stage..=stage];
+        measured_region(&mut self.subject, stages, &self.active, &mut self.clock);
     }
 
     /// One request on a connection of its own: SYN, request and FIN, the client's FIN first.
@@ -240,10 +297,13 @@ impl<S: Subject> Script<S> {
         }
         self.end_stage(active_start);
         let last = longest.div_ceil(TEXT_MAX);
-        // Acknowledgements of segments 2, 4, … before the last.
-        let (mut from, mut acks) = (2, if slow { 5 } else { u64::MAX / 4 });
+        // Acknowledgements of segments 2, 4, … before the last. `sent` is what the congestion window
+        // has let out: RFC 6928 at first, then two segments more for each batch of acknowledgements,
+        // which is the least that RFC 5681 asks for.
+        let (mut from, mut window) = (2, if slow { 10 } else { last });
+        let mut sent = window;
         while from < last {
-            let to = last.min(from + 2 * acks);
+            let to = last.min(sent + 1);
             for &(conn, object) in chosen {
                 let segments = self.subject.response_len(object).div_ceil(TEXT_MAX);
                 for segment in (from..to.min(segments)).step_by(2) {
@@ -251,8 +311,10 @@ impl<S: Subject> Script<S> {
                 }
             }
             self.end_stage(active_start);
-            from = to + (to & 1);
-            acks *= 2;
+            let acks = (to - from).div_ceil(2);
+            from += 2 * acks;
+            window += 2;
+            sent = from - 2 + window;
         }
         for &(conn, object) in chosen {
             let len = self.subject.response_len(object) as u32;

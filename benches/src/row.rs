@@ -35,8 +35,11 @@ pub struct Row {
     pub objects: u32,
     /// Connections open.
     pub open: u32,
-    /// Requests under way at once, each round on other connections.
+    /// Requests under way at once.
     pub active: u32,
+    /// Whether each round is on other connections, until all had their turn, so that none is in
+    /// cache when its frames arrive. Else always the same ones, spread over the open ones.
+    pub moving: bool,
     /// How long a connection lasts.
     pub lifetime: Lifetime,
     /// Whether checksums are computed and verified.
@@ -56,6 +59,7 @@ impl Row {
         objects: 1,
         open: 1,
         active: 1,
+        moving: false,
         lifetime: Lifetime::KeepAlive,
         checksums: true,
         content: Mode::CopiesOnDemand,
@@ -87,6 +91,11 @@ impl Row {
     }
 
     /// As it is shown.
+    pub fn set_name(&self) -> &'static str {
+        if self.moving { "moving" } else { "fixed" }
+    }
+
+    /// As it is shown.
     pub fn stack_name(&self) -> &'static str {
         match self.stack {
             Stack::Simoom => "simoom",
@@ -105,12 +114,13 @@ impl Row {
     /// The name of the row: what `--rows` looks into and what [`Row::parse`] reads.
     pub fn name(&self) -> String {
         format!(
-            "stack={} bytes={} objects={} open={} active={} mode={} checksums={} content={} pages={}",
+            "stack={} bytes={} objects={} open={} active={} set={} mode={} checksums={} content={} pages={}",
             self.stack_name(),
             self.object_bytes,
             self.objects,
             self.open,
             self.active,
+            self.set_name(),
             self.lifetime_name(),
             self.checksums,
             self.content_name(),
@@ -135,6 +145,13 @@ impl Row {
                 "objects" => row.objects = value.parse().ok()?,
                 "open" => row.open = value.parse().ok()?,
                 "active" => row.active = value.parse().ok()?,
+                "set" => {
+                    row.moving = match value {
+                        "moving" => true,
+                        "fixed" => false,
+                        _ => return None,
+                    }
+                }
                 "mode" => {
                     row.lifetime = match value {
                         "keep-alive" => Lifetime::KeepAlive,

@@ -85,22 +85,26 @@ fn drive<S: Subject>(row: &Row, subject: S, amount: Amount) -> Outcome {
     if row.lifetime == Lifetime::Close {
         return drive_close(row, &mut script, amount);
     }
-    let many = row.open > 10_000;
-    if many {
-        // The first answers must not be sent again before the last connection was warmed up.
-        script.clock.step = 50;
-    }
+    let passes = if row.moving { row.open } else { row.active };
+    let many = passes > 10_000;
+    // The first answers must not be sent again before the last connection was warmed up.
+    script.clock.step = if row.open > 10_000 { 50 } else { row.step_nanos() };
     script.open(row.open);
     script.ack_last = row.lifetime == Lifetime::KeepAliveTimers;
     let mut next = 0;
     let mut pick = || {
         let i = next;
         next += 1;
-        (scattered(i, row.open), scattered(i, row.objects))
+        let conn = if row.moving {
+            scattered(i, row.open)
+        } else {
+            (i % u64::from(row.active)) as u32 * (row.open / row.active)
+        };
+        (conn, scattered(i, row.objects))
     };
     let per_round = row.active;
-    // Every connection and every object once; one connection until its window is open.
-    let warm_up = row.open.max(row.objects).div_ceil(per_round) + if many { 0 } else { 16 };
+    // Every connection and every object once; few connections until their windows are open.
+    let warm_up = passes.max(row.objects).div_ceil(per_round) + if many { 0 } else { 16 };
     for _ in 0..warm_up {
         script.keep_alive(1, row.active, true, &mut pick);
     }

@@ -67,7 +67,7 @@ impl RxQueue {
     /// The next frames as a batch.
     #[inline]
     pub fn receive(&mut self, max: usize, mut on_batch: impl FnMut(&[RxFrame<'_>])) -> usize {
-        let count = max.min(BATCH_MAX).min(self.limit - self.next);
+        let count = max.min(BATCH_MAX).min(self.limit.saturating_sub(self.next));
         if count == 0 {
             return 0;
         }

@@ -71,12 +71,16 @@ pub fn config(connections: u32) -> stack::Config {
 impl Simoom {
     /// A server, cold: nothing is cut.
     pub fn new(setup: Setup) -> Self {
+        Self::with_config(setup, config(setup.connections))
+    }
+
+    /// The same with bounds of one's own; what the setup says about content is put into `config`.
+    pub fn with_config(setup: Setup, mut config: stack::Config) -> Self {
         let app = file_server(setup.object_bytes, setup.objects);
         let response_lens: Vec<u64> = app.catalogue().files().map(|f| f.total_len).collect();
         let segments = (setup.object_bytes / 1_448 + 2) as u32;
         let copies = setup.objects * segments.next_multiple_of(16) + 4_096;
         let buffers = copies + 2 * 4_096;
-        let mut config = config(setup.connections);
         config.content = content::Config {
             mode: setup.mode,
             copies_max: copies,

@@ -99,7 +99,9 @@ impl Subject for Smol {
     fn turn(&mut self, now: u64, active: &[u32]) -> bool {
         CLOCK_MS.store((now / 1_000_000) as u32, Relaxed);
         let now = Instant::from_micros((now / 1_000) as i64);
+        // What the last turn sent is done: its slots are written again while they are in cache.
         self.device.sent.clear();
+        self.device.next = 0;
         let Self { interface, device, sockets, .. } = self;
         interface.poll_maintenance(now);
         while interface.poll_ingress_single(now, device, sockets) != PollIngressSingleResult::None {

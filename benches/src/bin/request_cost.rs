@@ -109,11 +109,13 @@ fn table() -> Vec<Row> {
         both(Row { object_bytes, lifetime: Lifetime::Close, ..base });
     }
     both(Row { lifetime: Lifetime::KeepAliveTimers, ..base });
+    both(Row { open: 64, active: 64, ..base });
     both(Row { open: 1_000, active: 1, ..base });
     both(Row { open: 1_000, active: 64, ..base });
     both(Row { open: 10_000, active: 64, ..base });
-    rows.push(Row { open: 10_000, active: 1, ..base });
+    rows.push(Row { open: 10_000, active: 64, moving: true, ..base });
     rows.push(Row { open: 1_000_000, active: 64, ..base });
+    rows.push(Row { open: 1_000_000, active: 64, moving: true, ..base });
     for content in [Mode::Copy, Mode::CopiesInAdvance(COPIES_IN_ADVANCE)] {
         rows.push(Row { content, ..base });
     }
@@ -185,7 +187,7 @@ fn json(
         }
     };
     format!(
-        "{{\"stack\":{:?},\"object_bytes\":{},\"objects\":{},\"open\":{},\"active\":{},\"mode\":{:?},\
+        "{{\"stack\":{:?},\"object_bytes\":{},\"objects\":{},\"open\":{},\"active\":{},\"active_set\":{:?},\"mode\":{:?},\
          \"checksums\":{},\"content_mode\":{:?},\"memory\":{:?},\"ns\":{:.0},\"instructions\":{count},\
          \"instructions_memcpy\":{memcpy},{reason}\"allocations\":{:.3},\"frames_in\":{:.2},\
          \"frames_out\":{:.2},\"turn_nanos\":{},\"requests\":{},\"machine\":{machine:?}}}",
@@ -194,6 +196,7 @@ fn json(
         row.objects,
         row.open,
         row.active,
+        row.set_name(),
         row.lifetime_name(),
         row.checksums,
         row.content_name(),
