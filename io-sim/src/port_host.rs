@@ -1,7 +1,8 @@
 //! Whatever drives a port, as a host behind a modelled NIC: one core.
 //!
 //! Gives it a turn when a frame came, its deadline passed or completions show that it waits for,
-//! and asks after every event whether buffers are conserved. [`StackHost`] is the simoom stack.
+//! and asks after every event whether buffers are conserved. [`crate::stack_host::StackHost`] is the
+//! simoom stack.
 
 use crate::endpoint::{Host, HostCx, HostFault, Sending};
 use crate::frames::FrameId;

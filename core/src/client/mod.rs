@@ -229,17 +229,6 @@ impl<E: Expect> FetchClient<E> {
         }
     }
 
-    /// The next connection to open, for whoever drives the stack: at start, and whenever an event
-    /// that has no [`Cx`] ended one. None: nothing to open now.
-    pub fn poll_open(&mut self) -> Option<OpenRequest> {
-        if !self.wants_connection() {
-            return None;
-        }
-        self.alive += 1;
-        self.opening += 1;
-        Some(OpenRequest { remote: self.config.server, token: u64::from(self.alive) })
-    }
-
     /// What was seen so far.
     pub fn stats(&self) -> &FetchStats {
         &self.stats
@@ -404,6 +393,15 @@ impl<E: Expect> App for FetchClient<E> {
 
     fn content(&mut self) -> &mut NoContent {
         &mut self.content
+    }
+
+    fn poll_open(&mut self) -> Option<OpenRequest> {
+        if !self.wants_connection() {
+            return None;
+        }
+        self.alive += 1;
+        self.opening += 1;
+        Some(OpenRequest { remote: self.config.server, token: u64::from(self.alive) })
     }
 
     fn on_open(&mut self, cx: &mut Cx<'_>, _peer: Peer) -> FetchConn {

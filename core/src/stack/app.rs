@@ -202,6 +202,13 @@ pub trait App {
     /// A connection reached ESTABLISHED.
     fn on_open(&mut self, cx: &mut Cx<'_>, peer: Peer) -> Self::Conn;
 
+    /// A connection to open, where the application wants one: asked in every turn until it has none,
+    /// for those whose wish arises outside of a call about a connection.
+    #[inline]
+    fn poll_open(&mut self) -> Option<OpenRequest> {
+        None
+    }
+
     /// A connection asked for by [`Cx::open`] or `Stack::connect` failed.
     fn on_open_failed(&mut self, _token: u64, _why: OpenError) {}
 

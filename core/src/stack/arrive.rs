@@ -3,7 +3,7 @@
 //! Nothing is sent from here: whoever has something to say enters the ready list or the queue of
 //! replies.
 
-use super::app::{App, CloseReason, Commands, Cx};
+use super::app::{App, COMMANDS_MAX, CloseReason, Commands, Cx};
 use super::connection::{Connection, Phase, open_if_half_open};
 use super::demux::FlowKey;
 use super::receive_pool::{self, ReceivePool};
@@ -273,6 +273,11 @@ impl<A: App, T: Trace> Stack<A, T> {
             } else {
                 self.stats.wakes_lost += 1;
             }
+        }
+        while self.commands.opens.len() < COMMANDS_MAX
+            && let Some(request) = self.app.poll_open()
+        {
+            self.commands.opens.push(request);
         }
         // Only what waits now: a failure may make the application ask again at once.
         for _ in 0..self.commands.opens.len() {

@@ -4,7 +4,7 @@
 use super::congestion::{CongestionControl, Controller};
 use super::recovery::Verdict;
 use super::state::{Arrival, Drop, Ended, Events, State};
-use super::tcb::{Tcb, flag};
+use super::tcb::{Tcb, coarse, flag};
 use super::timers::{NEVER, TimerKind};
 use super::{Config, TextSink, reset_for};
 use crate::seq::SeqNumber;
@@ -48,7 +48,7 @@ impl Tcb {
         }
         self.check_timestamps(config, now, seg)?;
         self.check_acceptable(config, now, seg)?;
-        self.note_timestamp(seg);
+        self.note_timestamp(now, seg);
         let mut arrival = Arrival::default();
         self.process_ack(config, now, seg, &mut arrival)?;
         if !seg.payload.is_empty() {
@@ -74,9 +74,14 @@ impl Tcb {
         if !seg.flags.contains(TcpFlags::ACK) {
             return Err(Arrival::dropped(Drop::AckMissing));
         }
-        self.note_timestamp(seg);
+        self.note_timestamp(now, seg);
         let mut arrival = Arrival::default();
         self.process_ack(config, now, seg, &mut arrival)?;
+        if seg.flags.contains(TcpFlags::SYN) {
+            // A SYN-ACK that crossed ours. What else it carries is sent again.
+            self.flags |= flag::ACK_NOW;
+            return Ok(arrival);
+        }
         if !seg.payload.is_empty() {
             self.process_text(config, now, seg, sink, &mut arrival);
         }
@@ -95,11 +100,19 @@ impl Tcb {
         let Some(timestamps) = seg.options.timestamps else {
             return Err(Arrival::dropped(Drop::TimestampMissing));
         };
-        if (timestamps.val.wrapping_sub(self.ts_recent) as i32) < 0 {
+        if (timestamps.val.wrapping_sub(self.ts_recent) as i32) < 0 && !self.ts_recent_is_stale(now)
+        {
             self.acknowledge_unacceptable(config, now, seg);
             return Err(Arrival::dropped(Drop::PawsFailed));
         }
         Ok(())
+    }
+
+    /// RFC 7323 §5.5: after 24 days TS.Recent says nothing any more. It then follows the segment.
+    #[cold]
+    fn ts_recent_is_stale(&self, now: Instant) -> bool {
+        const DAYS_24: u32 = ((24 * 86_400 * 1_000_000_000u64) >> 30) as u32;
+        coarse(now).saturating_sub(self.ts_recent_at) > DAYS_24
     }
 
     /// First: check the sequence number. §3.10.7.4.
@@ -148,12 +161,13 @@ impl Tcb {
     /// our ACK), else as rarely as a challenge, or two confused ends would answer each other for
     /// ever.
     fn acknowledge_unacceptable(&mut self, config: &Config, now: Instant, seg: &TcpSegment<'_>) {
-        if self.state == State::TimeWait {
-            if seg.flags.contains(TcpFlags::FIN) {
-                self.start_timer(config, now, TimerKind::TimeWait);
-            }
-            self.flags |= flag::ACK_NOW;
-        } else if seg.seg_len() > 0 {
+        let fin_again =
+            seg.flags.contains(TcpFlags::FIN) && seg.seq + seg.seg_len() == self.rcv.nxt;
+        if self.state == State::TimeWait && fin_again {
+            // §3.10.7.4, eighth: the peer did not get our last ACK.
+            self.start_timer(config, now, TimerKind::TimeWait);
+        }
+        if seg.seg_len() > 0 {
             self.flags |= flag::ACK_NOW;
         } else {
             self.challenge(config, now);
@@ -163,9 +177,9 @@ impl Tcb {
     /// RFC 5961 §7: not more often than the interval.
     fn challenge(&mut self, config: &Config, now: Instant) {
         let clock = now.as_millis() as u32;
-        if (clock.wrapping_sub(self.challenge_at) as i32) >= 0 {
-            self.challenge_at =
-                clock.wrapping_add(config.challenge_ack_interval.as_millis() as u32);
+        let interval = config.challenge_ack_interval.as_millis() as u32;
+        if clock.wrapping_sub(self.challenged_at) >= interval {
+            self.challenged_at = clock;
             self.flags |= flag::ACK_NOW;
         }
     }
@@ -200,12 +214,13 @@ impl Tcb {
 
     /// RFC 7323 §5.3 R3: TS.Recent follows segments that stand at the last ACK sent.
     #[inline]
-    fn note_timestamp(&mut self, seg: &TcpSegment<'_>) {
+    fn note_timestamp(&mut self, now: Instant, seg: &TcpSegment<'_>) {
         if self.has(flag::TIMESTAMPS)
             && let Some(timestamps) = seg.options.timestamps
             && seg.seq.le(self.last_ack_sent)
         {
             self.ts_recent = timestamps.val;
+            self.ts_recent_at = coarse(now);
         }
     }
 
@@ -265,17 +280,20 @@ impl Tcb {
     /// Our SYN was acknowledged.
     fn establish(&mut self, config: &Config, now: Instant, seg: &TcpSegment<'_>) {
         self.state = State::Established;
+        // One that waited to be sent again is not needed any more.
+        self.flags &= !flag::SEND_SYN;
         self.snd.una += 1;
         self.snd.nxt = self.snd.nxt.max(self.snd.una);
-        if self.has(flag::TIMING) {
-            self.flags &= !flag::TIMING;
-            self.rto.on_sample(config, now - self.rtt_at);
-        } else if self.backoffs > 0 {
+        self.take_sample(config, now, seg);
+        if self.retries > 0 {
             self.rto.on_syn_retransmitted();
-            // RFC 5681 §3.1: a lost SYN leaves one segment.
+        }
+        if self.retries > 1 {
+            // RFC 6928 §2: more than one lost SYN leaves one segment.
             self.controller = Controller::new(config.congestion, self.mss());
         }
         self.backoffs = 0;
+        self.retries = 0;
         self.timer_at = NEVER;
         self.sent_at = now;
         let shift = if seg.flags.contains(TcpFlags::SYN) { 0 } else { self.snd_shift };
@@ -304,10 +322,9 @@ impl Tcb {
         self.acked += u64::from(text);
         arrival.acked = text;
         self.take_sample(config, now, seg);
-        self.backoffs = 0;
+        self.retries = 0;
         self.flags &= !(flag::RETRANSMIT | flag::PROBE);
         let limited = self.has(flag::LIMITED);
-        self.flags &= !flag::LIMITED;
         let mut restart = true;
         match self.recovery.on_new_ack(seg.ack) {
             Verdict::Ordinary => self.controller.on_ack(acked, u32::from(self.mss), limited),
@@ -338,6 +355,7 @@ impl Tcb {
         if self.has(flag::TIMING) {
             if seg.ack.ge(self.rtt_seq) {
                 self.flags &= !flag::TIMING;
+                self.backoffs = 0;
                 self.rto.on_sample(config, now - self.rtt_at);
             }
         } else if self.backoffs > 0
@@ -347,6 +365,7 @@ impl Tcb {
             // RFC 7323 §4.1: the echo says which transmission was acknowledged. Milliseconds.
             let rtt = self.ts_clock(now).wrapping_sub(timestamps.ecr);
             if rtt < 1 << 20 {
+                self.backoffs = 0;
                 self.rto.on_sample(config, Duration::from_millis(u64::from(rtt.max(1))));
             }
         }
@@ -361,7 +380,7 @@ impl Tcb {
             && self.timer == TimerKind::Retransmission;
         if self.timer == TimerKind::ZeroWindowProbe && self.timer_at != NEVER {
             // RFC 9293 MUST-37: a peer that answers probes is alive, however long.
-            self.backoffs = self.backoffs.min(config.retries_max);
+            self.retries = 0;
         }
         if !duplicate || !self.state.is_synchronized() {
             return;
@@ -386,7 +405,9 @@ impl Tcb {
         if !newer || seg.ack.lt(self.snd.una) {
             return;
         }
-        let wnd = u32::from(seg.window) << self.snd_shift;
+        // The window of a SYN is never scaled. RFC 7323 §2.2.
+        let shift = if seg.flags.contains(TcpFlags::SYN) { 0 } else { self.snd_shift };
+        let wnd = u32::from(seg.window) << shift;
         self.snd.wl1 = seg.seq;
         self.snd.wl2 = seg.ack;
         if wnd > self.snd.wnd_max {
@@ -405,6 +426,7 @@ impl Tcb {
         self.flags &= !flag::PROBE;
         if self.timer == TimerKind::ZeroWindowProbe {
             self.backoffs = 0;
+            self.retries = 0;
             self.snd.nxt = self.snd.una;
             self.timer_at = NEVER;
             if self.snd.max != self.snd.una {

@@ -45,6 +45,9 @@ pub enum Output {
         max: u32,
         /// One segment of any length up to `max` will do: a retransmission, or a probe.
         partial: bool,
+        /// Nagle: a segment shorter than [`Tcb::mss`] is not to be made, even of all that there is,
+        /// unless it ends the stream. RFC 9293 §3.7.4.
+        whole_only: bool,
         /// The first byte was sent before.
         retransmit: bool,
     },
@@ -113,12 +116,14 @@ impl Tcb {
             return None;
         }
         // RFC 9293 §3.8.6.2.1: a segment shorter than the MSS goes where it is all there is (which
-        // the source knows), or where the peer's window was never larger.
+        // the source knows), where the window is half as large as it ever was, or by the override
+        // timeout.
         let mut partial = false;
         if usable < self.mss() {
-            partial = flight == 0 || usable >= self.snd.wnd_max / 2;
-        } else if config.nagle && flight > 0 && !resending {
-            usable -= usable % self.mss();
+            partial = usable >= self.snd.wnd_max / 2 || (resending && flight == 0);
+            if !partial && flight == 0 && self.timer_at == NEVER {
+                self.start_timer(config, now, TimerKind::ZeroWindowProbe);
+            }
         }
         if resending && !may_be_new {
             usable = usable.min(resend);
@@ -127,11 +132,12 @@ impl Tcb {
             at: self.acked + u64::from(flight),
             max: usable,
             partial,
+            whole_only: config.nagle && flight > 0 && !resending,
             retransmit: resending,
         })
     }
 
-    /// The segment at SND.UNA: fast retransmit, or one byte into a closed window.
+    /// The segment at SND.UNA: fast retransmit, or a probe: what the window takes, or one byte.
     #[cold]
     fn offer_out_of_turn(&mut self) -> Option<Output> {
         let probe = self.has(flag::PROBE);
@@ -148,8 +154,20 @@ impl Tcb {
         if self.has(flag::DECLINED) {
             return None;
         }
-        let max = if probe { 1 } else { left.min(self.mss()) };
-        Some(Output::Text { at: self.acked, max, partial: true, retransmit: left > 0 })
+        let usable = self.mss().min(self.snd.wnd);
+        if usable == 0 && !probe {
+            // The window closed meanwhile: the timer probes it.
+            self.flags &= !flag::RETRANSMIT;
+            return None;
+        }
+        let max = if left > 0 { usable.min(left) } else { usable }.max(1);
+        Some(Output::Text {
+            at: self.acked,
+            max,
+            partial: true,
+            whole_only: false,
+            retransmit: left > 0,
+        })
     }
 
     fn idle_for_long(&self, config: &Config, now: Instant) -> bool {
@@ -183,9 +201,13 @@ impl Tcb {
                 after = end + 1;
             }
         } else if fin && end.ge(self.snd.max) && self.state.can_send() {
-            self.note_fin(end);
-            flags = flags | TcpFlags::FIN;
-            after = end + 1;
+            self.flags |= flag::ENDED;
+            // FIN takes a number too: beyond the window it waits.
+            if end.since(self.snd.una) < self.snd.wnd {
+                self.note_fin(end);
+                flags = flags | TcpFlags::FIN;
+                after = end + 1;
+            }
         }
         if out_of_turn {
             self.flags &= !(flag::RETRANSMIT | flag::PROBE | flag::TIMING);
@@ -205,12 +227,15 @@ impl Tcb {
             // Karn: sent again, in whole or in part.
             self.flags &= !flag::TIMING;
         }
-        if self.timer_at == NEVER {
-            self.start_timer(config, now, TimerKind::Retransmission);
+        if self.timer_at == NEVER || self.timer != TimerKind::Retransmission {
+            self.start_retransmission_timer(config, now);
         }
         self.sent_at = now;
+        // Stays until a segment leaves room for another: several ACKs of one turn all count.
         if self.snd.nxt.since(self.snd.una) + self.mss() > self.controller.window() {
             self.flags |= flag::LIMITED;
+        } else {
+            self.flags &= !flag::LIMITED;
         }
         let mut plan = self.segment(config, now, seq, flags);
         plan.at = at;
@@ -218,11 +243,24 @@ impl Tcb {
         plan
     }
 
+    /// Something is outstanding from now on. A probe of a closed window keeps the probe's timer.
+    fn start_retransmission_timer(&mut self, config: &Config, now: Instant) {
+        if self.timer_at == NEVER || self.snd.wnd > 0 {
+            self.start_timer(config, now, TimerKind::Retransmission);
+        }
+    }
+
     /// The source has nothing to send at the offset offered. `ended`: it never will, so FIN
     /// follows.
     pub fn no_text(&mut self, ended: bool) {
         self.flags |= flag::DECLINED;
         self.flags &= !(flag::RETRANSMIT | flag::PROBE);
+        if self.snd.una == self.snd.max && self.timer == TimerKind::ZeroWindowProbe {
+            // There was nothing to probe with.
+            self.timer_at = NEVER;
+            self.backoffs = 0;
+            self.retries = 0;
+        }
         if (ended || self.has(flag::CLOSING))
             && self.snd.nxt == self.snd.max
             && self.state.can_send()
@@ -245,7 +283,10 @@ impl Tcb {
         }
         let first = !self.has(flag::FIN_SENT);
         if first {
-            if self.snd.nxt != self.snd.max || !self.state.can_send() {
+            // Beyond the window only where nothing else is outstanding: then it is the probe.
+            let flight = self.snd.nxt.since(self.snd.una);
+            let fits = flight == 0 || flight < self.snd.wnd;
+            if self.snd.nxt != self.snd.max || !self.state.can_send() || !fits {
                 return None;
             }
             self.note_fin(self.snd.nxt);
@@ -254,8 +295,8 @@ impl Tcb {
         }
         self.snd.nxt = self.snd.fin + 1;
         self.snd.max = self.snd.nxt;
-        if self.timer_at == NEVER {
-            self.start_timer(config, now, TimerKind::Retransmission);
+        if self.timer_at == NEVER || self.timer != TimerKind::Retransmission {
+            self.start_retransmission_timer(config, now);
         }
         Some(self.segment(config, now, self.snd.fin, TcpFlags::FIN | TcpFlags::ACK))
     }

@@ -82,8 +82,10 @@ pub struct Tcb {
     pub(super) mss: u16,
     /// What the timer at `timer_at` is for.
     pub(super) timer: TimerKind,
-    /// Expiries in a row.
+    /// Doublings of the timeout: expiries since the last sample (Karn). RFC 6298 (5.5).
     pub(super) backoffs: u8,
+    /// Expiries since the peer last acknowledged something, or answered a probe: held to R2.
+    pub(super) retries: u8,
     /// When `timer` expires; [`NEVER`] where none runs.
     pub(super) timer_at: Instant,
     /// When the delayed ACK is due; [`NEVER`] where none waits.
@@ -105,8 +107,10 @@ pub struct Tcb {
     pub(super) rto: Rto,
     pub(super) controller: Controller,
     pub(super) recovery: Recovery,
-    /// Earliest time of the next challenge ACK, in milliseconds of the clock.
-    pub(super) challenge_at: u32,
+    /// When a challenge ACK was sent last, in milliseconds of the clock.
+    pub(super) challenged_at: u32,
+    /// When TS.Recent was last confirmed, in units of 2³⁰ ns. RFC 7323 §5.5.
+    pub(super) ts_recent_at: u32,
 }
 
 /// What there is to see of a connection, for dumps, captures and oracles.
@@ -131,8 +135,10 @@ pub struct Info {
     pub rttvar: Duration,
     /// The timeout, backoff included.
     pub rto: Duration,
-    /// Expiries in a row.
+    /// Expiries since the last sample.
     pub backoffs: u8,
+    /// Expiries since the peer last acknowledged something.
+    pub retries: u8,
     /// Whether fast recovery is under way.
     pub in_recovery: bool,
 }
@@ -180,6 +186,7 @@ impl Tcb {
             mss,
             timer: TimerKind::Retransmission,
             backoffs: 0,
+            retries: 0,
             timer_at: NEVER,
             ack_at: NEVER,
             acked: 0,
@@ -192,7 +199,9 @@ impl Tcb {
             rto: Rto::new(config),
             controller: Controller::new(config.congestion, initial_window(config, mss)),
             recovery: Recovery::new(iss),
-            challenge_at: 0,
+            challenged_at: (now.as_millis() as u32)
+                .wrapping_sub(config.challenge_ack_interval.as_millis() as u32),
+            ts_recent_at: coarse(now),
         }
     }
 
@@ -300,10 +309,13 @@ impl Tcb {
         if self.state != State::TimeWait || syn.flags.0 & control.0 != TcpFlags::SYN.0 {
             return false;
         }
-        let newer = syn.options.timestamps.is_some_and(|timestamps| {
-            self.has(flag::TIMESTAMPS) && (timestamps.val.wrapping_sub(self.ts_recent) as i32) > 0
-        });
-        newer || syn.seq.gt(self.rcv.nxt)
+        match syn.options.timestamps {
+            Some(timestamps) if self.has(flag::TIMESTAMPS) => {
+                let age = timestamps.val.wrapping_sub(self.ts_recent) as i32;
+                age > 0 || (age == 0 && syn.seq.gt(self.rcv.nxt))
+            }
+            _ => syn.seq.gt(self.rcv.nxt),
+        }
     }
 
     /// What there is to see.
@@ -324,6 +336,7 @@ impl Tcb {
             rttvar: self.rto.rttvar(),
             rto: self.rto.timeout(config, self.backoffs),
             backoffs: self.backoffs,
+            retries: self.retries,
             in_recovery: self.recovery.is_active(),
         }
     }
@@ -360,7 +373,14 @@ impl Tcb {
     }
 }
 
-/// IW of RFC 6928: so many segments.
+/// IW of RFC 6928 §2: so many segments, of Ethernet's size where they are larger, but two at least.
 pub(super) fn initial_window(config: &Config, mss: u16) -> u32 {
-    u32::from(config.initial_window_segments.max(1)) * u32::from(mss)
+    let (segments, mss) = (u32::from(config.initial_window_segments.max(1)), u32::from(mss));
+    (segments * mss).min((segments * 1_460).max(2 * mss))
+}
+
+/// Time in units of 2³⁰ ns, a little more than a second: does not wrap in the clock's life.
+#[inline]
+pub(super) fn coarse(now: Instant) -> u32 {
+    (now.as_nanos() >> 30) as u32
 }

@@ -56,11 +56,9 @@ impl Tcb {
         }
         self.flags &= !flag::DECLINED;
         match self.timer {
-            TimerKind::TimeWait | TimerKind::FinWait2 => Some(Ended::Finished),
-            TimerKind::ZeroWindowProbe => {
-                self.on_probe_due(config, now);
-                None
-            }
+            TimerKind::TimeWait => Some(Ended::Finished),
+            TimerKind::FinWait2 => Some(Ended::TimedOut),
+            TimerKind::ZeroWindowProbe => self.on_probe_due(config, now),
             TimerKind::Retransmission | TimerKind::DelayedAck => self.on_timeout(config, now),
         }
     }
@@ -68,14 +66,19 @@ impl Tcb {
     /// RFC 6298 (5.4) to (5.7), RFC 5681 §3.1, RFC 6582 §4.
     fn on_timeout(&mut self, config: &Config, now: Instant) -> Option<Ended> {
         let handshake = !self.state.is_synchronized();
-        let retries = if handshake { config.syn_retries_max } else { config.retries_max };
-        if self.backoffs >= retries {
+        if !handshake && self.snd.wnd == 0 {
+            // The peer took its window back: ask with one byte.
+            return self.on_probe_due(config, now);
+        }
+        let retries_max = if handshake { config.syn_retries_max } else { config.retries_max };
+        if self.retries >= retries_max {
             return Some(Ended::TimedOut);
         }
+        let first = self.retries == 0;
+        self.retries += 1;
+        self.backoffs = self.backoffs.saturating_add(1);
         // Karn: what is sent again is not timed.
         self.flags &= !flag::TIMING;
-        let first = self.backoffs == 0;
-        self.backoffs += 1;
         self.start_timer(config, now, TimerKind::Retransmission);
         if handshake {
             self.flags |= flag::SEND_SYN;
@@ -86,20 +89,22 @@ impl Tcb {
         self.recovery.on_timeout(self.snd.max);
         self.flags &= !flag::RETRANSMIT;
         self.snd.nxt = self.snd.una;
-        if self.snd.wnd == 0 {
-            // The peer took its window back: ask with one byte.
-            self.flags |= flag::PROBE;
-        }
         None
     }
 
-    /// RFC 9293 §3.8.6.1: the interval between probes grows; an ACK keeps the connection.
-    fn on_probe_due(&mut self, config: &Config, now: Instant) {
+    /// RFC 9293 §3.8.6.1: the interval between probes grows; an ACK of any keeps the connection. Also
+    /// where the window stays too small for a segment (§3.8.6.2.1, override timeout).
+    fn on_probe_due(&mut self, config: &Config, now: Instant) -> Option<Ended> {
+        if self.retries >= config.retries_max {
+            return Some(Ended::TimedOut);
+        }
+        self.retries += 1;
         self.backoffs = self.backoffs.saturating_add(1);
         self.snd.nxt = self.snd.una;
-        self.flags &= !flag::TIMING;
+        self.flags &= !(flag::TIMING | flag::RETRANSMIT);
         self.flags |= flag::PROBE;
         self.start_timer(config, now, TimerKind::ZeroWindowProbe);
+        None
     }
 
     #[inline]

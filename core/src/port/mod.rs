@@ -6,6 +6,8 @@
 //!
 //! Must not know TCP, HTTP or content.
 
+pub mod turn_log;
+
 use crate::time::Instant;
 use core::fmt;
 use core::num::NonZeroU32;
@@ -151,12 +153,14 @@ pub trait Port {
     /// Shows received frames, oldest first: at most `max`, at most [`BATCH_MAX`], in one call of
     /// `on_batch`; none, and no call, where nothing came. All are released on return.
     fn receive(&mut self, max: usize, on_batch: impl FnMut(&[RxFrame<'_>])) -> usize;
-    /// Free slots of the transmit ring: the budget that TCP sees.
+    /// Free slots of the transmit ring: the budget that TCP sees. Each `submit` takes one; while
+    /// the caller does something else, the device may free some but never takes any.
     fn tx_free(&self) -> usize;
     /// Queues the first `len` bytes of the buffer. The device owns it until it is reclaimed.
     fn submit(&mut self, buf: Buf, len: u16) -> Result<(), TxFull>;
     /// Hands back buffers that the device no longer reads, in the order of submission. What
-    /// `on_done` returns goes to the free pool; what it keeps is the caller's.
+    /// `on_done` returns goes to the free pool; what it keeps is the caller's. Answers how many
+    /// were shown.
     fn reclaim(&mut self, on_done: impl FnMut(Buf) -> Option<Buf>) -> usize;
     /// The doorbell, once a turn.
     fn sync_tx(&mut self, how: TxSync) -> Result<(), Self::Error>;

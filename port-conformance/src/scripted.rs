@@ -1,0 +1,433 @@
+//! A port that tells a stack what a turn log says, while every frame takes the way of the real port
+//! below: received frames are injected on its wire, sent ones leave on it.
+//!
+//! A real port has its own idea of when completions show. The log's idea is what the caller sees:
+//! completions that show early wait here, and for one that is late the device is driven: doorbell,
+//! time to work, and at last frames of our own (*fillers*, taken off the wire again) that push out
+//! what an idle device would keep.
+
+use crate::Harness;
+use crate::frames::{FRAME_MIN, is_ours, numbered};
+use crate::watch::ROUNDS_MAX;
+use simoom_core::port::turn_log::{Output, OutputSum, Reclaim, Turn, TurnLog};
+use simoom_core::port::{Buf, Census, Port, PortCaps, RxFrame, TxFull, TxSync};
+use simoom_core::time::Instant;
+use std::collections::VecDeque;
+use std::fmt;
+
+/// Why a port did not, or could not, do what the log says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Divergence {
+    /// The port below is smaller than the one that was recorded.
+    PortTooSmall {
+        /// Which capability.
+        what: &'static str,
+        /// What the log needs.
+        need: u32,
+        /// What the port has.
+        have: u32,
+    },
+    /// One of the ports fills in the checksums that leave, the other does not.
+    ChecksumOffload {
+        /// Whether the recorded one did.
+        logged: bool,
+        /// Whether this one does.
+        is: bool,
+    },
+    /// The caller asked more or less often than when the log was made.
+    Calls {
+        /// Which call.
+        what: &'static str,
+        /// Calls logged.
+        logged: usize,
+        /// Calls made.
+        made: usize,
+    },
+    /// The caller asked for fewer frames than were shown when the log was made.
+    AskedForFewer {
+        /// Frames asked for.
+        asked: usize,
+        /// Frames logged.
+        logged: usize,
+    },
+    /// Buffers in the pool when a turn began.
+    Pool {
+        /// What the log says.
+        logged: u32,
+        /// What the caller left.
+        is: u32,
+    },
+    /// More completions were logged than frames are away.
+    CompletionsOfNothing {
+        /// Completions logged.
+        logged: u32,
+        /// Buffers away.
+        away: usize,
+    },
+    /// The port kept buffers that it should have given back.
+    NotHome {
+        /// Completions that were due.
+        due: usize,
+        /// Completions that came.
+        came: usize,
+    },
+    /// Frames that were injected were not received.
+    NotReceived {
+        /// Frames injected.
+        sent: usize,
+        /// Frames received.
+        came: usize,
+    },
+    /// Frames that were submitted did not leave, or others did.
+    NotOnTheWire {
+        /// Frames submitted.
+        submitted: usize,
+        /// Frames that left.
+        left: usize,
+    },
+    /// The port failed.
+    Port(String),
+    /// What the log is about cannot be built.
+    Config(String),
+    /// Other frames left than when the log was made.
+    Output {
+        /// What left then.
+        logged: Output,
+        /// What left now.
+        is: Output,
+    },
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PortTooSmall { what, need, have } => {
+                write!(f, "the port's {what} is {have}, the log needs {need}")
+            }
+            Self::ChecksumOffload { logged, is } => {
+                write!(f, "transmit checksum offload is {is}, in the log it is {logged}")
+            }
+            Self::Calls { what, logged, made } => {
+                write!(f, "{made} calls of {what} in a turn, {logged} were logged")
+            }
+            Self::AskedForFewer { asked, logged } => {
+                write!(f, "{asked} frames asked for, {logged} were logged")
+            }
+            Self::Pool { logged, is } => {
+                write!(f, "{is} buffers free when the turn began, {logged} were logged")
+            }
+            Self::CompletionsOfNothing { logged, away } => {
+                write!(f, "{logged} completions logged, {away} buffers away")
+            }
+            Self::NotHome { due, came } => write!(f, "{due} completions due, {came} came"),
+            Self::NotReceived { sent, came } => {
+                write!(f, "{sent} frames injected, {came} received")
+            }
+            Self::NotOnTheWire { submitted, left } => {
+                write!(f, "{submitted} frames submitted, {left} left")
+            }
+            Self::Port(error) => write!(f, "the port failed: {error}"),
+            Self::Config(error) => write!(f, "the log's configuration: {error}"),
+            Self::Output { logged, is } => {
+                write!(f, "other bytes left: {is:?}, logged were {logged:?}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Divergence {}
+
+/// Runs the turns of a log over the port of `harness`, which must be fresh and a few buffers larger
+/// than the recorded one. `turn` is the stack's turn; what it asks of the port it is shown is
+/// answered as the log says. Answers the frames that left, which are the log's, byte for byte.
+pub fn replay<H: Harness>(
+    log: &TurnLog,
+    harness: &mut H,
+    mut turn: impl FnMut(Instant, &mut Scripted<'_, H>) -> Result<(), Divergence>,
+) -> Result<Vec<Vec<u8>>, Divergence> {
+    let mut port = Scripted::new(harness, log.header.caps)?;
+    for entry in &log.turns {
+        port.begin(entry);
+        turn(entry.now, &mut port)?;
+        port.end(entry)?;
+    }
+    let mut sum = OutputSum::default();
+    port.wire.iter().for_each(|frame| sum.push(frame));
+    let (logged, is) = (log.output, sum.output());
+    if is == logged { Ok(port.wire) } else { Err(Divergence::Output { logged, is }) }
+}
+
+/// The port that a log tells of, over the port of a harness. Made by [`replay`].
+pub struct Scripted<'h, H> {
+    harness: &'h mut H,
+    /// The recorded port's.
+    caps: PortCaps,
+    /// Buffers kept back for fillers.
+    spares: Vec<Buf>,
+    /// The device's buffers that the caller waits for, oldest first; a filler is None.
+    ring: VecDeque<Option<u32>>,
+    /// Home, and not yet told.
+    home: VecDeque<Buf>,
+    /// Buffers in the caller's hands.
+    hands: u32,
+    tx_free: u32,
+    reclaims: VecDeque<Reclaim>,
+    received: VecDeque<Vec<Vec<u8>>>,
+    reclaim_calls: usize,
+    receive_calls: usize,
+    /// Frames submitted, and what left of them.
+    submitted: usize,
+    wire: Vec<Vec<u8>>,
+    diverged: Option<Divergence>,
+}
+
+impl<'h, H: Harness> Scripted<'h, H> {
+    /// Shows a caller the port with the capabilities `caps` over the port of `harness`, which must
+    /// be fresh, and larger by the few buffers that an idle device of its kind keeps (at least one).
+    fn new(harness: &'h mut H, caps: PortCaps) -> Result<Self, Divergence> {
+        let real = *harness.port().caps();
+        let spare = real.tx_hold_idle.max(1);
+        for (what, need, have) in [
+            ("frame_max", caps.frame_max.into(), real.frame_max.into()),
+            ("buffers", caps.buffers + spare, real.buffers),
+            ("tx_slots", spare + 1, real.tx_slots),
+        ] {
+            if have < need {
+                return Err(Divergence::PortTooSmall { what, need, have });
+            }
+        }
+        if real.checksum.tx != caps.checksum.tx {
+            let (logged, is) = (caps.checksum.tx, real.checksum.tx);
+            return Err(Divergence::ChecksumOffload { logged, is });
+        }
+        let spares = (0..spare).filter_map(|_| harness.port_mut().take_free()).collect();
+        Ok(Self {
+            harness,
+            caps,
+            spares,
+            ring: VecDeque::new(),
+            home: VecDeque::new(),
+            hands: 0,
+            tx_free: caps.tx_slots,
+            reclaims: VecDeque::new(),
+            received: VecDeque::new(),
+            reclaim_calls: 0,
+            receive_calls: 0,
+            submitted: 0,
+            wire: Vec::new(),
+            diverged: None,
+        })
+    }
+
+    /// What this turn of the log says is told from here on.
+    fn begin(&mut self, turn: &Turn) {
+        self.tx_free = turn.tx_free;
+        self.reclaims = turn.reclaims.iter().copied().collect();
+        self.received = turn.received.iter().cloned().collect();
+        (self.reclaim_calls, self.receive_calls) = (0, 0);
+        let (logged, is) = (turn.buffers_free, self.free() as u32);
+        if logged != is {
+            self.diverge(Divergence::Pool { logged, is });
+        }
+    }
+
+    /// The turn is over: everything submitted leaves, and everything logged was asked for.
+    fn end(&mut self, turn: &Turn) -> Result<(), Divergence> {
+        for (what, logged, made) in [
+            ("reclaim", turn.reclaims.len(), self.reclaim_calls),
+            ("receive", turn.received.len(), self.receive_calls),
+        ] {
+            if logged != made {
+                self.diverge(Divergence::Calls { what, logged, made });
+            }
+        }
+        self.drive(TxSync::Push);
+        let (submitted, left) = (self.submitted, self.wire.len());
+        if submitted != left {
+            self.diverge(Divergence::NotOnTheWire { submitted, left });
+        }
+        self.diverged.take().map_or(Ok(()), Err)
+    }
+
+    /// Keeps the first divergence: later ones follow from it.
+    fn diverge(&mut self, divergence: Divergence) {
+        self.diverged.get_or_insert(divergence);
+    }
+
+    /// Rings, lets the device work, notes what left and fetches what came home.
+    fn drive(&mut self, how: TxSync) {
+        if let Err(error) = self.harness.port_mut().sync_tx(how) {
+            self.diverge(Divergence::Port(format!("{error:?}")));
+        }
+        self.harness.let_device_work();
+        self.wire.extend(self.harness.wire().into_iter().filter(|frame| !is_ours(frame)));
+        let Self { harness, ring, home, spares, .. } = self;
+        harness.port_mut().reclaim(|buf| {
+            match ring.pop_front() {
+                Some(Some(_)) => home.push_back(buf),
+                Some(None) | None => spares.push(buf),
+            }
+            None
+        });
+    }
+
+    /// Brings at least `due` completions home.
+    fn bring_home(&mut self, due: usize) {
+        for round in 0..3 * ROUNDS_MAX {
+            if self.home.len() >= due {
+                return;
+            }
+            if round >= ROUNDS_MAX {
+                self.submit_filler();
+            }
+            self.drive(TxSync::PushAndReclaim);
+        }
+        let came = self.home.len();
+        self.diverge(Divergence::NotHome { due, came });
+    }
+
+    fn submit_filler(&mut self) {
+        let Some(mut buf) = self.spares.pop() else { return };
+        let port = self.harness.port_mut();
+        port.bytes_mut(&mut buf)[..FRAME_MIN].copy_from_slice(&numbered(0, FRAME_MIN));
+        match port.submit(buf, FRAME_MIN as u16) {
+            Ok(()) => self.ring.push_back(None),
+            Err(TxFull(back)) => self.spares.push(back),
+        }
+    }
+
+    /// Buffers that the caller believes to be with the device.
+    fn away(&self) -> usize {
+        self.home.len() + self.ring.iter().flatten().count()
+    }
+}
+
+impl<H: Harness> Port for Scripted<'_, H> {
+    type Error = Divergence;
+
+    fn caps(&self) -> &PortCaps {
+        &self.caps
+    }
+
+    fn bytes(&self, buf: &Buf) -> &[u8] {
+        self.harness.port().bytes(buf)
+    }
+
+    fn bytes_mut(&mut self, buf: &mut Buf) -> &mut [u8] {
+        self.harness.port_mut().bytes_mut(buf)
+    }
+
+    fn copy(&mut self, from: &Buf, to: &mut Buf, len: usize) {
+        self.harness.port_mut().copy(from, to, len);
+    }
+
+    fn prefetch(&self, buf: &Buf) {
+        self.harness.port().prefetch(buf);
+    }
+
+    fn take_free(&mut self) -> Option<Buf> {
+        if self.free() == 0 {
+            return None;
+        }
+        let taken = self.harness.port_mut().take_free();
+        self.hands += u32::from(taken.is_some());
+        taken
+    }
+
+    fn give_back(&mut self, buf: Buf) {
+        self.hands -= 1;
+        self.harness.port_mut().give_back(buf);
+    }
+
+    fn free(&self) -> usize {
+        (self.caps.buffers - self.hands) as usize - self.away()
+    }
+
+    fn receive(&mut self, max: usize, mut on_batch: impl FnMut(&[RxFrame<'_>])) -> usize {
+        self.receive_calls += 1;
+        let due = self.received.pop_front().unwrap_or_default();
+        if due.len() > max {
+            self.diverge(Divergence::AskedForFewer { asked: max, logged: due.len() });
+        }
+        let mut came = Vec::new();
+        for frames in due.chunks(self.harness.rx_room().max(1)) {
+            let frames: Vec<_> = frames.iter().map(Vec::as_slice).collect();
+            self.harness.inject(&frames);
+            self.harness.let_device_work();
+            self.wire.extend(self.harness.wire().into_iter().filter(|frame| !is_ours(frame)));
+            for _ in 0..frames.len() + ROUNDS_MAX {
+                self.harness.port_mut().receive(due.len() - came.len(), |batch| {
+                    // A live wire brings frames of others as well.
+                    let ours = batch.iter().filter(|f| frames.contains(&f.bytes));
+                    came.extend(ours.map(|f| f.bytes.to_vec()));
+                });
+            }
+        }
+        if came != due {
+            self.diverge(Divergence::NotReceived { sent: due.len(), came: came.len() });
+        }
+        if !came.is_empty() {
+            on_batch(&came.iter().map(|bytes| RxFrame { bytes }).collect::<Vec<_>>());
+        }
+        came.len()
+    }
+
+    fn tx_free(&self) -> usize {
+        self.tx_free as usize
+    }
+
+    fn submit(&mut self, buf: Buf, len: u16) -> Result<(), TxFull> {
+        if self.tx_free == 0 {
+            return Err(TxFull(buf));
+        }
+        let index = buf.index();
+        let mut offered = buf;
+        for _ in 0..ROUNDS_MAX {
+            match self.harness.port_mut().submit(offered, len) {
+                Ok(()) => {
+                    self.ring.push_back(Some(index));
+                    self.hands -= 1;
+                    self.tx_free -= 1;
+                    self.submitted += 1;
+                    return Ok(());
+                }
+                // The log's port had a slot; this one gets one as soon as its device has worked.
+                Err(TxFull(back)) => offered = back,
+            }
+            self.drive(TxSync::PushAndReclaim);
+        }
+        self.diverge(Divergence::PortTooSmall { what: "tx_slots", need: 1, have: 0 });
+        Err(TxFull(offered))
+    }
+
+    fn reclaim(&mut self, mut on_done: impl FnMut(Buf) -> Option<Buf>) -> usize {
+        self.reclaim_calls += 1;
+        let said = self.reclaims.pop_front();
+        let Reclaim { completed, tx_free } =
+            said.unwrap_or(Reclaim { completed: 0, tx_free: self.tx_free });
+        let away = self.away();
+        if completed as usize > away {
+            self.diverge(Divergence::CompletionsOfNothing { logged: completed, away });
+        }
+        let due = (completed as usize).min(away);
+        self.bring_home(due);
+        self.tx_free = tx_free;
+        let due = due.min(self.home.len());
+        for buf in self.home.drain(..due) {
+            self.hands += 1;
+            if let Some(back) = on_done(buf) {
+                self.hands -= 1;
+                self.harness.port_mut().give_back(back);
+            }
+        }
+        due
+    }
+
+    fn sync_tx(&mut self, how: TxSync) -> Result<(), Divergence> {
+        self.harness.port_mut().sync_tx(how).map_err(|error| Divergence::Port(format!("{error:?}")))
+    }
+
+    fn census(&self) -> Census {
+        Census { free: self.free() as u32, caller: self.hands, device: self.away() as u32 }
+    }
+}

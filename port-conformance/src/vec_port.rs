@@ -1,0 +1,265 @@
+//! A port in memory: the plainest device that can hold on to buffers, and the first to pass.
+//!
+//! It reads a frame at once, or late: when it is left to work. It reports a completion at once,
+//! or after so many later frames. Plain data: a clone is a fork.
+
+use crate::Harness;
+use simoom_core::port::{
+    BATCH_MAX, Buf, Census, ChecksumOffload, Port, PortCaps, RxFrame, TxFull, TxSync,
+};
+use std::collections::VecDeque;
+use std::convert::Infallible;
+
+/// When the device reads a frame that was made visible to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadAt {
+    /// At the doorbell.
+    Doorbell,
+    /// When it is left to work ([`VecPort::work`]), or when the ring is full and half of it has to
+    /// be reported.
+    Work,
+}
+
+/// A device in memory.
+#[derive(Clone, Debug)]
+pub struct VecPort {
+    caps: PortCaps,
+    id: u32,
+    read_at: ReadAt,
+    memory: Vec<Box<[u8]>>,
+    free: Vec<u32>,
+    /// Submitted and not reclaimed, oldest first; the first `visible` were rung in, the first
+    /// `read` have left, the first `done` may be reported.
+    ring: VecDeque<(u32, u16)>,
+    visible: usize,
+    read: usize,
+    done: usize,
+    /// Frames that left.
+    wire: Vec<Vec<u8>>,
+    /// Frames that came, oldest first.
+    inbox: VecDeque<Vec<u8>>,
+    /// Frames that came when the receive ring was full.
+    overflows: u64,
+}
+
+/// Frames that the receive ring holds; what comes beyond is dropped and counted.
+pub const RX_SLOTS: usize = 256;
+
+impl VecPort {
+    /// A device with these capabilities. `id` marks its tokens in debug builds.
+    pub fn new(caps: PortCaps, read_at: ReadAt, id: u32) -> Self {
+        let buffer = vec![0; usize::from(caps.frame_max)].into_boxed_slice();
+        Self {
+            caps,
+            id,
+            read_at,
+            memory: vec![buffer; caps.buffers as usize],
+            free: (0..caps.buffers).rev().collect(),
+            ring: VecDeque::new(),
+            visible: 0,
+            read: 0,
+            done: 0,
+            wire: Vec::new(),
+            inbox: VecDeque::new(),
+            overflows: 0,
+        }
+    }
+
+    /// A device of `buffers` buffers and half as many slots that reads at the doorbell and reports
+    /// at once.
+    pub fn at_once(buffers: u32) -> Self {
+        Self::new(caps(buffers, 0, 0), ReadAt::Doorbell, 1)
+    }
+
+    /// A device of `buffers` buffers and half as many slots that reads late, reports a completion
+    /// after a ring of later frames and keeps one buffer when idle, as netmap does.
+    pub fn late(buffers: u32) -> Self {
+        Self::new(caps(buffers, buffers / 2 - 1, 1), ReadAt::Work, 2)
+    }
+
+    /// Puts a frame in the receive ring.
+    pub fn arrive(&mut self, frame: &[u8]) {
+        if self.inbox.len() < RX_SLOTS {
+            self.inbox.push_back(frame.to_vec());
+        } else {
+            self.overflows += 1;
+        }
+    }
+
+    /// Frames that found the receive ring full.
+    pub fn overflows(&self) -> u64 {
+        self.overflows
+    }
+
+    /// Frames that left since the last call.
+    pub fn take_wire(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.wire)
+    }
+
+    /// The device reads every frame made visible to it.
+    pub fn work(&mut self) {
+        self.read_up_to(self.visible);
+    }
+
+    /// What memory holds now is what goes on the wire.
+    fn read_up_to(&mut self, end: usize) {
+        for &(index, len) in self.ring.range(self.read.min(end)..end) {
+            self.wire.push(self.memory[index as usize][..usize::from(len)].to_vec());
+        }
+        self.read = self.read.max(end);
+    }
+
+    /// Frames in front of the last `hold` that were read may be reported.
+    fn report_all_but(&mut self, hold: usize) {
+        self.done = self.done.max(self.read.min(self.ring.len().saturating_sub(hold)));
+    }
+}
+
+/// Capabilities of a device with `buffers` buffers and half as many slots.
+fn caps(buffers: u32, tx_hold_max: u32, tx_hold_idle: u32) -> PortCaps {
+    PortCaps {
+        frame_max: 1514,
+        buffers,
+        tx_slots: buffers / 2,
+        tx_hold_max,
+        tx_hold_idle,
+        max_frags: 1,
+        checksum: ChecksumOffload { tx: false, rx: false },
+    }
+}
+
+impl Port for VecPort {
+    type Error = Infallible;
+
+    fn caps(&self) -> &PortCaps {
+        &self.caps
+    }
+
+    fn bytes(&self, buf: &Buf) -> &[u8] {
+        buf.assert_port(self.id);
+        &self.memory[buf.index() as usize]
+    }
+
+    fn bytes_mut(&mut self, buf: &mut Buf) -> &mut [u8] {
+        buf.assert_port(self.id);
+        &mut self.memory[buf.index() as usize]
+    }
+
+    fn copy(&mut self, from: &Buf, to: &mut Buf, len: usize) {
+        from.assert_port(self.id);
+        to.assert_port(self.id);
+        let [from, to] = [from.index() as usize, to.index() as usize];
+        if let Ok([from, to]) = self.memory.get_disjoint_mut([from, to]) {
+            to[..len].copy_from_slice(&from[..len]);
+        }
+    }
+
+    fn take_free(&mut self) -> Option<Buf> {
+        self.free.pop().map(|index| Buf::mint(self.id, index))
+    }
+
+    fn give_back(&mut self, buf: Buf) {
+        buf.assert_port(self.id);
+        self.free.push(buf.index());
+    }
+
+    fn free(&self) -> usize {
+        self.free.len()
+    }
+
+    fn receive(&mut self, max: usize, mut on_batch: impl FnMut(&[RxFrame<'_>])) -> usize {
+        let count = self.inbox.len().min(max).min(BATCH_MAX);
+        if count > 0 {
+            let came: Vec<_> = self.inbox.drain(..count).collect();
+            let frames: Vec<_> = came.iter().map(|bytes| RxFrame { bytes }).collect();
+            on_batch(&frames);
+        }
+        count
+    }
+
+    fn tx_free(&self) -> usize {
+        self.caps.tx_slots as usize - self.ring.len()
+    }
+
+    fn submit(&mut self, buf: Buf, len: u16) -> Result<(), TxFull> {
+        buf.assert_port(self.id);
+        if self.tx_free() == 0 {
+            return Err(TxFull(buf));
+        }
+        self.ring.push_back((buf.index(), len));
+        Ok(())
+    }
+
+    fn reclaim(&mut self, mut on_done: impl FnMut(Buf) -> Option<Buf>) -> usize {
+        let count = std::mem::take(&mut self.done);
+        for (index, _) in self.ring.drain(..count) {
+            if let Some(buf) = on_done(Buf::mint(self.id, index)) {
+                self.free.push(buf.index());
+            }
+        }
+        self.visible -= count;
+        self.read -= count;
+        count
+    }
+
+    fn sync_tx(&mut self, how: TxSync) -> Result<(), Infallible> {
+        self.visible = self.ring.len();
+        if self.read_at == ReadAt::Doorbell {
+            self.work();
+        } else if self.tx_free() == 0 {
+            self.read_up_to(self.ring.len() / 2);
+        }
+        self.report_all_but(self.caps.tx_hold_max as usize);
+        if how == TxSync::PushAndReclaim {
+            self.report_all_but(self.caps.tx_hold_idle as usize);
+        }
+        Ok(())
+    }
+
+    fn census(&self) -> Census {
+        let (free, device) = (self.free.len() as u32, self.ring.len() as u32);
+        // Wraps where somebody has two tokens of one buffer: this device is not the one to notice.
+        Census { free, caller: self.caps.buffers.wrapping_sub(free + device), device }
+    }
+}
+
+/// A [`VecPort`] and the far end of its wire.
+#[derive(Clone, Debug)]
+pub struct VecHarness {
+    port: VecPort,
+}
+
+impl VecHarness {
+    /// Puts this port under test.
+    pub fn new(port: VecPort) -> Self {
+        Self { port }
+    }
+}
+
+impl Harness for VecHarness {
+    type Port = VecPort;
+
+    fn port(&self) -> &VecPort {
+        &self.port
+    }
+
+    fn port_mut(&mut self) -> &mut VecPort {
+        &mut self.port
+    }
+
+    fn inject(&mut self, frames: &[&[u8]]) {
+        frames.iter().for_each(|frame| self.port.arrive(frame));
+    }
+
+    fn wire(&mut self) -> Vec<Vec<u8>> {
+        self.port.take_wire()
+    }
+
+    fn let_device_work(&mut self) {
+        self.port.work();
+    }
+
+    fn rx_room(&self) -> usize {
+        RX_SLOTS
+    }
+}
