@@ -1,9 +1,8 @@
-//! The simoom stack as what drives a port of a world, and its own HTTP client on top of it.
+//! The simoom stack as what drives a port of a world.
 
 use crate::nic::{NicConfig, SimPort};
 use crate::port_host::{Fork, PortHost, PortHostConfig, PortStack};
 use crate::seed::{Seed, Stream};
-use simoom_core::client::{Expect, FetchClient};
 use simoom_core::stack::app::App;
 use simoom_core::stack::{Config, Stack};
 use simoom_core::time::Instant;
@@ -15,7 +14,6 @@ use std::net::Ipv4Addr;
 pub type StackHost<A, T = NoTrace> = PortHost<Stack<A, T>>;
 
 /// A simoom stack that fetches, behind a modelled NIC.
-pub type FetchHost<E> = PortHost<Fetcher<E>>;
 
 impl<A: App, T: Trace> PortStack for Stack<A, T> {
     fn turn(&mut self, now: Instant, port: &mut SimPort) -> Option<Instant> {
@@ -49,54 +47,6 @@ where
     }
 }
 
-/// A stack whose application is a [`FetchClient`], and what opens its connections.
-pub struct Fetcher<E: Expect> {
-    /// The stack.
-    pub stack: Stack<FetchClient<E>>,
-}
-
-impl<E: Expect> Fetcher<E> {
-    /// Hands the connections that the client wants to the stack. True where there was one.
-    fn open(&mut self) -> bool {
-        let mut opened = false;
-        while let Some(wanted) = self.stack.app_mut().poll_open() {
-            opened = true;
-            if let Err(why) = self.stack.connect(wanted.remote, wanted.token) {
-                self.stack.app_mut().on_open_failed(wanted.token, why);
-                break;
-            }
-        }
-        opened
-    }
-}
-
-impl<E: Expect> PortStack for Fetcher<E> {
-    fn turn(&mut self, now: Instant, port: &mut SimPort) -> Option<Instant> {
-        self.open();
-        let deadline = PortStack::turn(&mut self.stack, now, port);
-        // A connection that ended in this turn may make room for another.
-        if self.open() { Some(now) } else { deadline }
-    }
-
-    fn buffers_held(&self) -> u32 {
-        self.stack.buffers_held()
-    }
-
-    fn audit(&self) -> Result<(), &'static str> {
-        self.stack.audit()
-    }
-
-    fn describe(&self) -> String {
-        format!("{}, {:?}", PortStack::describe(&self.stack), self.stack.app().stats())
-    }
-}
-
-impl<E: Expect + Clone> Fork for Fetcher<E> {
-    fn fork(&self) -> Self {
-        Self { stack: self.stack.fork() }
-    }
-}
-
 /// Who a host of our own stack is, and how it is set up.
 #[derive(Clone, Debug)]
 pub struct StackSetup {
@@ -125,20 +75,10 @@ impl StackSetup {
 
     /// A host that runs an application.
     pub fn host<A: App>(self, seed: Seed, app: A) -> StackHost<A> {
-        let (stack, port) = self.build(seed, app);
-        PortHost::new(stack, port, self.host)
-    }
-
-    /// A host that fetches.
-    pub fn fetch_host<E: Expect>(self, seed: Seed, client: FetchClient<E>) -> FetchHost<E> {
-        let (stack, port) = self.build(seed, client);
-        PortHost::new(Fetcher { stack }, port, self.host)
-    }
-
-    fn build<A: App>(&self, seed: Seed, app: A) -> (Stack<A>, SimPort) {
         let draws = seed.stream(Stream::Dma(self.number));
         let port = SimPort::new(self.nic, self.number, draws);
         let secrets = seed.secrets(self.number);
-        (Stack::new(self.stack.clone(), secrets, &self.nic.caps, app), port)
+        let stack = Stack::new(self.stack, secrets, &self.nic.caps, app);
+        PortHost::new(stack, port, self.host)
     }
 }

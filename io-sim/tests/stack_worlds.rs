@@ -16,12 +16,13 @@ use simoom_sim::link::{LinkConfig, Rate};
 use simoom_sim::nic::{CompletionPolicy, DmaPolicy, SimPort};
 use simoom_sim::seed::{Chance, Seed, Stream, check};
 use simoom_sim::smoltcp_host::{ClientConfig, Fetch, HttpClient, Identity};
-use simoom_sim::stack_host::{FetchHost, StackHost, StackSetup};
+use simoom_sim::stack_host::{StackHost, StackSetup};
 use simoom_sim::world::{HostId, Limits, World};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 type Server = StackHost<FileServer<MemoryBodies>>;
-type Host = Either<Server, Either<FetchHost<ExpectPatterns>, EndpointHost<HttpClient>>>;
+type Host =
+    Either<Server, Either<StackHost<FetchClient<ExpectPatterns>>, EndpointHost<HttpClient>>>;
 
 /// Bytes of the bodies.
 const SIZES: [u64; 6] = [0, 1, 1000, 1460, 22_000, 100_000];
@@ -99,7 +100,7 @@ fn server(seed: Seed, plan: Plan) -> Server {
     setup(2, plan).host(seed, app)
 }
 
-fn our_client(seed: Seed, plan: Plan) -> FetchHost<ExpectPatterns> {
+fn our_client(seed: Seed, plan: Plan) -> StackHost<FetchClient<ExpectPatterns>> {
     let config = FetchConfig {
         server: SERVER,
         host: String::from("sim"),
@@ -113,7 +114,7 @@ fn our_client(seed: Seed, plan: Plan) -> FetchHost<ExpectPatterns> {
         completions_max: 100,
     };
     let client = FetchClient::new(config, ExpectPatterns((0..).zip(SIZES).collect()));
-    setup(1, plan).fetch_host(seed, client)
+    setup(1, plan).host(seed, client)
 }
 
 fn smoltcp_client(seed: Seed, plan: Plan) -> EndpointHost<HttpClient> {
@@ -151,7 +152,7 @@ fn world(seed: Seed, plan: Plan, ours: bool, link: LinkConfig) -> (World<Host>, 
 fn is_done(world: &World<Host>, client: HostId) -> bool {
     match world.host(client).right().unwrap() {
         Either::Left(ours) => {
-            let stats = ours.stack.stack.app().stats();
+            let stats = ours.stack.app().stats();
             stats.succeeded + stats.failed == 2 * SIZES.len() as u64
         }
         Either::Right(smoltcp) => smoltcp.endpoint.is_done(),
@@ -161,7 +162,7 @@ fn is_done(world: &World<Host>, client: HostId) -> bool {
 fn verdict(world: &World<Host>, client: HostId) -> Result<(), String> {
     match world.host(client).right().unwrap() {
         Either::Left(ours) => {
-            let stats = ours.stack.stack.app().stats();
+            let stats = ours.stack.app().stats();
             let all = stats.succeeded == 2 * SIZES.len() as u64 && stats.failed == 0;
             if all { Ok(()) } else { Err(format!("{stats:?}")) }
         }
@@ -263,7 +264,7 @@ fn a_healed_world_comes_to_rest() {
             match world.host_mut(host) {
                 Either::Left(host) => assert_at_rest(&mut host.stack, &mut host.port, now),
                 Either::Right(Either::Left(host)) => {
-                    assert_at_rest(&mut host.stack.stack, &mut host.port, now);
+                    assert_at_rest(&mut host.stack, &mut host.port, now);
                 }
                 Either::Right(Either::Right(smoltcp)) => assert!(smoltcp.endpoint.is_quiet()),
             }
@@ -284,7 +285,7 @@ fn assert_at_rest<A: App>(stack: &mut Stack<A>, port: &mut SimPort, now: Instant
 /// A world of our own stacks is plain data.
 #[test]
 fn a_fork_at_any_event_goes_on_to_the_same_hash() {
-    type Ours = World<Either<Server, FetchHost<ExpectPatterns>>>;
+    type Ours = World<Either<Server, StackHost<FetchClient<ExpectPatterns>>>>;
     fn end(world: &Ours) -> (EventHash, u64, Instant) {
         (world.hash(), world.events(), world.now())
     }
@@ -304,6 +305,6 @@ fn a_fork_at_any_event_goes_on_to_the_same_hash() {
         assert_ne!(end(&fork), end(&world));
         fork.run_for(second).unwrap();
         assert_eq!(end(&fork), end(&world));
-        assert!(world.host(client).right().unwrap().stack.stack.app().stats().succeeded > 0);
+        assert!(world.host(client).right().unwrap().stack.app().stats().succeeded > 0);
     });
 }

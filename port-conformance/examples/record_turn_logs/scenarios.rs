@@ -161,9 +161,6 @@ impl Scenario {
                     client_port.arrive(&frame);
                 }
             }
-            while let Some(open) = client.app_mut().poll_open() {
-                client.connect(open.remote, open.token).expect("room for every connection");
-            }
             let Ok(client_wake) = client.turn(now, &mut client_port);
             for frame in client_port.take_wire() {
                 moved = true;

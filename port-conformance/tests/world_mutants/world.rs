@@ -106,10 +106,7 @@ fn client_host(seed: Seed) -> ClientHost {
     let app = FetchClient::new(config, ExpectPatterns(expect));
     let port = SimPort::new(NicConfig::default(), PORT_ID + 1, seed.stream(Stream::Dma(1)));
     let config = Config::new(MacAddr([2, 0, 0, 0, 0, 1]), CLIENT_IP, 24);
-    let mut stack = Stack::new(config, seed.secrets(1), port.caps(), app);
-    while let Some(open) = stack.app_mut().poll_open() {
-        stack.connect(open.remote, open.token).expect("room for a few connections");
-    }
+    let stack = Stack::new(config, seed.secrets(1), port.caps(), app);
     FaultyHost::new(stack, Faulty::new(port, Fault::None))
 }
 

@@ -1,0 +1,115 @@
+//! A recorder is a port like any other, whatever it is around, and what left the port is in its
+//! capture.
+
+use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
+use pcap_file::pcapng::{Block, PcapNgReader};
+use simoom_pcap::recorder::Recorder;
+use simoom_pcap::writer::{Interface, Writer};
+use simoom_port_conformance::vec_port::{RX_SLOTS, VecPort};
+use simoom_port_conformance::{Harness, run_suite};
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::thread;
+
+#[test]
+fn a_recorder_around_a_prompt_device_passes() {
+    run_suite(|| Recorded::new(VecPort::at_once(64)));
+}
+
+#[test]
+fn a_recorder_around_a_device_that_reads_and_reports_late_passes() {
+    run_suite(|| Recorded::new(VecPort::late(64)));
+}
+
+/// A recorder under test. When it goes, its capture is held to what went in and out.
+struct Recorded {
+    /// None once it was dropped.
+    port: Option<Recorder<VecPort, Shared>>,
+    sink: Shared,
+    came: Vec<Vec<u8>>,
+    left: Vec<Vec<u8>>,
+}
+
+/// Bytes that can be read after their writer has gone.
+#[derive(Clone, Default)]
+struct Shared(Rc<RefCell<Vec<u8>>>);
+
+impl io::Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Recorded {
+    fn new(port: VecPort) -> Self {
+        let sink = Shared::default();
+        let writer = Writer::new(sink.clone(), &[Interface::new("memory")]).unwrap();
+        let port = Some(Recorder::new(port, writer, 0));
+        Self { port, sink, came: vec![], left: vec![] }
+    }
+}
+
+impl Harness for Recorded {
+    type Port = Recorder<VecPort, Shared>;
+
+    fn port(&self) -> &Self::Port {
+        self.port.as_ref().unwrap()
+    }
+
+    fn port_mut(&mut self) -> &mut Self::Port {
+        self.port.as_mut().unwrap()
+    }
+
+    fn inject(&mut self, frames: &[&[u8]]) {
+        for frame in frames {
+            self.came.push(frame.to_vec());
+            self.port_mut().inner_mut().arrive(frame);
+        }
+    }
+
+    fn wire(&mut self) -> Vec<Vec<u8>> {
+        let left = self.port_mut().inner_mut().take_wire();
+        self.left.extend_from_slice(&left);
+        left
+    }
+
+    fn let_device_work(&mut self) {
+        self.port_mut().inner_mut().work();
+    }
+
+    fn rx_room(&self) -> usize {
+        RX_SLOTS
+    }
+}
+
+impl Drop for Recorded {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            return;
+        }
+        self.wire();
+        let (_, writer) = self.port.take().unwrap().into_inner();
+        writer.finish().unwrap();
+
+        let file = self.sink.0.borrow();
+        let mut reader = PcapNgReader::new(&file[..]).unwrap();
+        let (mut received, mut submitted) = (Vec::new(), Vec::new());
+        while let Some(block) = reader.next_block() {
+            let Block::EnhancedPacket(packet) = block.unwrap() else { continue };
+            match packet.options[..] {
+                [EnhancedPacketOption::Flags(1)] => received.push(packet.data.to_vec()),
+                [EnhancedPacketOption::Flags(2)] => submitted.push(packet.data.to_vec()),
+                _ => panic!("{:?}", packet.options),
+            }
+        }
+        // The last ones may not have been fetched, or not have left.
+        assert!(self.came.starts_with(&received), "the frames received, and nothing else");
+        assert!(submitted.starts_with(&self.left), "the frames that left are the first submitted");
+    }
+}
