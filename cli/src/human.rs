@@ -1,4 +1,15 @@
-//! Numbers for people.
+//! Numbers for people, and the way to them.
+
+use std::io::{self, ErrorKind, Write};
+
+/// Writes to stdout. A reader that has seen enough (`simoom content … | head`) is no failure.
+pub(crate) fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
+        done => done,
+    }
+}
 
 /// Bytes with three digits or so: `0 B`, `22.0 KB`, `3.4 MB`. Decimal units, as disks and links
 /// are counted.

@@ -1,6 +1,7 @@
 //! A stack and its live port, turned until a signal comes.
 
-use super::summary;
+use super::{summary, tap_failure};
+use crate::failure::{Failure, Kind};
 use crate::site::DiskBodies;
 use simoom_core::port::{Advance, Port};
 use simoom_core::server::FileServer;
@@ -8,6 +9,11 @@ use simoom_core::stack::Stack;
 use simoom_core::tcp::State;
 use simoom_core::time::{Duration, Instant};
 use simoom_linux::tap::{TapError, TapPort};
+use simoom_pcap::recorder::Recorder;
+use simoom_pcap::writer::{Interface, Writer};
+use std::fmt::Write as _;
+use std::fs::File;
+use std::path::Path;
 
 /// How long connections may take to finish once the end was asked for. Then they are reset.
 pub(super) const DRAIN_MAX: Duration = Duration::from_secs(5);
@@ -34,7 +40,32 @@ impl LivePort for TapPort {
 
     fn finish(self, report: &mut Report) {
         if let Err(e) = self.close() {
-            report.error.get_or_insert(e);
+            report.failure.get_or_insert(tap_failure(&e));
+        }
+    }
+}
+
+impl LivePort for Recorder<TapPort, File> {
+    fn tap(&self) -> &TapPort {
+        self.inner()
+    }
+
+    fn tap_mut(&mut self) -> &mut TapPort {
+        self.inner_mut()
+    }
+
+    fn finish(self, report: &mut Report) {
+        let (port, writer) = self.into_inner();
+        port.finish(report);
+        let (written, lost) = (writer.packets_written(), writer.packets_lost());
+        match writer.finish() {
+            Ok(_) => {
+                let _ = writeln!(report.summary, "  {written:>12}  frames recorded");
+            }
+            Err(e) => {
+                let why = format!("the recording ends early, {lost} frames are missing: {e}");
+                report.failure.get_or_insert(Failure::new(Kind::File, why));
+            }
         }
     }
 }
@@ -43,7 +74,7 @@ impl LivePort for TapPort {
 pub(super) struct Report {
     /// The counters, a line each.
     pub(super) summary: String,
-    pub(super) error: Option<TapError>,
+    pub(super) failure: Option<Failure>,
 }
 
 /// A stack with its port.
@@ -56,10 +87,10 @@ pub(super) struct Server<P> {
     printed: summary::Snapshot,
 }
 
-impl<P: LivePort> Server<P> {
+impl Server<TapPort> {
     pub(super) fn new(
         name: String,
-        port: P,
+        port: TapPort,
         stack: Stack<FileServer<DiskBodies>>,
         stats: bool,
     ) -> Self {
@@ -67,11 +98,24 @@ impl<P: LivePort> Server<P> {
         Self { name, port, stack, stats_at, printed: summary::Snapshot::default() }
     }
 
+    /// The same, with every frame recorded to a new file.
+    pub(super) fn record(self, path: &Path) -> Result<Server<Recorder<TapPort, File>>, Failure> {
+        let fail =
+            |e| Failure::new(Kind::File, format!("cannot record to {}: {e}", path.display()));
+        let file = File::create(path).map_err(fail)?;
+        let writer = Writer::new(file, &[Interface::new(&self.name)]).map_err(fail)?;
+        let start = self.port.clock().start_unix_nanos();
+        let Self { name, port, stack, stats_at, printed } = self;
+        Ok(Server { name, port: Recorder::new(port, writer, start), stack, stats_at, printed })
+    }
+}
+
+impl<P: LivePort> Server<P> {
     /// Serves until the stop flag is up or the port fails, then drains and restores the device.
     pub(super) fn serve(mut self) -> Report {
-        let error = self.turn_until_stopped().and_then(|()| self.drain()).err();
+        let done = self.turn_until_stopped().and_then(|()| self.drain());
         let summary = summary::of(&self.name, &self.stack, self.port.tap().stats());
-        let mut report = Report { summary, error };
+        let mut report = Report { summary, failure: done.err().map(|e| tap_failure(&e)) };
         self.port.finish(&mut report);
         report
     }

@@ -10,6 +10,7 @@ use crate::human;
 use crate::site::{DiskBodies, Site};
 use clap::{ValueEnum, value_parser};
 use simoom_core::content::Mode;
+use simoom_core::port::Port;
 use simoom_core::secrets::Secrets;
 use simoom_core::server::{FileServer, ServerConfig};
 use simoom_core::stack::{Config, Stack};
@@ -64,6 +65,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MS", default_value_t = 200,
           value_parser = value_parser!(u64).range(1..=60_000))]
     min_rto: u64,
+    /// Record every frame to this file, as pcapng; with several ports, one file each, the port's
+    /// name before the ending
+    #[arg(long, value_name = "FILE.pcapng")]
+    record: Option<PathBuf>,
     /// Print counters on stderr once a second
     #[arg(long)]
     stats: bool,
@@ -110,7 +115,9 @@ pub(crate) fn parse_content_mode(text: &str) -> Result<Mode, String> {
             "copy" => Ok(Mode::Copy),
             "copies-in-advance" => Ok(Mode::CopiesInAdvance(COPIES_IN_ADVANCE)),
             "copies-on-demand" => Ok(Mode::CopiesOnDemand),
-            _ => Err("write copy, copies-in-advance, copies-in-advance:N or copies-on-demand".into()),
+            _ => {
+                Err("write copy, copies-in-advance, copies-in-advance:N or copies-on-demand".into())
+            }
         },
         Some(("copies-in-advance", n)) => match n.parse() {
             Ok(n @ 1..=1024) => Ok(Mode::CopiesInAdvance(n)),
@@ -145,9 +152,16 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         .map_err(|e| Failure::new(Kind::Runtime, format!("cannot wait for signals: {e}")))?;
 
     // All ports are opened before the first one serves: a failure then leaves nothing half done.
-    let mut servers = Vec::with_capacity(plans.len());
+    let mut servers: Vec<Box<dyn FnOnce() -> live::Report + Send>> = Vec::new();
     for plan in &plans {
-        servers.push(open(&args, plan, &site, &stop)?);
+        let server = open(&args, plan, &site, &stop)?;
+        servers.push(match record_path(&args, plan) {
+            Some(path) => {
+                let server = server.record(&path)?;
+                Box::new(move || server.serve())
+            }
+            None => Box::new(move || server.serve()),
+        });
     }
     let files = human::count(site.files.len() as u64, "file");
     for plan in &plans {
@@ -155,12 +169,14 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
             Some(80) | None => String::new(),
             Some(port) => format!(":{port}"),
         };
-        println!(
-            "serving {files} ({}) on http://{}{port}/ through tap:{}",
+        let line = format!(
+            "serving {files} ({}) on http://{}{port}/ through tap:{}\n",
             human::bytes(site.bytes),
             plan.addr.addr(),
             plan.name
         );
+        // Whoever closed stdout wants no lines; curl is served all the same.
+        let _ = human::print(&line);
     }
     let threads: Vec<_> = servers
         .into_iter()
@@ -169,7 +185,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
             let name = plan.name.clone();
             let stop = stop.clone();
             let run = move || {
-                let done = server.serve();
+                let done = server();
                 // One port that fails ends the others: half a service hides.
                 stop.raise();
                 done
@@ -190,8 +206,8 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
             }
         };
         eprint!("{}", done.summary);
-        if let Some(error) = done.error {
-            answer = Err(tap_failure(&error));
+        if let Some(failure) = done.failure {
+            answer = Err(failure);
         }
     }
     answer
@@ -240,9 +256,14 @@ fn plan(args: &Args) -> Result<Vec<Plan>, Failure> {
             ));
         }
         if let Some(other) = plans.iter().find(|p| p.name == port.tap) {
-            return usage(format!("--port tap:{} is there twice: one stack owns a port", other.name));
+            return usage(format!(
+                "--port tap:{} is there twice: one stack owns a port",
+                other.name
+            ));
         }
-        if let Some(other) = plans.iter().find(|p| p.addr.contains(addr.addr()) || addr.contains(p.addr.addr())) {
+        if let Some(other) =
+            plans.iter().find(|p| p.addr.contains(addr.addr()) || addr.contains(p.addr.addr()))
+        {
             return usage(format!(
                 "--addr {addr} and --addr {} are in the same subnet: give each port one of its own",
                 other.addr
@@ -279,10 +300,26 @@ fn open(
     config.content.mode = args.content_mode;
     config.content.copies_max = args.buffers;
     let secrets = secrets()?;
+    let caps = *port.caps();
     let bodies = DiskBodies::new(site.files.clone());
     let app = FileServer::new(site.catalogue.clone(), bodies, ServerConfig::default());
-    let stack = Stack::new(config, secrets, simoom_core::port::Port::caps(&port), app);
+    let stack = Stack::new(config, secrets, &caps, app);
     Ok(live::Server::new(plan.name.clone(), port, stack, args.stats))
+}
+
+/// Where the frames of a port are recorded.
+fn record_path(args: &Args, plan: &Plan) -> Option<PathBuf> {
+    let path = args.record.as_ref()?;
+    if args.ports.len() == 1 {
+        return Some(path.clone());
+    }
+    let mut name = path.file_stem().unwrap_or_default().to_os_string();
+    name.push(format!("-{}", plan.name));
+    if let Some(ending) = path.extension() {
+        name.push(".");
+        name.push(ending);
+    }
+    Some(path.with_file_name(name))
 }
 
 /// A locally administered unicast address, the same for the same interface and address: whoever

@@ -87,9 +87,7 @@ impl Site {
     /// Scans `dir`. What cannot be served is left out with a note; a directory that cannot be read
     /// at all is a failure.
     pub(crate) fn scan(dir: &Path) -> Result<Self, Failure> {
-        let fail = |what: &str| {
-            Failure::new(Kind::File, format!("{}: {what}", dir.display()))
-        };
+        let fail = |what: &str| Failure::new(Kind::File, format!("{}: {what}", dir.display()));
         let root = fs::canonicalize(dir)
             .map_err(|e| fail(&format!("{e}: give a directory that exists")))?;
         if !root.is_dir() {
@@ -157,7 +155,9 @@ impl Scan<'_> {
                         above.pop();
                     }
                 }
-                Ok(meta) if meta.is_file() => self.file(&path, real, format!("{prefix}/{name}"), &meta),
+                Ok(meta) if meta.is_file() => {
+                    self.file(&path, real, format!("{prefix}/{name}"), &meta)
+                }
                 Ok(_) => self.notes.add(&path, "neither a file nor a directory"),
             }
         }
