@@ -178,10 +178,9 @@ impl<A: App, T: Trace> Stack<A, T> {
 
     #[inline(always)]
     fn on_segment(&mut self, now: Instant, slot: u32, incoming: &Incoming<'_>) {
-        let Incoming { key, mac, ref segment } = *incoming;
-        let id = self.conns.id(slot);
+        let Incoming { key, ref segment, .. } = *incoming;
         let unix_nanos = self.unix_nanos(now);
-        let Some(conn) = self.conns.get_mut(slot) else { return };
+        let Some((conn, id)) = self.conns.get_mut_with_id(slot) else { return };
         if matches!(conn.phase, Phase::Over) && conn.tcb.can_reuse(segment) {
             // RFC 9293 MAY-2: a new SYN may reopen a connection in TIME-WAIT.
             self.remove(slot, tcp::Ended::Finished);
@@ -206,9 +205,6 @@ impl<A: App, T: Trace> Stack<A, T> {
             };
             tcb.on_segment(&self.config.tcp, now, segment, &mut sink)
         };
-        if let Some(drop) = arrival.drop {
-            self.stats.tcp_drops[drop as usize] += 1;
-        }
         if arrival.events.contains(tcp::Events::ESTABLISHED) {
             open_if_half_open(
                 &mut conn.phase,
@@ -220,14 +216,41 @@ impl<A: App, T: Trace> Stack<A, T> {
             );
             conn.choose_class(&self.config.content);
         }
-        if let Phase::Open(value) = &mut conn.phase {
+        if arrival.acked > 0
+            && let Phase::Open(value) = &mut conn.phase
+        {
             let mut cx = Cx { now, unix_nanos, conn: id, commands: &mut self.commands };
-            if arrival.acked > 0 {
-                self.app.on_acked(&mut cx, value, conn.tcb.acked());
+            self.app.on_acked(&mut cx, value, conn.tcb.acked());
+        }
+        let waits_to_be_shown = arrival.acked > 0 && conn.receive != receive_pool::NONE;
+        if !arrival.is_ordinary() || waits_to_be_shown || self.commands.own {
+            self.finish_segment(now, slot, incoming, arrival, waits_to_be_shown);
+        } else if conn.drained && !conn.tcb.has_output() {
+            let due = conn.next_due();
+            if due < conn.armed_at {
+                conn.armed_at = due;
+                self.wheel.arm(slot, due);
             }
-            if arrival.acked > 0 && conn.receive != receive_pool::NONE {
-                self.show_again(now, slot);
-            }
+        } else {
+            self.ready.push_back(slot);
+        }
+    }
+
+    /// What is left to do for a segment that was no ordinary one.
+    #[inline(never)]
+    fn finish_segment(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        incoming: &Incoming<'_>,
+        arrival: tcp::Arrival,
+        waits_to_be_shown: bool,
+    ) {
+        if let Some(drop) = arrival.drop {
+            self.stats.tcp_drops[drop as usize] += 1;
+        }
+        if waits_to_be_shown {
+            self.show_again(now, slot);
         }
         if arrival.events.contains(tcp::Events::FIN) {
             self.on_fin(now, slot);
@@ -236,9 +259,9 @@ impl<A: App, T: Trace> Stack<A, T> {
             self.apply_commands(now, slot);
         }
         if arrival.asks_for_reset()
-            && let Some(plan) = tcp::reset_for(segment)
+            && let Some(plan) = tcp::reset_for(&incoming.segment)
         {
-            self.queue_reply(Reply::Segment { key, mac, plan });
+            self.queue_reply(Reply::Segment { key: incoming.key, mac: incoming.mac, plan });
         }
         if let Some(ended) = arrival.ended {
             self.remove(slot, ended);
@@ -247,11 +270,7 @@ impl<A: App, T: Trace> Stack<A, T> {
         if arrival.events.contains(tcp::Events::TIME_WAIT) {
             self.enter_time_wait(slot);
         }
-        // Asked anew: the steps above may have changed or removed the connection.
-        match self.conns.get(slot) {
-            Some(conn) if conn.drained && !conn.tcb.has_output() => self.arm(slot),
-            _ => self.ready.push_back(slot),
-        }
+        self.ready.push_back(slot);
     }
 
     /// Shows the application what it did not take before: it may have room now.
