@@ -16,6 +16,7 @@ type Step = Result<(), Arrival>;
 
 impl Tcb {
     /// A segment of this connection arrived.
+    #[inline(always)]
     pub fn on_segment<S: TextSink>(
         &mut self,
         config: &Config,
@@ -34,7 +35,7 @@ impl Tcb {
     }
 
     /// §3.10.7.4: all states but SYN-SENT.
-    #[inline]
+    #[inline(always)]
     fn on_segment_otherwise<S: TextSink>(
         &mut self,
         config: &Config,
@@ -58,6 +59,7 @@ impl Tcb {
     }
 
     /// The same steps for a segment that carries SYN, FIN, RST, URG or no ACK.
+    #[inline(never)]
     fn on_control_segment<S: TextSink>(
         &mut self,
         config: &Config,

@@ -73,6 +73,19 @@ impl Tcb {
         self.flags &= !flag::DECLINED;
     }
 
+    /// Whether there is something to send that does not wait for the source to have more: an ACK, a
+    /// retransmission, a FIN. True too often rather than too seldom.
+    #[inline]
+    pub fn has_output(&self) -> bool {
+        let own = flag::ACK_NOW
+            | flag::SEND_SYN
+            | flag::RETRANSMIT
+            | flag::PROBE
+            | flag::ENDED
+            | flag::CLOSING;
+        self.flags & own != 0 || self.snd.nxt != self.snd.max
+    }
+
     /// What to send next, or None: nothing until the next event.
     #[inline]
     pub fn poll_output(&mut self, config: &Config, now: Instant) -> Option<Output> {

@@ -46,6 +46,9 @@ impl Rto {
     /// The timeout after `backoffs` expiries in a row. RFC 6298 (5.5).
     #[inline]
     pub(super) fn timeout(&self, config: &Config, backoffs: u8) -> Duration {
+        if backoffs == 0 {
+            return Duration::from_nanos(self.rto);
+        }
         let doubled = self.rto.saturating_mul(1 << u32::from(backoffs).min(32));
         Duration::from_nanos(doubled.min(config.max_rto.as_nanos()))
     }
