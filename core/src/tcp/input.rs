@@ -6,7 +6,7 @@ use super::recovery::Verdict;
 use super::state::{Arrival, Drop, Ended, Events, State};
 use super::tcb::{Tcb, coarse, flag};
 use super::timers::{NEVER, TimerKind};
-use super::{Config, TextSink, reset_for};
+use super::{Config, Taken, TextSink, reset_for};
 use crate::seq::SeqNumber;
 use crate::time::{Duration, Instant};
 use crate::wire::tcp::{TcpFlags, TcpSegment};
@@ -15,8 +15,9 @@ use crate::wire::tcp::{TcpFlags, TcpSegment};
 type Step = Result<(), Arrival>;
 
 impl Tcb {
-    /// A segment of this connection arrived.
-    pub fn on_segment<S: TextSink>(
+    /// A segment of this connection arrived: any.
+    #[inline(never)]
+    pub(super) fn on_any_segment<S: TextSink>(
         &mut self,
         config: &Config,
         now: Instant,
@@ -288,7 +289,7 @@ impl Tcb {
         self.snd.nxt = self.snd.nxt.max(self.snd.una);
         self.take_sample(config, now, seg);
         if self.retries > 0 {
-            self.rto.on_syn_retransmitted();
+            self.rto.on_syn_retransmitted(config);
         }
         if self.retries > 1 {
             // RFC 6928 §2: more than one lost SYN leaves one segment.
@@ -490,6 +491,16 @@ impl Tcb {
             return;
         }
         let taken = sink.on_text(offset, text);
+        // At once where something is missing, was just filled, cut off or came before: RFC 5681 §4.2.
+        let plain =
+            offset == 0 && text.len() == seg.payload.len() && taken.advance as usize == text.len();
+        self.note_taken(config, now, taken, plain);
+    }
+
+    /// The sink did this with text; `plain`: it was in order and all of it was taken.
+    #[inline]
+    pub(super) fn note_taken(&mut self, config: &Config, now: Instant, taken: Taken, plain: bool) {
+        self.flags &= !flag::ANNOUNCED;
         self.rcv.nxt += taken.advance;
         self.rcv.unread = taken.unread;
         if self.rcv.edge.lt(self.rcv.nxt) {
@@ -498,9 +509,6 @@ impl Tcb {
         if self.state == State::FinWait2 {
             self.start_timer(config, now, TimerKind::FinWait2);
         }
-        // At once where something is missing, was just filled, cut off or came before: RFC 5681 §4.2.
-        let plain =
-            offset == 0 && text.len() == seg.payload.len() && taken.advance as usize == text.len();
         self.schedule_ack(config, now, plain);
     }
 
@@ -544,6 +552,7 @@ impl Tcb {
             _ => return,
         }
         self.rcv.nxt += 1;
+        self.flags &= !flag::ANNOUNCED;
         self.rcv.edge = self.rcv.edge.max(self.rcv.nxt);
         arrival.events = arrival.events | Events::FIN;
     }

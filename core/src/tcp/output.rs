@@ -60,9 +60,9 @@ impl Tcb {
         self.flags &= !flag::DECLINED;
     }
 
-    /// What to send next, or None: nothing until the next event.
-    #[inline]
-    pub fn poll_output(&mut self, config: &Config, now: Instant) -> Option<Output> {
+    /// What to send next, whatever it is.
+    #[inline(never)]
+    pub(super) fn poll_any_output(&mut self, config: &Config, now: Instant) -> Option<Output> {
         if self.has(flag::SEND_SYN) {
             return Some(Output::Segment(self.send_syn(config, now)));
         }
@@ -174,10 +174,9 @@ impl Tcb {
         now - self.sent_at > self.rto.timeout(config, 0)
     }
 
-    /// The next `len` bytes of what [`Output::Text`] offered are sent. `fin`: the stream ends
-    /// behind them. `push`: the source has no more now.
-    #[inline]
-    pub fn take_text(
+    /// [`Tcb::take_text`], whatever the text is.
+    #[inline(never)]
+    pub(super) fn take_any_text(
         &mut self,
         config: &Config,
         now: Instant,
@@ -210,7 +209,7 @@ impl Tcb {
             }
         }
         if out_of_turn {
-            self.flags &= !(flag::RETRANSMIT | flag::PROBE | flag::TIMING);
+            self.flags &= !(flag::RETRANSMIT | flag::PROBE);
         }
         if after.gt(self.snd.nxt) {
             self.snd.nxt = after;
@@ -366,11 +365,14 @@ impl Tcb {
     ) -> SegmentPlan {
         self.flags &= !flag::ACK_NOW;
         self.ack_at = NEVER;
-        let window = self.rcv.announce(config.receive_window, u32::from(config.mss));
+        if !self.has(flag::ANNOUNCED) {
+            self.flags |= flag::ANNOUNCED;
+            self.announced = self.rcv.announce(config.receive_window, u32::from(config.mss));
+        }
         let mut plan = self.plain_segment(now, flags);
         self.last_ack_sent = plan.ack;
         plan.seq = seq;
-        plan.window = window;
+        plan.window = self.announced;
         plan
     }
 

@@ -45,6 +45,12 @@ impl Recovery {
         self.active
     }
 
+    /// An ACK moved SND.UNA, outside of recovery.
+    #[inline]
+    pub(super) fn forget_duplicates(&mut self) {
+        self.duplicates = 0;
+    }
+
     /// A duplicate ACK of `una`, with everything below `max` sent.
     pub(super) fn on_duplicate(&mut self, una: SeqNumber, max: SeqNumber) -> Verdict {
         if self.active {

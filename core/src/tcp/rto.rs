@@ -19,7 +19,8 @@ const GRANULARITY: u64 = 1_000;
 
 impl Rto {
     pub(super) fn new(config: &Config) -> Self {
-        Self { srtt: 0, rttvar: 0, rto: config.initial_rto.as_nanos() }
+        let rto = config.initial_rto.as_nanos().min(config.max_rto.as_nanos());
+        Self { srtt: 0, rttvar: 0, rto }
     }
 
     /// Takes a sample of a segment that was sent once. RFC 6298 (2.2), (2.3).
@@ -37,10 +38,16 @@ impl Rto {
     }
 
     /// The SYN had to be sent again and gave no sample. RFC 6298 (5.7).
-    pub(super) fn on_syn_retransmitted(&mut self) {
+    pub(super) fn on_syn_retransmitted(&mut self, config: &Config) {
         if self.srtt == 0 {
-            self.rto = self.rto.max(3_000_000_000);
+            self.rto = self.rto.max(3_000_000_000).min(config.max_rto.as_nanos());
         }
+    }
+
+    /// The timeout, no segment having been sent twice.
+    #[inline]
+    pub(super) fn without_backoff(&self) -> Duration {
+        Duration::from_nanos(self.rto)
     }
 
     /// The timeout after `backoffs` expiries in a row. RFC 6298 (5.5).

@@ -46,6 +46,8 @@ pub(super) mod flag {
     pub(in crate::tcp) const SCALING: u16 = 1 << 11;
     /// The congestion window was in full use since the last ACK.
     pub(in crate::tcp) const LIMITED: u16 = 1 << 12;
+    /// The last segment sent said all there is to say about our side: `announced`, RCV.NXT.
+    pub(in crate::tcp) const ANNOUNCED: u16 = 1 << 13;
 }
 
 /// SND of the RFC.
@@ -70,7 +72,7 @@ pub(super) struct Send {
 }
 
 /// One connection's TCP state. Plain data; knows no memory but its own.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tcb {
     pub(super) snd: Send,
     pub(super) rcv: ReceiveWindow,
@@ -86,6 +88,8 @@ pub struct Tcb {
     pub(super) backoffs: u8,
     /// Expiries since the peer last acknowledged something, or answered a probe: held to R2.
     pub(super) retries: u8,
+    /// The window field of the last segment sent; true as long as [`flag::ANNOUNCED`] is set.
+    pub(super) announced: u16,
     /// When `timer` expires; [`NEVER`] where none runs.
     pub(super) timer_at: Instant,
     /// When the delayed ACK is due; [`NEVER`] where none waits.
@@ -187,6 +191,7 @@ impl Tcb {
             timer: TimerKind::Retransmission,
             backoffs: 0,
             retries: 0,
+            announced: 0,
             timer_at: NEVER,
             ack_at: NEVER,
             acked: 0,
@@ -295,6 +300,7 @@ impl Tcb {
     /// The application took bytes that had been waiting for it.
     pub fn on_app_read(&mut self, config: &Config, bytes: u32) {
         self.rcv.unread = self.rcv.unread.saturating_sub(bytes);
+        self.flags &= !flag::ANNOUNCED;
         if self.state.can_receive()
             && self.rcv.is_worth_announcing(config.receive_window, u32::from(config.mss))
         {

@@ -146,10 +146,11 @@ fn an_older_segment_does_not_change_the_window() {
     // RFC 9293 §3.10.7.4, fifth: SND.WL1, SND.WL2
     let mut p = Script::accepted(plain());
     p.write(1_000).expect(data(1_001..2_001));
-    p.recv(data(5_001..5_011).ack(1_001).window(2_000))
-        .recv(data(5_011..5_021).ack(2_001).window(1_000));
-    p.recv(data(5_001..5_011).ack(1_001).window(50_000)).expect(ack(5_021));
+    // The later segment overtakes: its window stays.
+    p.recv(data(5_011..5_021).ack(2_001).window(1_000)).expect(ack(5_001));
+    p.recv(data(5_001..5_011).ack(2_001).window(50_000)).expect(ack(5_021));
     p.write(5_000).expect(data(2_001..3_001)).then_silence();
+    p.recv(data(5_021..5_031).ack(2_001).window(50_000)).expect_run(3_001..7_001);
 }
 
 #[test]
