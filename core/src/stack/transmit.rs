@@ -10,11 +10,14 @@ use super::turn::Held;
 use super::{ECHO_FRAME_MAX, REPLIES_MAX, Stack, Stats};
 use crate::content::{Checkout, ContentSource, Cut, ObjectId, Pin, PinnedFields, ReadAt, Store};
 use crate::port::{Buf, Port, TxFull};
-use crate::tcp::{Output, SegmentPlan};
+use crate::seq::SeqNumber;
+use crate::tcp::{Burst, Output, SegmentPlan};
 use crate::time::Instant;
 use crate::trace::Trace;
+use crate::wire::burst::HeaderBurst;
 use crate::wire::checksum::{Sum, sum};
 use crate::wire::emit::{HeaderTemplate, TcpHeader, headers_len, write_tcp_frame};
+use crate::wire::tcp::TcpFlags;
 use crate::wire::{self, ArpPacket, Frame, IcmpFrame, IcmpMessage, MacAddr, arp, icmpv4};
 use alloc::boxed::Box;
 use core::net::Ipv4Addr;
@@ -318,6 +321,7 @@ impl<P: Port> Out<'_, P> {
         let mut allowed = u64::from(max);
         // Where an ACK fell inside a segment: one short segment leads back to where they begin.
         let mut goal = mss - ahead;
+        let mut headers = None;
         loop {
             let len = u64::from(goal).min(text.left).min(allowed) as u32;
             let whole = len == goal || u64::from(len) == text.left;
@@ -343,8 +347,10 @@ impl<P: Port> Out<'_, P> {
             index += 1;
             goal = mss;
             let ends = text.left == 0;
-            let plan = conn.tcb.take_text(&self.config.tcp, self.now, len, ends && text.fin, ends);
-            self.send_segment(conn, &plan, buf, len, sum);
+            let headers = headers.get_or_insert_with(|| self.begin_burst(conn));
+            let fin = ends && text.fin;
+            let (seq, flags) = conn.tcb.take_text(&self.config.tcp, self.now, len, fin, ends);
+            self.send_segment(headers, seq, flags, buf, len, sum);
             if ends || partial {
                 return Visit::Done;
             }
@@ -409,6 +415,7 @@ impl<P: Port> Out<'_, P> {
         let start = headers_len(self.config.vlan.is_some(), conn.tcb.uses_timestamps());
         let mut left = bytes;
         let mut allowed = max as usize;
+        let mut headers = None;
         loop {
             let len = mss.min(left.len()).min(allowed);
             if len < mss && len < left.len() && !partial && allowed > 0 {
@@ -429,8 +436,10 @@ impl<P: Port> Out<'_, P> {
             let ends = left.is_empty();
             self.stats.tx_copied += 1;
             let len = len as u32;
-            let plan = conn.tcb.take_text(&self.config.tcp, self.now, len, ends && fin, ends);
-            self.send_segment(conn, &plan, buf, len, sum(text));
+            let headers = headers.get_or_insert_with(|| self.begin_burst(conn));
+            let (seq, flags) =
+                conn.tcb.take_text(&self.config.tcp, self.now, len, ends && fin, ends);
+            self.send_segment(headers, seq, flags, buf, len, sum(text));
             if ends || partial {
                 return Visit::Done;
             }
@@ -449,19 +458,28 @@ impl<P: Port> Out<'_, P> {
         }
     }
 
+    /// Lays out the headers of the segments that follow.
     #[inline]
-    fn send_segment<Conn>(
+    fn begin_burst<Conn>(&self, conn: &mut Connection<Conn>) -> HeaderBurst {
+        let Burst { ack, window, timestamps } = conn.tcb.begin_burst(&self.config.tcp, self.now);
+        let plan = SegmentPlan { ack, window, timestamps, ..SegmentPlan::default() };
+        HeaderBurst::new(self.template, &header(&conn.key, conn.peer_mac, &plan))
+    }
+
+    #[inline]
+    fn send_segment(
         &mut self,
-        conn: &Connection<Conn>,
-        plan: &SegmentPlan,
+        headers: &HeaderBurst,
+        seq: SeqNumber,
+        flags: TcpFlags,
         mut buf: Buf,
         len: u32,
         sum: Sum,
     ) {
-        let header = header(&conn.key, conn.peer_mac, plan);
         let out = self.port.bytes_mut(&mut buf);
-        let headers = write_tcp_frame(self.template, out, &header, len as usize, sum, self.offload);
-        self.submit(buf, headers + len as usize);
+        let len = len as usize;
+        let start = headers.write(self.template, out, seq, flags, len, sum, self.offload);
+        self.submit(buf, start + len);
     }
 
     #[inline]

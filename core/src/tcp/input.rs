@@ -4,9 +4,9 @@
 use super::congestion::{CongestionControl, Controller};
 use super::recovery::Verdict;
 use super::state::{Arrival, Drop, Ended, Events, State};
-use super::tcb::{Tcb, coarse, flag};
+use super::tcb::{Tcb, flag, hours, millis};
 use super::timers::{NEVER, TimerKind};
-use super::{Config, Taken, TextSink, reset_for};
+use super::{Config, Taken, TextSink};
 use crate::seq::SeqNumber;
 use crate::time::{Duration, Instant};
 use crate::wire::tcp::{TcpFlags, TcpSegment};
@@ -112,8 +112,8 @@ impl Tcb {
     /// RFC 7323 §5.5: after 24 days TS.Recent says nothing any more. It then follows the segment.
     #[cold]
     fn ts_recent_is_stale(&self, now: Instant) -> bool {
-        const DAYS_24: u32 = ((24 * 86_400 * 1_000_000_000u64) >> 30) as u32;
-        coarse(now).saturating_sub(self.ts_recent_at) > DAYS_24
+        const DAYS_24: u16 = ((24 * 86_400 * 1_000_000_000u64) >> 42) as u16;
+        hours(now).wrapping_sub(self.ts_recent_at) > DAYS_24
     }
 
     /// First: check the sequence number. §3.10.7.4.
@@ -223,7 +223,7 @@ impl Tcb {
             && seg.seq.le(self.last_ack_sent)
         {
             self.ts_recent = timestamps.val;
-            self.ts_recent_at = coarse(now);
+            self.ts_recent_at = hours(now);
         }
     }
 
@@ -269,11 +269,7 @@ impl Tcb {
         arrival: &mut Arrival,
     ) -> Step {
         if !(seg.ack.gt(self.snd.una) && seg.ack.le(self.snd.max)) {
-            return Err(Arrival {
-                drop: Some(Drop::BadHandshakeAck),
-                reply: reset_for(seg),
-                ..Arrival::default()
-            });
+            return Err(Arrival::dropped(Drop::BadHandshakeAck));
         }
         self.establish(config, now, seg);
         arrival.events = arrival.events | Events::ESTABLISHED;
@@ -298,12 +294,11 @@ impl Tcb {
         self.backoffs = 0;
         self.retries = 0;
         self.timer_at = NEVER;
-        self.sent_at = now;
+        self.sent_at = millis(now);
         let shift = if seg.flags.contains(TcpFlags::SYN) { 0 } else { self.snd_shift };
         self.snd.wnd = u32::from(seg.window) << shift;
         self.snd.wnd_max = self.snd.wnd_max.max(self.snd.wnd);
         self.snd.wl1 = seg.seq;
-        self.snd.wl2 = seg.ack;
     }
 
     /// SND.UNA < SEG.ACK =< highest sent.
@@ -331,6 +326,10 @@ impl Tcb {
         let mut restart = true;
         match self.recovery.on_new_ack(seg.ack) {
             Verdict::Ordinary => self.controller.on_ack(acked, u32::from(self.mss), limited),
+            Verdict::AfterTimeout => {
+                let mss = u32::from(self.mss);
+                self.controller.on_ack(acked.min(mss), mss, limited);
+            }
             Verdict::Partial { first } => {
                 self.controller.on_partial_ack(acked, u32::from(self.mss));
                 self.flags |= flag::RETRANSMIT;
@@ -396,23 +395,22 @@ impl Tcb {
                 self.start_timer(config, now, TimerKind::Retransmission);
             }
             Verdict::Inflate => self.controller.on_duplicate_ack(self.mss()),
-            Verdict::Ordinary | Verdict::Partial { .. } | Verdict::Exit => {}
+            _ => {}
         }
     }
 
     /// SND.WND, from a segment that is not older than the last that set it. §3.10.7.4.
     #[inline]
     fn update_window(&mut self, config: &Config, now: Instant, seg: &TcpSegment<'_>) {
-        let newer =
-            self.snd.wl1.lt(seg.seq) || (self.snd.wl1 == seg.seq && self.snd.wl2.le(seg.ack));
-        if !newer || seg.ack.lt(self.snd.una) {
+        // SND.WL2 is not kept: it never lies beyond SND.UNA, so that the second of the RFC's two
+        // conditions, SND.WL2 =< SEG.ACK, follows from SND.UNA =< SEG.ACK.
+        if self.snd.wl1.gt(seg.seq) || seg.ack.lt(self.snd.una) {
             return;
         }
         // The window of a SYN is never scaled. RFC 7323 §2.2.
         let shift = if seg.flags.contains(TcpFlags::SYN) { 0 } else { self.snd_shift };
         let wnd = u32::from(seg.window) << shift;
         self.snd.wl1 = seg.seq;
-        self.snd.wl2 = seg.ack;
         if wnd > self.snd.wnd_max {
             self.snd.wnd_max = wnd;
         }
@@ -500,7 +498,6 @@ impl Tcb {
     /// The sink did this with text; `plain`: it was in order and all of it was taken.
     #[inline]
     pub(super) fn note_taken(&mut self, config: &Config, now: Instant, taken: Taken, plain: bool) {
-        self.flags &= !flag::ANNOUNCED;
         self.rcv.nxt += taken.advance;
         self.rcv.unread = taken.unread;
         if self.rcv.edge.lt(self.rcv.nxt) {
@@ -552,7 +549,6 @@ impl Tcb {
             _ => return,
         }
         self.rcv.nxt += 1;
-        self.flags &= !flag::ANNOUNCED;
         self.rcv.edge = self.rcv.edge.max(self.rcv.nxt);
         arrival.events = arrival.events | Events::FIN;
     }
@@ -568,11 +564,7 @@ impl Tcb {
         let has_ack = seg.flags.contains(TcpFlags::ACK);
         let ack_acceptable = has_ack && seg.ack.gt(self.snd.una) && seg.ack.le(self.snd.max);
         if has_ack && !ack_acceptable {
-            return Err(Arrival {
-                drop: Some(Drop::BadHandshakeAck),
-                reply: reset_for(seg),
-                ..Arrival::default()
-            });
+            return Err(Arrival::dropped(Drop::BadHandshakeAck));
         }
         if seg.flags.contains(TcpFlags::RST) {
             return Err(if ack_acceptable {

@@ -3,7 +3,7 @@
 use super::Config;
 use super::congestion::CongestionControl;
 use super::state::State;
-use super::tcb::{Tcb, flag, initial_window};
+use super::tcb::{Tcb, flag, initial_window, millis};
 use super::timers::{NEVER, TimerKind};
 use crate::seq::SeqNumber;
 use crate::time::Instant;
@@ -28,6 +28,17 @@ pub struct SegmentPlan {
     pub at: u64,
     /// Bytes of text.
     pub len: u32,
+}
+
+/// What all segments of a burst say, beside their own numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Burst {
+    /// SEG.ACK.
+    pub ack: SeqNumber,
+    /// The window field, as on the wire.
+    pub window: u16,
+    /// The timestamps option.
+    pub timestamps: Option<Timestamps>,
 }
 
 /// What [`Tcb::poll_output`] asks for.
@@ -60,7 +71,7 @@ impl Tcb {
         self.flags &= !flag::DECLINED;
     }
 
-    /// What to send next, whatever it is.
+    /// [`Tcb::poll_output`], whatever comes next.
     #[inline(never)]
     pub(super) fn poll_any_output(&mut self, config: &Config, now: Instant) -> Option<Output> {
         if self.has(flag::SEND_SYN) {
@@ -171,19 +182,35 @@ impl Tcb {
     }
 
     fn idle_for_long(&self, config: &Config, now: Instant) -> bool {
-        now - self.sent_at > self.rto.timeout(config, 0)
+        let idle = u64::from(millis(now).wrapping_sub(self.sent_at)) << 20;
+        idle > self.rto.timeout(config, 0).as_nanos()
     }
 
-    /// [`Tcb::take_text`], whatever the text is.
-    #[inline(never)]
-    pub(super) fn take_any_text(
+    /// What the segments about to be taken acknowledge and announce. They carry every ACK that
+    /// waits, so at least one must follow.
+    #[inline]
+    pub fn begin_burst(&mut self, config: &Config, now: Instant) -> Burst {
+        self.flags &= !flag::ACK_NOW;
+        self.ack_at = NEVER;
+        self.last_ack_sent = self.rcv.nxt;
+        Burst {
+            ack: self.rcv.nxt,
+            window: self.rcv.announce(config.receive_window, u32::from(config.mss)),
+            timestamps: self.timestamps(now),
+        }
+    }
+
+    /// The next `len` bytes of what [`Output::Text`] offered are sent: their sequence number and
+    /// control bits. `fin`: the stream ends behind them. `push`: the source has no more now.
+    #[inline]
+    pub fn take_text(
         &mut self,
         config: &Config,
         now: Instant,
         len: u32,
         fin: bool,
         push: bool,
-    ) -> SegmentPlan {
+    ) -> (SeqNumber, TcpFlags) {
         debug_assert!(len > 0 && len <= self.mss());
         let out_of_turn = self.flags & (flag::RETRANSMIT | flag::PROBE) != 0;
         let seq = if out_of_turn { self.snd.una } else { self.snd.nxt };
@@ -192,7 +219,6 @@ impl Tcb {
         if push {
             flags = flags | TcpFlags::PSH;
         }
-        let at = self.acked + u64::from(seq.since(self.snd.una));
         let mut after = end;
         if self.has(flag::FIN_SENT) {
             if end == self.snd.fin {
@@ -229,17 +255,14 @@ impl Tcb {
         if self.timer_at == NEVER || self.timer != TimerKind::Retransmission {
             self.start_retransmission_timer(config, now);
         }
-        self.sent_at = now;
+        self.sent_at = millis(now);
         // Stays until a segment leaves room for another: several ACKs of one turn all count.
         if self.snd.nxt.since(self.snd.una) + self.mss() > self.controller.window() {
             self.flags |= flag::LIMITED;
         } else {
             self.flags &= !flag::LIMITED;
         }
-        let mut plan = self.segment(config, now, seq, flags);
-        plan.at = at;
-        plan.len = len;
-        plan
+        (seq, flags)
     }
 
     /// Something is outstanding from now on. A probe of a closed window keeps the probe's timer.
@@ -363,17 +386,8 @@ impl Tcb {
         seq: SeqNumber,
         flags: TcpFlags,
     ) -> SegmentPlan {
-        self.flags &= !flag::ACK_NOW;
-        self.ack_at = NEVER;
-        if !self.has(flag::ANNOUNCED) {
-            self.flags |= flag::ANNOUNCED;
-            self.announced = self.rcv.announce(config.receive_window, u32::from(config.mss));
-        }
-        let mut plan = self.plain_segment(now, flags);
-        self.last_ack_sent = plan.ack;
-        plan.seq = seq;
-        plan.window = self.announced;
-        plan
+        let Burst { ack, window, timestamps } = self.begin_burst(config, now);
+        SegmentPlan { seq, ack, flags, window, timestamps, syn: None, at: 0, len: 0 }
     }
 
     /// A segment at the highest number sent, with the window last announced.
@@ -384,12 +398,16 @@ impl Tcb {
             ack: self.rcv.nxt,
             flags,
             window: (self.rcv.len() >> self.rcv.shift).min(0xffff) as u16,
-            timestamps: self
-                .has(flag::TIMESTAMPS)
-                .then(|| Timestamps { val: self.ts_clock(now), ecr: self.ts_recent }),
+            timestamps: self.timestamps(now),
             syn: None,
             at: 0,
             len: 0,
         }
+    }
+
+    #[inline]
+    fn timestamps(&self, now: Instant) -> Option<Timestamps> {
+        self.has(flag::TIMESTAMPS)
+            .then(|| Timestamps { val: self.ts_clock(now), ecr: self.ts_recent })
     }
 }

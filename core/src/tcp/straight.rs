@@ -3,13 +3,13 @@
 //! them; every script runs both and compares. Read those two first.
 
 use super::congestion::CongestionControl;
-use super::output::{Output, SegmentPlan};
+use super::output::Output;
 use super::state::{Arrival, State};
-use super::tcb::{Tcb, coarse, flag};
+use super::tcb::{Tcb, flag, hours};
 use super::timers::{NEVER, TimerKind};
 use super::{Config, TextSink};
 use crate::time::Instant;
-use crate::wire::tcp::{TcpFlags, TcpSegment, Timestamps};
+use crate::wire::tcp::{TcpFlags, TcpSegment};
 
 impl Tcb {
     /// A segment of this connection arrived.
@@ -44,7 +44,7 @@ impl Tcb {
             && seg.window != 0
             && !snd.wl1.gt(seg.seq)
             && self.backoffs == 0
-            && !self.recovery.is_active()
+            && self.recovery.is_open()
             && match seg.options.timestamps {
                 Some(stamps) => {
                     !self.has(flag::TIMESTAMPS)
@@ -69,7 +69,7 @@ impl Tcb {
             && self.last_ack_sent == seg.seq
         {
             self.ts_recent = stamps.val;
-            self.ts_recent_at = coarse(now);
+            self.ts_recent_at = hours(now);
         }
         let acked = seg.ack.since(self.snd.una);
         if acked != 0 {
@@ -95,7 +95,6 @@ impl Tcb {
         }
         let wnd = u32::from(seg.window) << self.snd_shift;
         self.snd.wl1 = seg.seq;
-        self.snd.wl2 = seg.ack;
         self.snd.wnd = wnd;
         self.snd.wnd_max = self.snd.wnd_max.max(wnd);
         if !seg.payload.is_empty() {
@@ -134,57 +133,5 @@ impl Tcb {
             }
         }
         self.poll_any_output(config, now)
-    }
-
-    /// The next `len` bytes of what [`Output::Text`] offered are sent. `fin`: the stream ends
-    /// behind them. `push`: the source has no more now.
-    #[inline]
-    pub fn take_text(
-        &mut self,
-        config: &Config,
-        now: Instant,
-        len: u32,
-        fin: bool,
-        push: bool,
-    ) -> SegmentPlan {
-        const ASKED: u16 =
-            flag::RETRANSMIT | flag::PROBE | flag::FIN_SENT | flag::ACK_NOW | flag::ANNOUNCED;
-        let seq = self.snd.nxt;
-        if self.flags & ASKED != flag::ANNOUNCED
-            || fin
-            || seq != self.snd.max
-            || self.timer != TimerKind::Retransmission
-            || self.timer_at == NEVER
-        {
-            return self.take_any_text(config, now, len, fin, push);
-        }
-        let end = seq + len;
-        self.snd.nxt = end;
-        self.snd.max = end;
-        self.sent_at = now;
-        let mut flags = self.flags & !flag::LIMITED;
-        if flags & flag::TIMING == 0 {
-            flags |= flag::TIMING;
-            self.rtt_seq = end;
-            self.rtt_at = now;
-        }
-        if end.since(self.snd.una) + self.mss() > self.controller.window() {
-            flags |= flag::LIMITED;
-        }
-        self.flags = flags;
-        SegmentPlan {
-            seq,
-            ack: self.rcv.nxt,
-            flags: if push { TcpFlags::ACK | TcpFlags::PSH } else { TcpFlags::ACK },
-            window: self.announced,
-            timestamps: if flags & flag::TIMESTAMPS != 0 {
-                Some(Timestamps { val: self.ts_clock(now), ecr: self.ts_recent })
-            } else {
-                None
-            },
-            syn: None,
-            at: self.acked + u64::from(seq.since(self.snd.una)),
-            len,
-        }
     }
 }

@@ -46,8 +46,6 @@ pub(super) mod flag {
     pub(in crate::tcp) const SCALING: u16 = 1 << 11;
     /// The congestion window was in full use since the last ACK.
     pub(in crate::tcp) const LIMITED: u16 = 1 << 12;
-    /// The last segment sent said all there is to say about our side: `announced`, RCV.NXT.
-    pub(in crate::tcp) const ANNOUNCED: u16 = 1 << 13;
 }
 
 /// SND of the RFC.
@@ -67,8 +65,6 @@ pub(super) struct Send {
     pub(super) wnd_max: u32,
     /// SEG.SEQ of the last window update.
     pub(super) wl1: SeqNumber,
-    /// SEG.ACK of the last window update.
-    pub(super) wl2: SeqNumber,
 }
 
 /// One connection's TCP state. Plain data; knows no memory but its own.
@@ -88,8 +84,6 @@ pub struct Tcb {
     pub(super) backoffs: u8,
     /// Expiries since the peer last acknowledged something, or answered a probe: held to R2.
     pub(super) retries: u8,
-    /// The window field of the last segment sent; true as long as [`flag::ANNOUNCED`] is set.
-    pub(super) announced: u16,
     /// When `timer` expires; [`NEVER`] where none runs.
     pub(super) timer_at: Instant,
     /// When the delayed ACK is due; [`NEVER`] where none waits.
@@ -106,15 +100,15 @@ pub struct Tcb {
     pub(super) rtt_seq: SeqNumber,
     /// When it was sent.
     pub(super) rtt_at: Instant,
-    /// When text was sent last.
-    pub(super) sent_at: Instant,
+    /// When text was sent last: [`millis`].
+    pub(super) sent_at: u32,
     pub(super) rto: Rto,
     pub(super) controller: Controller,
     pub(super) recovery: Recovery,
     /// When a challenge ACK was sent last, in milliseconds of the clock.
     pub(super) challenged_at: u32,
-    /// When TS.Recent was last confirmed, in units of 2³⁰ ns. RFC 7323 §5.5.
-    pub(super) ts_recent_at: u32,
+    /// When TS.Recent was last confirmed: [`hours`]. RFC 7323 §5.5.
+    pub(super) ts_recent_at: u16,
 }
 
 /// What there is to see of a connection, for dumps, captures and oracles.
@@ -181,7 +175,6 @@ impl Tcb {
                 wnd: 0,
                 wnd_max: 0,
                 wl1: SeqNumber(0),
-                wl2: SeqNumber(0),
             },
             rcv: ReceiveWindow { nxt: SeqNumber(0), edge: SeqNumber(0), unread: 0, shift },
             state,
@@ -191,7 +184,6 @@ impl Tcb {
             timer: TimerKind::Retransmission,
             backoffs: 0,
             retries: 0,
-            announced: 0,
             timer_at: NEVER,
             ack_at: NEVER,
             acked: 0,
@@ -200,13 +192,13 @@ impl Tcb {
             last_ack_sent: SeqNumber(0),
             rtt_seq: iss,
             rtt_at: now,
-            sent_at: now,
+            sent_at: millis(now),
             rto: Rto::new(config),
             controller: Controller::new(config.congestion, initial_window(config, mss)),
             recovery: Recovery::new(iss),
             challenged_at: (now.as_millis() as u32)
                 .wrapping_sub(config.challenge_ack_interval.as_millis() as u32),
-            ts_recent_at: coarse(now),
+            ts_recent_at: hours(now),
         }
     }
 
@@ -237,7 +229,6 @@ impl Tcb {
         self.snd.wnd = wnd;
         self.snd.wnd_max = wnd;
         self.snd.wl1 = syn.seq;
-        self.snd.wl2 = self.snd.una;
         self.rcv.edge = self.rcv.nxt + config.receive_window.min(0xffff);
     }
 
@@ -300,7 +291,6 @@ impl Tcb {
     /// The application took bytes that had been waiting for it.
     pub fn on_app_read(&mut self, config: &Config, bytes: u32) {
         self.rcv.unread = self.rcv.unread.saturating_sub(bytes);
-        self.flags &= !flag::ANNOUNCED;
         if self.state.can_receive()
             && self.rcv.is_worth_announcing(config.receive_window, u32::from(config.mss))
         {
@@ -385,8 +375,14 @@ pub(super) fn initial_window(config: &Config, mss: u16) -> u32 {
     (segments * mss).min((segments * 1_460).max(2 * mss))
 }
 
-/// Time in units of 2³⁰ ns, a little more than a second: does not wrap in the clock's life.
+/// Time in units of 2⁴² ns, a little more than an hour: wraps after nine years.
 #[inline]
-pub(super) fn coarse(now: Instant) -> u32 {
-    (now.as_nanos() >> 30) as u32
+pub(super) fn hours(now: Instant) -> u16 {
+    (now.as_nanos() >> 42) as u16
+}
+
+/// Time in units of 2²⁰ ns, a little more than a millisecond: wraps after 52 days.
+#[inline]
+pub(super) fn millis(now: Instant) -> u32 {
+    (now.as_nanos() >> 20) as u32
 }

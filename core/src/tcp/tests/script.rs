@@ -5,7 +5,9 @@
 //! a straight path is taken on the long one too: both must come to the same.
 
 use super::packet::*;
+use super::take_one;
 use crate::seq::SeqNumber;
+use crate::tcp::reset_for;
 use crate::tcp::{
     Arrival, Config, Drop, Ended, Events, Output, Reassembly, SegmentPlan, State, Taken, Tcb,
     TextSink,
@@ -285,7 +287,7 @@ impl Script {
         if self.arrival.events != Events::NONE {
             self.events.push(self.arrival.events);
         }
-        if let Some(reply) = self.arrival.reply {
+        if let Some(reply) = self.arrival.asks_for_reset().then(|| reset_for(&segment)).flatten() {
             self.sent.push_back((self.now, reply));
             self.log += &format!("{:?} > {reply:?}\n", self.now);
         }
@@ -374,11 +376,7 @@ impl Script {
                     tcb.decline_text();
                     break;
                 }
-                let mut twin = tcb.clone();
-                let fin = ends && side.ended;
-                let plan = tcb.take_text(config, *now, len as u32, fin, ends);
-                let slowly = twin.take_any_text(config, *now, len as u32, fin, ends);
-                assert_eq!((&plan, &*tcb), (&slowly, &twin), "so far:\n{}", self.log);
+                let plan = take_one(tcb, config, *now, len as u32, ends && side.ended, ends);
                 assert_eq!(
                     (plan.at, u64::from(plan.len)),
                     (at, len),
