@@ -8,10 +8,10 @@ use super::connection::{Connection, Phase};
 use super::demux::FlowKey;
 use super::turn::Held;
 use super::{ECHO_FRAME_MAX, REPLIES_MAX, Stack, Stats};
-use crate::content::{Checkout, ContentSource, Cut, ObjectId, Pin, PinnedFields, ReadAt, Store};
+use crate::content::{Checkout, ContentSource, Cut, ObjectId, Pin, PinnedFields, ReadAt, SEGMENTS_PER_RUN, Store};
 use crate::port::{Buf, Port, TxFull};
 use crate::seq::SeqNumber;
-use crate::tcp::{Burst, Output, SegmentPlan};
+use crate::tcp::{Burst, Output, SegmentPlan, Tcb};
 use crate::time::Instant;
 use crate::trace::Trace;
 use crate::wire::burst::HeaderBurst;
@@ -21,6 +21,9 @@ use crate::wire::tcp::TcpFlags;
 use crate::wire::{self, ArpPacket, Frame, IcmpFrame, IcmpMessage, MacAddr, arp, icmpv4};
 use alloc::boxed::Box;
 use core::net::Ipv4Addr;
+
+/// Segments that go the straight way at once, at most: keeps their bytes below 2³².
+const BURST_MAX: usize = 1_024;
 
 /// An answer that belongs to no connection, or to one that is gone.
 #[derive(Clone)]
@@ -213,8 +216,9 @@ impl<A: App, T: Trace> Stack<A, T> {
                         return Visit::NoBuffer;
                     }
                 }
-                Output::Text { at, max, partial, .. } => {
-                    match out.send_text(conn, &mut self.app, at, max, partial) {
+                Output::Text { at, max, partial, whole_only, .. } => {
+                    let offer = Offer { max, partial, whole_only };
+                    match out.send_text(conn, &mut self.app, at, offer) {
                         Visit::Done => {}
                         stop => return stop,
                     }
@@ -256,7 +260,7 @@ impl<P: Port> Out<'_, P> {
         true
     }
 
-    /// Sends text from stream offset `at` on, up to `max` bytes. TCP is told where there is none,
+    /// Sends text from stream offset `at` on, as TCP offers. It is told where there is none,
     /// or none that fits.
     #[inline]
     fn send_text<A: App>(
@@ -264,14 +268,13 @@ impl<P: Port> Out<'_, P> {
         conn: &mut Connection<A::Conn>,
         app: &mut A,
         at: u64,
-        max: u32,
-        partial: bool,
+        offer: Offer,
     ) -> Visit {
         let Phase::Open(value) = &conn.phase else {
             conn.tcb.decline_text();
             return Visit::Done;
         };
-        match app.source(value, at, max) {
+        match app.source(value, at, offer.max) {
             Source::Prepared { object, offset, len, pins, fin } => {
                 // The pinned fields are copied: the application is asked for content meanwhile.
                 let pins = if offset < Pin::REACH as u64 {
@@ -280,10 +283,10 @@ impl<P: Port> Out<'_, P> {
                     PinnedFields::NONE
                 };
                 let text = Text { object, object_len: offset + len, offset, left: len, fin };
-                self.send_object(conn, app.content(), text, &pins, max, partial)
+                self.send_object(conn, app.content(), text, &pins, offer)
             }
             Source::Bytes { bytes, fin } if !bytes.is_empty() => {
-                self.send_bytes(conn, bytes, fin, max, partial)
+                self.send_bytes(conn, bytes, fin, offer)
             }
             Source::Bytes { fin: ended, .. } => {
                 conn.tcb.no_text(ended);
@@ -306,8 +309,7 @@ impl<P: Port> Out<'_, P> {
         content: &mut C,
         mut text: Text,
         pins: &PinnedFields,
-        max: u32,
-        partial: bool,
+        Offer { max, partial, whole_only }: Offer,
     ) -> Visit {
         let mss = conn.tcb.mss();
         let text_at = headers_len(self.config.vlan.is_some(), conn.tcb.uses_timestamps());
@@ -318,43 +320,100 @@ impl<P: Port> Out<'_, P> {
             text_at: text_at as u16,
         };
         let (mut index, ahead) = divide(text.offset, mss);
-        let mut allowed = u64::from(max);
+        let mut allowed = max;
         // Where an ACK fell inside a segment: one short segment leads back to where they begin.
         let mut goal = mss - ahead;
-        let mut headers = None;
-        loop {
-            let len = u64::from(goal).min(text.left).min(allowed) as u32;
-            let whole = len == goal || u64::from(len) == text.left;
-            if !whole && !partial && allowed > 0 {
-                conn.tcb.decline_text();
-                return Visit::Done;
+        let mut burst = None;
+        let visit = loop {
+            let most = goal.min(allowed);
+            let ends = text.left <= u64::from(most);
+            let len = if ends { text.left as u32 } else { most };
+            let fin = ends && text.fin;
+            if allowed == 0 {
+                break Visit::Done;
             }
-            if len == 0 {
-                return Visit::Done;
+            if (len < goal && !ends && !partial) || (whole_only && len < mss && !fin) {
+                conn.tcb.decline_text();
+                break Visit::Done;
             }
             if let Some(stop) = self.stop() {
-                return stop;
+                break stop;
             }
-            let in_step = whole && goal == mss;
+            let in_step = goal == mss && (len == mss || ends);
             let (buf, sum) = match self.fetch(conn, content, &cut, &text, index, in_step, len, pins)
             {
                 Ok(fetched) => fetched,
-                Err(stop) => return stop,
+                Err(stop) => break stop,
             };
-            text.left -= u64::from(len);
-            text.offset += u64::from(len);
-            allowed -= u64::from(len);
+            let burst = burst.get_or_insert_with(|| self.begin_burst(conn));
+            let last = ends || partial;
+            self.send_segment(&mut conn.tcb, burst, buf, len, sum, last, fin, ends);
+            if last {
+                break Visit::Done;
+            }
+            text.advance(len);
+            allowed -= len;
             index += 1;
             goal = mss;
-            let ends = text.left == 0;
-            let headers = headers.get_or_insert_with(|| self.begin_burst(conn));
-            let fin = ends && text.fin;
-            let (seq, flags) = conn.tcb.take_text(&self.config.tcp, self.now, len, fin, ends);
-            self.send_segment(headers, seq, flags, buf, len, sum);
-            if ends || partial {
-                return Visit::Done;
+            if in_step {
+                let sent = self.send_middle(burst, &cut, &text, index, conn.run_hint, allowed);
+                text.advance(sent * mss);
+                allowed -= sent * mss;
+                index += sent;
             }
+        };
+        if let Some(burst) = &mut burst {
+            self.tell(&mut conn.tcb, burst);
         }
+        visit
+    }
+
+    /// The straight way: whole segments of a run whose copies are at home, none of them the object's
+    /// first or last. Answers how many were sent; whatever is not as usual is left to the caller.
+    #[inline]
+    fn send_middle(
+        &mut self,
+        burst: &mut UntoldBurst,
+        cut: &Cut,
+        text: &Text,
+        first: u32,
+        hint: u32,
+        allowed: u32,
+    ) -> u32 {
+        let mss = u32::from(cut.text_max);
+        let to_send = u64::from(allowed).min(text.left - 1) as u32 / mss;
+        let in_run = SEGMENTS_PER_RUN as u32 - first % SEGMENTS_PER_RUN as u32;
+        let slots = (*self.room).min(self.quantum).min(BURST_MAX) as u32;
+        let most = to_send.min(in_run).min(slots);
+        if most == 0 || first % SEGMENTS_PER_RUN as u32 == 0 {
+            return 0;
+        }
+        let Some(mut run) = self.store.idle_run(cut, first, hint) else { return 0 };
+        let mut sent = 0;
+        while sent < most
+            && let Some((mut buf, sum)) = run.take(first + sent)
+        {
+            let seq = burst.seq + burst.untold;
+            let out = self.port.bytes_mut(&mut buf);
+            let (headers, len) = (&burst.headers, mss as usize);
+            let flags = TcpFlags::ACK;
+            let start = headers.write(self.template, out, seq, flags, len, sum, self.offload);
+            if let Err(TxFull(buf)) = self.port.submit(buf, (start + len) as u16) {
+                // The ring was seen to have room: as good as lost on the wire.
+                drop(run);
+                give_back(self.port, self.store, buf);
+                *self.room = 0;
+                break;
+            }
+            burst.untold += mss;
+            sent += 1;
+        }
+        *self.room = self.room.saturating_sub(sent as usize);
+        self.quantum -= sent as usize;
+        self.stats.tx_prepared += u64::from(sent);
+        self.stats.frames_out += u64::from(sent);
+        self.stats.bytes_out += u64::from(sent) * (u64::from(cut.text_at) + u64::from(mss));
+        sent
     }
 
     /// A buffer with the text of the next segment: prepared where it is in step with the variant,
@@ -408,42 +467,44 @@ impl<P: Port> Out<'_, P> {
         conn: &mut Connection<Conn>,
         bytes: &[u8],
         fin: bool,
-        max: u32,
-        partial: bool,
+        Offer { max, partial, whole_only }: Offer,
     ) -> Visit {
         let mss = conn.tcb.mss() as usize;
         let start = headers_len(self.config.vlan.is_some(), conn.tcb.uses_timestamps());
         let mut left = bytes;
         let mut allowed = max as usize;
-        let mut headers = None;
-        loop {
+        let mut burst = None;
+        let visit = loop {
             let len = mss.min(left.len()).min(allowed);
-            if len < mss && len < left.len() && !partial && allowed > 0 {
-                conn.tcb.decline_text();
-                return Visit::Done;
+            let ends = len == left.len();
+            if allowed == 0 {
+                break Visit::Done;
             }
-            if len == 0 {
-                return Visit::Done;
+            if (len < mss && !ends && !partial) || (whole_only && len < mss && !(ends && fin)) {
+                conn.tcb.decline_text();
+                break Visit::Done;
             }
             if let Some(stop) = self.stop() {
-                return stop;
+                break stop;
             }
-            let Some(mut buf) = self.store.take_buffer(self.port) else { return Visit::NoBuffer };
+            let Some(mut buf) = self.store.take_buffer(self.port) else { break Visit::NoBuffer };
             let (text, rest) = left.split_at(len);
             self.port.bytes_mut(&mut buf)[start..start + len].copy_from_slice(text);
             left = rest;
             allowed -= len;
-            let ends = left.is_empty();
             self.stats.tx_copied += 1;
-            let len = len as u32;
-            let headers = headers.get_or_insert_with(|| self.begin_burst(conn));
-            let (seq, flags) =
-                conn.tcb.take_text(&self.config.tcp, self.now, len, ends && fin, ends);
-            self.send_segment(headers, seq, flags, buf, len, sum(text));
-            if ends || partial {
-                return Visit::Done;
+            let burst = burst.get_or_insert_with(|| self.begin_burst(conn));
+            let last = ends || partial;
+            let (len, sum, fin) = (len as u32, sum(text), ends && fin);
+            self.send_segment(&mut conn.tcb, burst, buf, len, sum, last, fin, ends);
+            if last {
+                break Visit::Done;
             }
+        };
+        if let Some(burst) = &mut burst {
+            self.tell(&mut conn.tcb, burst);
         }
+        visit
     }
 
     /// Whether this connection must stop before its next segment.
@@ -460,26 +521,50 @@ impl<P: Port> Out<'_, P> {
 
     /// Lays out the headers of the segments that follow.
     #[inline]
-    fn begin_burst<Conn>(&self, conn: &mut Connection<Conn>) -> HeaderBurst {
-        let Burst { ack, window, timestamps } = conn.tcb.begin_burst(&self.config.tcp, self.now);
+    fn begin_burst<Conn>(&self, conn: &mut Connection<Conn>) -> UntoldBurst {
+        let Burst { seq, ack, window, timestamps } =
+            conn.tcb.begin_burst(&self.config.tcp, self.now);
         let plan = SegmentPlan { ack, window, timestamps, ..SegmentPlan::default() };
-        HeaderBurst::new(self.template, &header(&conn.key, conn.peer_mac, &plan))
+        let headers = HeaderBurst::new(self.template, &header(&conn.key, conn.peer_mac, &plan));
+        UntoldBurst { headers, seq, untold: 0 }
     }
 
+    /// Sends one segment of a burst. TCP is told of all but the last together.
     #[inline]
+    #[allow(clippy::too_many_arguments, reason = "what a segment is, none belonging together")]
     fn send_segment(
         &mut self,
-        headers: &HeaderBurst,
-        seq: SeqNumber,
-        flags: TcpFlags,
+        tcb: &mut Tcb,
+        burst: &mut UntoldBurst,
         mut buf: Buf,
         len: u32,
         sum: Sum,
+        last: bool,
+        fin: bool,
+        push: bool,
     ) {
+        let (seq, flags) = if last {
+            self.tell(tcb, burst);
+            tcb.take_text(&self.config.tcp, self.now, len, fin, push)
+        } else {
+            let seq = burst.seq + burst.untold;
+            burst.untold += len;
+            (seq, TcpFlags::ACK)
+        };
         let out = self.port.bytes_mut(&mut buf);
         let len = len as usize;
-        let start = headers.write(self.template, out, seq, flags, len, sum, self.offload);
+        let start = burst.headers.write(self.template, out, seq, flags, len, sum, self.offload);
         self.submit(buf, start + len);
+    }
+
+    /// Tells TCP of the segments that it does not know of.
+    #[inline]
+    fn tell(&self, tcb: &mut Tcb, burst: &mut UntoldBurst) {
+        let untold = core::mem::take(&mut burst.untold);
+        if untold > 0 {
+            tcb.take_text(&self.config.tcp, self.now, untold, false, false);
+            burst.seq += untold;
+        }
     }
 
     #[inline]
@@ -489,6 +574,22 @@ impl<P: Port> Out<'_, P> {
     }
 }
 
+/// How much text may be sent, and in which pieces: see [`Output::Text`].
+#[derive(Clone, Copy)]
+struct Offer {
+    max: u32,
+    partial: bool,
+    whole_only: bool,
+}
+
+/// Segments that follow each other: their headers, and how much was sent that TCP was not told of.
+struct UntoldBurst {
+    headers: HeaderBurst,
+    /// Number of the first byte that is untold.
+    seq: SeqNumber,
+    untold: u32,
+}
+
 /// What is left to send of an object.
 struct Text {
     object: ObjectId,
@@ -496,6 +597,14 @@ struct Text {
     offset: u64,
     left: u64,
     fin: bool,
+}
+
+impl Text {
+    #[inline]
+    fn advance(&mut self, len: u32) {
+        self.left -= u64::from(len);
+        self.offset += u64::from(len);
+    }
 }
 
 /// Queues a finished frame. The ring was seen to have room; should it refuse all the same, the
@@ -518,10 +627,15 @@ fn submit<P: Port>(
         Err(TxFull(buf)) => {
             *room = 0;
             stats.tx_ring_full += 1;
-            if let Some(buf) = store.on_done(buf) {
-                port.give_back(buf);
-            }
+            give_back(port, store, buf);
         }
+    }
+}
+
+/// Returns a buffer that was not sent to where it came from.
+fn give_back<P: Port>(port: &mut P, store: &mut Store, buf: Buf) {
+    if let Some(buf) = store.on_done(buf) {
+        port.give_back(buf);
     }
 }
 

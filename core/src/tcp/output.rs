@@ -33,6 +33,8 @@ pub struct SegmentPlan {
 /// What all segments of a burst say, beside their own numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Burst {
+    /// SEG.SEQ of the first: what [`Tcb::take_text`] will answer.
+    pub seq: SeqNumber,
     /// SEG.ACK.
     pub ack: SeqNumber,
     /// The window field, as on the wire.
@@ -194,14 +196,17 @@ impl Tcb {
         self.ack_at = NEVER;
         self.last_ack_sent = self.rcv.nxt;
         Burst {
+            seq: self.next_text(),
             ack: self.rcv.nxt,
             window: self.rcv.announce(config.receive_window, u32::from(config.mss)),
             timestamps: self.timestamps(now),
         }
     }
 
-    /// The next `len` bytes of what [`Output::Text`] offered are sent: their sequence number and
-    /// control bits. `fin`: the stream ends behind them. `push`: the source has no more now.
+    /// The next `len` bytes of what [`Output::Text`] offered are sent: the sequence number of the
+    /// first, and the control bits of the last segment. They may be several segments that follow
+    /// each other, the others with ACK alone. `fin`: the stream ends behind them. `push`: the source
+    /// has no more now.
     #[inline]
     pub fn take_text(
         &mut self,
@@ -211,9 +216,9 @@ impl Tcb {
         fin: bool,
         push: bool,
     ) -> (SeqNumber, TcpFlags) {
-        debug_assert!(len > 0 && len <= self.mss());
+        debug_assert!(len > 0);
         let out_of_turn = self.flags & (flag::RETRANSMIT | flag::PROBE) != 0;
-        let seq = if out_of_turn { self.snd.una } else { self.snd.nxt };
+        let seq = self.next_text();
         let end = seq + len;
         let mut flags = TcpFlags::ACK;
         if push {
@@ -245,7 +250,7 @@ impl Tcb {
             self.snd.max = after;
             if !self.has(flag::TIMING) && was_all_new {
                 self.flags |= flag::TIMING;
-                self.rtt_seq = end;
+                self.rtt_seq = seq + len.min(self.mss());
                 self.rtt_at = now;
             }
         } else {
@@ -270,6 +275,13 @@ impl Tcb {
         if self.timer_at == NEVER || self.snd.wnd > 0 {
             self.start_timer(config, now, TimerKind::Retransmission);
         }
+    }
+
+    /// The number of the text that is offered.
+    #[inline]
+    fn next_text(&self) -> SeqNumber {
+        let out_of_turn = self.flags & (flag::RETRANSMIT | flag::PROBE) != 0;
+        if out_of_turn { self.snd.una } else { self.snd.nxt }
     }
 
     /// The source has nothing to send at the offset offered. `ended`: it never will, so FIN
@@ -386,7 +398,7 @@ impl Tcb {
         seq: SeqNumber,
         flags: TcpFlags,
     ) -> SegmentPlan {
-        let Burst { ack, window, timestamps } = self.begin_burst(config, now);
+        let Burst { ack, window, timestamps, .. } = self.begin_burst(config, now);
         SegmentPlan { seq, ack, flags, window, timestamps, syn: None, at: 0, len: 0 }
     }
 

@@ -28,7 +28,7 @@ fn take_one(
     fin: bool,
     push: bool,
 ) -> SegmentPlan {
-    let Burst { ack, window, timestamps } = tcb.begin_burst(config, now);
+    let Burst { ack, window, timestamps, .. } = tcb.begin_burst(config, now);
     let una = tcb.info(config).snd_una;
     let (seq, flags) = tcb.take_text(config, now, len, fin, push);
     let at = tcb.acked() + u64::from(seq.since(una));
