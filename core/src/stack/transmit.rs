@@ -8,7 +8,9 @@ use super::connection::{Connection, Phase};
 use super::demux::FlowKey;
 use super::turn::Held;
 use super::{ECHO_FRAME_MAX, REPLIES_MAX, Stack, Stats};
-use crate::content::{Checkout, ContentSource, Cut, ObjectId, Pin, PinnedFields, ReadAt, SEGMENTS_PER_RUN, Store};
+use crate::content::{
+    Checkout, ContentSource, Cut, ObjectId, Pin, PinnedFields, ReadAt, SEGMENTS_PER_RUN, Store,
+};
 use crate::port::{Buf, Port, TxFull};
 use crate::seq::SeqNumber;
 use crate::tcp::{Burst, Output, SegmentPlan, Tcb};
