@@ -29,14 +29,14 @@ impl Tcb {
     }
 
     /// Header prediction: ESTABLISHED, text or an ACK in order, both windows open, nothing lost.
+    /// Without recovery and backoff there is neither a retransmission nor a probe to take back, and
+    /// no retry to forget.
     #[inline(always)]
     fn is_predicted(&self, seg: &TcpSegment<'_>) -> bool {
-        const DISTURBED: u16 = flag::RETRANSMIT | flag::PROBE | flag::FIN_SENT;
         let snd = &self.snd;
         self.state == State::Established
             && seg.flags.0 & !TcpFlags::PSH.0 == TcpFlags::ACK.0
             && seg.seq == self.rcv.nxt
-            && self.flags & DISTURBED == 0
             && seg.payload.len() <= self.rcv.len() as usize
             && seg.ack.since(snd.una) <= snd.max.since(snd.una)
             && (seg.ack != snd.una || !seg.payload.is_empty())
@@ -83,7 +83,6 @@ impl Tcb {
                 self.flags &= !flag::TIMING;
                 self.rto.on_sample(config, now - self.rtt_at);
             }
-            self.retries = 0;
             self.recovery.forget_duplicates();
             self.controller.on_ack(acked, u32::from(self.mss), self.has(flag::LIMITED));
             if seg.ack == self.snd.max {

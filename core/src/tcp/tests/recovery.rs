@@ -21,6 +21,15 @@ fn the_third_duplicate_brings_the_missing_segment() {
 }
 
 #[test]
+fn an_acknowledgement_of_new_text_starts_the_count_again() {
+    // RFC 5681 §3.2
+    let mut p = ten_away();
+    p.recv(ack(1_001)).recv(ack(1_001)).recv(ack(3_001)).expect_run(11_001..15_001);
+    p.recv(ack(3_001)).recv(ack(3_001)).then_silence();
+    p.recv(ack(3_001)).expect(data(3_001..4_001)).then_silence();
+}
+
+#[test]
 fn further_duplicates_inflate_the_window_and_let_new_text_out() {
     // RFC 5681 §3.2 steps 4 and 5
     let mut p = ten_away();

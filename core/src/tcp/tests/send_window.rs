@@ -134,6 +134,13 @@ fn half_of_the_largest_window_is_worth_a_segment() {
 }
 
 #[test]
+fn half_of_the_largest_window_is_worth_a_segment_behind_another_too() {
+    let mut p = Script::passive(plain(), syn(IRS).mss(1_000).window(1_200));
+    p.expect(syn_ack(1_000, 5_001)).at(ms(100)).recv(ack(1_001).window(1_200));
+    p.write(300).expect(data(1_001..1_301)).write(5_000).expect(data(1_301..2_201)).then_silence();
+}
+
+#[test]
 fn the_rest_of_the_text_goes_into_a_window_smaller_than_a_segment() {
     // RFC 9293 §3.8.6.2.1 (2)
     let mut p = Script::accepted(plain());
