@@ -225,8 +225,7 @@ impl Store {
     /// Bytes of tables that a store of so many runs takes for a port of so many buffers: what
     /// [`Self::table_bytes`] comes to at least, without making one.
     pub const fn table_bytes_for(runs: u64, buffers: u64) -> u64 {
-        runs * (size_of::<Run>() + 3 * size_of::<u32>()) as u64
-            + buffers * size_of::<Home>() as u64
+        runs * (size_of::<Run>() + 3 * size_of::<u32>()) as u64 + buffers * size_of::<Home>() as u64
     }
 
     /// Bytes of the tables, buffers not counted.
