@@ -400,10 +400,15 @@ impl Tcb {
     }
 
     /// SND.WND, from a segment that is not older than the last that set it. §3.10.7.4.
+    ///
+    /// Deviates from RFC 9293 §3.10.7.4 in the order: the acknowledgement decides, then SEG.SEQ. A
+    /// retransmission has an old SEG.SEQ with a new SEG.ACK; passing over its window while SND.UNA
+    /// follows its acknowledgement would add the old window to the new edge, and allow more than
+    /// the peer ever did.
     #[inline]
     fn update_window(&mut self, config: &Config, now: Instant, seg: &TcpSegment<'_>) {
         let newer =
-            self.snd.wl1.lt(seg.seq) || (self.snd.wl1 == seg.seq && self.snd.wl2.le(seg.ack));
+            self.snd.wl2.lt(seg.ack) || (self.snd.wl2 == seg.ack && self.snd.wl1.le(seg.seq));
         if !newer || seg.ack.lt(self.snd.una) {
             return;
         }
