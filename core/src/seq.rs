@@ -14,13 +14,15 @@ impl SeqNumber {
     /// Whether this number comes before `other` on the circle. False at a distance of exactly 2³¹.
     #[inline]
     pub const fn lt(self, other: Self) -> bool {
-        (self.0.wrapping_sub(other.0) as i32) < 0 && self.0.wrapping_sub(other.0) != 1 << 31
+        // The distance to `other` is 1 to 2³¹ - 1.
+        other.0.wrapping_sub(self.0).wrapping_sub(1) < (1 << 31) - 1
     }
 
     /// Whether this number equals `other` or comes before it.
     #[inline]
     pub const fn le(self, other: Self) -> bool {
-        self.0 == other.0 || self.lt(other)
+        // The distance to `other` is 0 to 2³¹ - 1.
+        other.0.wrapping_sub(self.0) < 1 << 31
     }
 
     /// Whether this number comes after `other`.

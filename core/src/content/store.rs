@@ -128,11 +128,10 @@ pub struct Stats {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct RunKey {
-    object: ObjectId,
-    /// Number of the run within its variant.
-    run: u32,
-    text_max: u16,
-    text_at: u16,
+    /// Object above number of the run within its variant.
+    name: u64,
+    /// [`Cut::text_max`] above [`Cut::text_at`].
+    variant: u32,
 }
 
 struct Segment {
@@ -248,10 +247,8 @@ impl Store {
         hint: &mut u32,
     ) -> Checkout {
         let key = RunKey {
-            object: cut.object,
-            run: index / SEGMENTS_PER_RUN as u32,
-            text_max: cut.text_max,
-            text_at: cut.text_at,
+            name: u64::from(cut.object.0) << 32 | u64::from(index / SEGMENTS_PER_RUN as u32),
+            variant: u32::from(cut.text_max) << 16 | u32::from(cut.text_at),
         };
         let slot = match self.runs.get(*hint as usize) {
             Some(run) if run.key == key && run.live => *hint,
@@ -608,8 +605,7 @@ fn text_len(cut: &Cut, index: u32) -> usize {
 
 /// Keys are ours, not a peer's: a seeded multiplication spreads them well enough.
 fn hash(key: u64, run: &RunKey) -> u64 {
-    let name = u64::from(run.object.0) << 32 | u64::from(run.run);
-    let variant = u64::from(run.text_max) << 16 | u64::from(run.text_at);
-    let wide = u128::from(name ^ key) * u128::from(variant ^ 0x9e37_79b9_7f4a_7c15);
+    let variant = u64::from(run.variant) ^ 0x9e37_79b9_7f4a_7c15;
+    let wide = u128::from(run.name ^ key) * u128::from(variant);
     (wide >> 64) as u64 ^ wide as u64
 }

@@ -14,6 +14,7 @@ use crate::tcp::{self, Taken, TextSink};
 use crate::time::Instant;
 use crate::trace::Trace;
 use crate::wire::arp::{ArpOperation, ArpPacket};
+use crate::wire::plain::parse_plain;
 use crate::wire::tcp::TcpFlags;
 use crate::wire::{self, Frame, IcmpMessage, MacAddr};
 
@@ -44,9 +45,21 @@ impl<A: App, T: Trace> Stack<A, T> {
     fn on_frame(&mut self, now: Instant, bytes: &[u8], candidate: u32) {
         self.stats.frames_in += 1;
         self.stats.bytes_in += bytes.len() as u64;
+        if let Some(frame) = parse_plain(bytes, !self.caps.checksum.rx)
+            && self.is_for_us(&frame)
+        {
+            self.on_tcp(now, &frame, candidate);
+            return;
+        }
+        self.on_unusual_frame(now, bytes, candidate);
+    }
+
+    /// Whatever is not a plain TCP segment for us.
+    #[inline(never)]
+    fn on_unusual_frame(&mut self, now: Instant, bytes: &[u8], candidate: u32) {
         match wire::parse(bytes, !self.caps.checksum.rx) {
             Ok(Frame::Tcp(frame)) => {
-                if !self.is_ours(frame.eth.dst, frame.eth.vlan) || frame.ip.dst != self.config.ip {
+                if !self.is_for_us(&frame) {
                     self.stats.rx_not_ours += 1;
                     return;
                 }
@@ -78,6 +91,11 @@ impl<A: App, T: Trace> Stack<A, T> {
     #[inline]
     fn is_ours(&self, dst: MacAddr, vlan: Option<u16>) -> bool {
         dst == self.config.mac && vlan == self.config.vlan
+    }
+
+    #[inline]
+    fn is_for_us(&self, frame: &wire::TcpFrame<'_>) -> bool {
+        self.is_ours(frame.eth.dst, frame.eth.vlan) && frame.ip.dst == self.config.ip
     }
 
     fn on_arp(&mut self, now: Instant, arp: &ArpPacket) {
@@ -195,7 +213,9 @@ impl<A: App, T: Trace> Stack<A, T> {
         if !self.commands.is_idle() {
             self.apply_commands(now, slot);
         }
-        if let Some(plan) = arrival.reply {
+        if arrival.asks_for_reset()
+            && let Some(plan) = tcp::reset_for(&frame.tcp)
+        {
             self.queue_reply(Reply::Segment { key, mac: frame.eth.src, plan });
         }
         if let Some(ended) = arrival.ended {

@@ -10,11 +10,14 @@ use super::turn::Held;
 use super::{ECHO_FRAME_MAX, REPLIES_MAX, Stack, Stats};
 use crate::content::{Checkout, ContentSource, Cut, ObjectId, Pin, PinnedFields, ReadAt, Store};
 use crate::port::{Buf, Port, TxFull};
-use crate::tcp::{Output, SegmentPlan};
+use crate::seq::SeqNumber;
+use crate::tcp::{Burst, Output, SegmentPlan, Tcb};
 use crate::time::Instant;
 use crate::trace::Trace;
+use crate::wire::burst::HeaderBurst;
 use crate::wire::checksum::{Sum, sum};
 use crate::wire::emit::{HeaderTemplate, TcpHeader, headers_len, write_tcp_frame};
+use crate::wire::tcp::TcpFlags;
 use crate::wire::{self, ArpPacket, Frame, IcmpFrame, IcmpMessage, MacAddr, arp, icmpv4};
 use alloc::boxed::Box;
 use core::net::Ipv4Addr;
@@ -210,8 +213,9 @@ impl<A: App, T: Trace> Stack<A, T> {
                         return Visit::NoBuffer;
                     }
                 }
-                Output::Text { at, max, partial, .. } => {
-                    match out.send_text(conn, &mut self.app, at, max, partial) {
+                Output::Text { at, max, partial, whole_only, .. } => {
+                    let offer = Offer { max, partial, whole_only };
+                    match out.send_text(conn, &mut self.app, at, offer) {
                         Visit::Done => {}
                         stop => return stop,
                     }
@@ -253,7 +257,7 @@ impl<P: Port> Out<'_, P> {
         true
     }
 
-    /// Sends text from stream offset `at` on, up to `max` bytes. TCP is told where there is none,
+    /// Sends text from stream offset `at` on, as TCP offers. It is told where there is none,
     /// or none that fits.
     #[inline]
     fn send_text<A: App>(
@@ -261,14 +265,13 @@ impl<P: Port> Out<'_, P> {
         conn: &mut Connection<A::Conn>,
         app: &mut A,
         at: u64,
-        max: u32,
-        partial: bool,
+        offer: Offer,
     ) -> Visit {
         let Phase::Open(value) = &conn.phase else {
             conn.tcb.decline_text();
             return Visit::Done;
         };
-        match app.source(value, at, max) {
+        match app.source(value, at, offer.max) {
             Source::Prepared { object, offset, len, pins, fin } => {
                 // The pinned fields are copied: the application is asked for content meanwhile.
                 let pins = if offset < Pin::REACH as u64 {
@@ -277,10 +280,10 @@ impl<P: Port> Out<'_, P> {
                     PinnedFields::NONE
                 };
                 let text = Text { object, object_len: offset + len, offset, left: len, fin };
-                self.send_object(conn, app.content(), text, &pins, max, partial)
+                self.send_object(conn, app.content(), text, &pins, offer)
             }
             Source::Bytes { bytes, fin } if !bytes.is_empty() => {
-                self.send_bytes(conn, bytes, fin, max, partial)
+                self.send_bytes(conn, bytes, fin, offer)
             }
             Source::Bytes { fin: ended, .. } => {
                 conn.tcb.no_text(ended);
@@ -303,8 +306,7 @@ impl<P: Port> Out<'_, P> {
         content: &mut C,
         mut text: Text,
         pins: &PinnedFields,
-        max: u32,
-        partial: bool,
+        Offer { max, partial, whole_only }: Offer,
     ) -> Visit {
         let mss = conn.tcb.mss();
         let text_at = headers_len(self.config.vlan.is_some(), conn.tcb.uses_timestamps());
@@ -315,40 +317,47 @@ impl<P: Port> Out<'_, P> {
             text_at: text_at as u16,
         };
         let (mut index, ahead) = divide(text.offset, mss);
-        let mut allowed = u64::from(max);
+        let mut allowed = max;
         // Where an ACK fell inside a segment: one short segment leads back to where they begin.
         let mut goal = mss - ahead;
-        loop {
-            let len = u64::from(goal).min(text.left).min(allowed) as u32;
-            let whole = len == goal || u64::from(len) == text.left;
-            if !whole && !partial && allowed > 0 {
-                conn.tcb.decline_text();
-                return Visit::Done;
+        let mut burst = None;
+        let visit = loop {
+            let most = goal.min(allowed);
+            let ends = text.left <= u64::from(most);
+            let len = if ends { text.left as u32 } else { most };
+            let fin = ends && text.fin;
+            if allowed == 0 {
+                break Visit::Done;
             }
-            if len == 0 {
-                return Visit::Done;
+            if (len < goal && !ends && !partial) || (whole_only && len < mss && !fin) {
+                conn.tcb.decline_text();
+                break Visit::Done;
             }
             if let Some(stop) = self.stop() {
-                return stop;
+                break stop;
             }
-            let in_step = whole && goal == mss;
+            let in_step = goal == mss && (len == mss || ends);
             let (buf, sum) = match self.fetch(conn, content, &cut, &text, index, in_step, len, pins)
             {
                 Ok(fetched) => fetched,
-                Err(stop) => return stop,
+                Err(stop) => break stop,
             };
+            let burst = burst.get_or_insert_with(|| self.begin_burst(conn));
+            let last = ends || partial;
+            self.send_segment(&mut conn.tcb, burst, buf, len, sum, last, fin, ends);
+            if last {
+                break Visit::Done;
+            }
             text.left -= u64::from(len);
             text.offset += u64::from(len);
-            allowed -= u64::from(len);
+            allowed -= len;
             index += 1;
             goal = mss;
-            let ends = text.left == 0;
-            let plan = conn.tcb.take_text(&self.config.tcp, self.now, len, ends && text.fin, ends);
-            self.send_segment(conn, &plan, buf, len, sum);
-            if ends || partial {
-                return Visit::Done;
-            }
+        };
+        if let Some(burst) = &mut burst {
+            self.tell(&mut conn.tcb, burst);
         }
+        visit
     }
 
     /// A buffer with the text of the next segment: prepared where it is in step with the variant,
@@ -402,39 +411,44 @@ impl<P: Port> Out<'_, P> {
         conn: &mut Connection<Conn>,
         bytes: &[u8],
         fin: bool,
-        max: u32,
-        partial: bool,
+        Offer { max, partial, whole_only }: Offer,
     ) -> Visit {
         let mss = conn.tcb.mss() as usize;
         let start = headers_len(self.config.vlan.is_some(), conn.tcb.uses_timestamps());
         let mut left = bytes;
         let mut allowed = max as usize;
-        loop {
+        let mut burst = None;
+        let visit = loop {
             let len = mss.min(left.len()).min(allowed);
-            if len < mss && len < left.len() && !partial && allowed > 0 {
-                conn.tcb.decline_text();
-                return Visit::Done;
+            let ends = len == left.len();
+            if allowed == 0 {
+                break Visit::Done;
             }
-            if len == 0 {
-                return Visit::Done;
+            if (len < mss && !ends && !partial) || (whole_only && len < mss && !(ends && fin)) {
+                conn.tcb.decline_text();
+                break Visit::Done;
             }
             if let Some(stop) = self.stop() {
-                return stop;
+                break stop;
             }
-            let Some(mut buf) = self.store.take_buffer(self.port) else { return Visit::NoBuffer };
+            let Some(mut buf) = self.store.take_buffer(self.port) else { break Visit::NoBuffer };
             let (text, rest) = left.split_at(len);
             self.port.bytes_mut(&mut buf)[start..start + len].copy_from_slice(text);
             left = rest;
             allowed -= len;
-            let ends = left.is_empty();
             self.stats.tx_copied += 1;
-            let len = len as u32;
-            let plan = conn.tcb.take_text(&self.config.tcp, self.now, len, ends && fin, ends);
-            self.send_segment(conn, &plan, buf, len, sum(text));
-            if ends || partial {
-                return Visit::Done;
+            let burst = burst.get_or_insert_with(|| self.begin_burst(conn));
+            let last = ends || partial;
+            let (len, sum, fin) = (len as u32, sum(text), ends && fin);
+            self.send_segment(&mut conn.tcb, burst, buf, len, sum, last, fin, ends);
+            if last {
+                break Visit::Done;
             }
+        };
+        if let Some(burst) = &mut burst {
+            self.tell(&mut conn.tcb, burst);
         }
+        visit
     }
 
     /// Whether this connection must stop before its next segment.
@@ -449,19 +463,52 @@ impl<P: Port> Out<'_, P> {
         }
     }
 
+    /// Lays out the headers of the segments that follow.
     #[inline]
-    fn send_segment<Conn>(
+    fn begin_burst<Conn>(&self, conn: &mut Connection<Conn>) -> UntoldBurst {
+        let Burst { seq, ack, window, timestamps } =
+            conn.tcb.begin_burst(&self.config.tcp, self.now);
+        let plan = SegmentPlan { ack, window, timestamps, ..SegmentPlan::default() };
+        let headers = HeaderBurst::new(self.template, &header(&conn.key, conn.peer_mac, &plan));
+        UntoldBurst { headers, seq, untold: 0 }
+    }
+
+    /// Sends one segment of a burst. TCP is told of all but the last together.
+    #[inline]
+    #[allow(clippy::too_many_arguments, reason = "what a segment is, none belonging together")]
+    fn send_segment(
         &mut self,
-        conn: &Connection<Conn>,
-        plan: &SegmentPlan,
+        tcb: &mut Tcb,
+        burst: &mut UntoldBurst,
         mut buf: Buf,
         len: u32,
         sum: Sum,
+        last: bool,
+        fin: bool,
+        push: bool,
     ) {
-        let header = header(&conn.key, conn.peer_mac, plan);
+        let (seq, flags) = if last {
+            self.tell(tcb, burst);
+            tcb.take_text(&self.config.tcp, self.now, len, fin, push)
+        } else {
+            let seq = burst.seq + burst.untold;
+            burst.untold += len;
+            (seq, TcpFlags::ACK)
+        };
         let out = self.port.bytes_mut(&mut buf);
-        let headers = write_tcp_frame(self.template, out, &header, len as usize, sum, self.offload);
-        self.submit(buf, headers + len as usize);
+        let len = len as usize;
+        let start = burst.headers.write(self.template, out, seq, flags, len, sum, self.offload);
+        self.submit(buf, start + len);
+    }
+
+    /// Tells TCP of the segments that it does not know of.
+    #[inline]
+    fn tell(&self, tcb: &mut Tcb, burst: &mut UntoldBurst) {
+        let untold = core::mem::take(&mut burst.untold);
+        if untold > 0 {
+            tcb.take_text(&self.config.tcp, self.now, untold, false, false);
+            burst.seq += untold;
+        }
     }
 
     #[inline]
@@ -469,6 +516,22 @@ impl<P: Port> Out<'_, P> {
         self.quantum = self.quantum.saturating_sub(1);
         submit(self.port, self.room, self.store, self.stats, buf, len);
     }
+}
+
+/// How much text may be sent, and in which pieces: see [`Output::Text`].
+#[derive(Clone, Copy)]
+struct Offer {
+    max: u32,
+    partial: bool,
+    whole_only: bool,
+}
+
+/// Segments that follow each other: their headers, and how much was sent that TCP was not told of.
+struct UntoldBurst {
+    headers: HeaderBurst,
+    /// Number of the first byte that is untold.
+    seq: SeqNumber,
+    untold: u32,
 }
 
 /// What is left to send of an object.

@@ -6,7 +6,7 @@ use super::recovery::Verdict;
 use super::state::{Arrival, Drop, Ended, Events, State};
 use super::tcb::{Tcb, coarse, flag};
 use super::timers::{NEVER, TimerKind};
-use super::{Config, TextSink, reset_for};
+use super::{Config, TextSink};
 use crate::seq::SeqNumber;
 use crate::time::{Duration, Instant};
 use crate::wire::tcp::{TcpFlags, TcpSegment};
@@ -268,11 +268,7 @@ impl Tcb {
         arrival: &mut Arrival,
     ) -> Step {
         if !(seg.ack.gt(self.snd.una) && seg.ack.le(self.snd.max)) {
-            return Err(Arrival {
-                drop: Some(Drop::BadHandshakeAck),
-                reply: reset_for(seg),
-                ..Arrival::default()
-            });
+            return Err(Arrival::dropped(Drop::BadHandshakeAck));
         }
         self.establish(config, now, seg);
         arrival.events = arrival.events | Events::ESTABLISHED;
@@ -564,11 +560,7 @@ impl Tcb {
         let has_ack = seg.flags.contains(TcpFlags::ACK);
         let ack_acceptable = has_ack && seg.ack.gt(self.snd.una) && seg.ack.le(self.snd.max);
         if has_ack && !ack_acceptable {
-            return Err(Arrival {
-                drop: Some(Drop::BadHandshakeAck),
-                reply: reset_for(seg),
-                ..Arrival::default()
-            });
+            return Err(Arrival::dropped(Drop::BadHandshakeAck));
         }
         if seg.flags.contains(TcpFlags::RST) {
             return Err(if ack_acceptable {

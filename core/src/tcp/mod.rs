@@ -21,7 +21,7 @@ mod window;
 mod tests;
 
 pub use isn::initial_sequence;
-pub use output::{Output, SegmentPlan};
+pub use output::{Burst, Output, SegmentPlan};
 pub use reassembly::{RANGES_MAX, Reassembly};
 pub use state::{Arrival, Drop, Ended, Events, State};
 pub use tcb::{Info, Tcb};

@@ -30,6 +30,19 @@ pub struct SegmentPlan {
     pub len: u32,
 }
 
+/// What all segments of a burst say, beside their own numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Burst {
+    /// SEG.SEQ of the first: what [`Tcb::take_text`] will answer.
+    pub seq: SeqNumber,
+    /// SEG.ACK.
+    pub ack: SeqNumber,
+    /// The window field, as on the wire.
+    pub window: u16,
+    /// The timestamps option.
+    pub timestamps: Option<Timestamps>,
+}
+
 /// What [`Tcb::poll_output`] asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
@@ -174,8 +187,25 @@ impl Tcb {
         now - self.sent_at > self.rto.timeout(config, 0)
     }
 
-    /// The next `len` bytes of what [`Output::Text`] offered are sent. `fin`: the stream ends
-    /// behind them. `push`: the source has no more now.
+    /// What the segments about to be taken acknowledge and announce. They carry every ACK that
+    /// waits, so at least one must follow.
+    #[inline]
+    pub fn begin_burst(&mut self, config: &Config, now: Instant) -> Burst {
+        self.flags &= !flag::ACK_NOW;
+        self.ack_at = NEVER;
+        self.last_ack_sent = self.rcv.nxt;
+        Burst {
+            seq: self.next_text(),
+            ack: self.rcv.nxt,
+            window: self.rcv.announce(config.receive_window, u32::from(config.mss)),
+            timestamps: self.timestamps(now),
+        }
+    }
+
+    /// The next `len` bytes of what [`Output::Text`] offered are sent: the sequence number of the
+    /// first, and the control bits of the last segment. They may be several segments that follow
+    /// each other, the others with ACK alone. `fin`: the stream ends behind them. `push`: the source
+    /// has no more now.
     #[inline]
     pub fn take_text(
         &mut self,
@@ -184,16 +214,15 @@ impl Tcb {
         len: u32,
         fin: bool,
         push: bool,
-    ) -> SegmentPlan {
-        debug_assert!(len > 0 && len <= self.mss());
+    ) -> (SeqNumber, TcpFlags) {
+        debug_assert!(len > 0);
         let out_of_turn = self.flags & (flag::RETRANSMIT | flag::PROBE) != 0;
-        let seq = if out_of_turn { self.snd.una } else { self.snd.nxt };
+        let seq = self.next_text();
         let end = seq + len;
         let mut flags = TcpFlags::ACK;
         if push {
             flags = flags | TcpFlags::PSH;
         }
-        let at = self.acked + u64::from(seq.since(self.snd.una));
         let mut after = end;
         if self.has(flag::FIN_SENT) {
             if end == self.snd.fin {
@@ -220,7 +249,7 @@ impl Tcb {
             self.snd.max = after;
             if !self.has(flag::TIMING) && was_all_new {
                 self.flags |= flag::TIMING;
-                self.rtt_seq = end;
+                self.rtt_seq = seq + len.min(self.mss());
                 self.rtt_at = now;
             }
         } else {
@@ -237,10 +266,7 @@ impl Tcb {
         } else {
             self.flags &= !flag::LIMITED;
         }
-        let mut plan = self.segment(config, now, seq, flags);
-        plan.at = at;
-        plan.len = len;
-        plan
+        (seq, flags)
     }
 
     /// Something is outstanding from now on. A probe of a closed window keeps the probe's timer.
@@ -248,6 +274,13 @@ impl Tcb {
         if self.timer_at == NEVER || self.snd.wnd > 0 {
             self.start_timer(config, now, TimerKind::Retransmission);
         }
+    }
+
+    /// The number of the text that is offered.
+    #[inline]
+    fn next_text(&self) -> SeqNumber {
+        let out_of_turn = self.flags & (flag::RETRANSMIT | flag::PROBE) != 0;
+        if out_of_turn { self.snd.una } else { self.snd.nxt }
     }
 
     /// The source has nothing to send at the offset offered. `ended`: it never will, so FIN
@@ -364,14 +397,8 @@ impl Tcb {
         seq: SeqNumber,
         flags: TcpFlags,
     ) -> SegmentPlan {
-        self.flags &= !flag::ACK_NOW;
-        self.ack_at = NEVER;
-        let window = self.rcv.announce(config.receive_window, u32::from(config.mss));
-        let mut plan = self.plain_segment(now, flags);
-        self.last_ack_sent = plan.ack;
-        plan.seq = seq;
-        plan.window = window;
-        plan
+        let Burst { ack, window, timestamps, .. } = self.begin_burst(config, now);
+        SegmentPlan { seq, ack, flags, window, timestamps, syn: None, at: 0, len: 0 }
     }
 
     /// A segment at the highest number sent, with the window last announced.
@@ -382,12 +409,16 @@ impl Tcb {
             ack: self.rcv.nxt,
             flags,
             window: (self.rcv.len() >> self.rcv.shift).min(0xffff) as u16,
-            timestamps: self
-                .has(flag::TIMESTAMPS)
-                .then(|| Timestamps { val: self.ts_clock(now), ecr: self.ts_recent }),
+            timestamps: self.timestamps(now),
             syn: None,
             at: 0,
             len: 0,
         }
+    }
+
+    #[inline]
+    fn timestamps(&self, now: Instant) -> Option<Timestamps> {
+        self.has(flag::TIMESTAMPS)
+            .then(|| Timestamps { val: self.ts_clock(now), ecr: self.ts_recent })
     }
 }

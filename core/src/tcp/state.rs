@@ -1,6 +1,5 @@
 //! The states of a connection, and what the arrival of a segment comes to.
 
-use super::output::SegmentPlan;
 use core::ops::BitOr;
 
 /// State of a connection. RFC 9293 §3.3.2. LISTEN and CLOSED have no control block here: LISTEN is
@@ -89,13 +88,17 @@ pub struct Arrival {
     pub events: Events,
     /// Why it was dropped, or answered with a challenge, where it was.
     pub drop: Option<Drop>,
-    /// A reset to send at once.
-    pub reply: Option<SegmentPlan>,
     /// The connection is over: remove it.
     pub ended: Option<Ended>,
 }
 
 impl Arrival {
+    /// Whether the segment is to be answered with [`super::reset_for`] it.
+    #[inline]
+    pub fn asks_for_reset(&self) -> bool {
+        self.drop == Some(Drop::BadHandshakeAck)
+    }
+
     pub(super) fn dropped(why: Drop) -> Self {
         Self { drop: Some(why), ..Self::default() }
     }

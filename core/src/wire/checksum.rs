@@ -131,6 +131,18 @@ pub fn sum(bytes: &[u8]) -> Sum {
     Sum(u64::from_be(acc))
 }
 
+/// The sum of an array of known length, without loops and calls.
+#[inline(always)]
+pub fn sum_array<const N: usize>(bytes: &[u8; N]) -> Sum {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut acc = 0u64;
+    let mut carry = false;
+    for word in words {
+        (acc, carry) = acc.carrying_add(u64::from_ne_bytes(*word), carry);
+    }
+    Sum(u64::from_be(add_round(acc, tail(rest) + u64::from(carry))))
+}
+
 /// Up to seven last bytes as a word in memory order, zeros behind them.
 #[inline]
 fn tail(mut rest: &[u8]) -> u64 {

@@ -7,11 +7,13 @@
 //! the bytes.
 
 pub mod arp;
+pub mod burst;
 pub mod checksum;
 pub mod emit;
 pub mod ethernet;
 pub mod icmpv4;
 pub mod ipv4;
+pub mod plain;
 pub mod rewrite;
 pub mod rss;
 pub mod tcp;

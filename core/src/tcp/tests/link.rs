@@ -3,7 +3,9 @@
 
 use super::packet::byte_at;
 use super::script::plain;
+use super::take_one;
 use crate::seq::SeqNumber;
+use crate::tcp::reset_for;
 use crate::tcp::{
     Config, Ended, Events, Output, Reassembly, SegmentPlan, State, Taken, Tcb, TextSink,
 };
@@ -111,7 +113,7 @@ impl End {
         let arrival = tcb.on_segment(&self.config, now, &segment, &mut self.got);
         self.fin_seen |= arrival.events.contains(Events::FIN);
         self.end(arrival.ended);
-        arrival.reply
+        arrival.asks_for_reset().then(|| reset_for(&segment)).flatten()
     }
 
     fn end(&mut self, ended: Option<Ended>) {
@@ -156,7 +158,7 @@ impl End {
                             tcb.decline_text();
                             break;
                         }
-                        out.push(tcb.take_text(&self.config, now, len as u32, last && ends, last));
+                        out.push(take_one(tcb, &self.config, now, len as u32, last && ends, last));
                         (at, allowed) = (at + len, allowed - len);
                         if partial || last {
                             break;

@@ -4,7 +4,9 @@
 //! held to the peer's window, and the connection's own `audit` runs after every step.
 
 use super::packet::*;
+use super::take_one;
 use crate::seq::SeqNumber;
+use crate::tcp::reset_for;
 use crate::tcp::{
     Arrival, Config, Drop, Ended, Events, Output, Reassembly, SegmentPlan, State, Taken, Tcb,
     TextSink,
@@ -280,7 +282,7 @@ impl Script {
         if self.arrival.events != Events::NONE {
             self.events.push(self.arrival.events);
         }
-        if let Some(reply) = self.arrival.reply {
+        if let Some(reply) = self.arrival.asks_for_reset().then(|| reset_for(&segment)).flatten() {
             self.sent.push_back((self.now, reply));
             self.log += &format!("{:?} > {reply:?}\n", self.now);
         }
@@ -365,7 +367,7 @@ impl Script {
                     tcb.decline_text();
                     break;
                 }
-                let plan = tcb.take_text(config, *now, len as u32, ends && side.ended, ends);
+                let plan = take_one(tcb, config, *now, len as u32, ends && side.ended, ends);
                 assert_eq!(
                     (plan.at, u64::from(plan.len)),
                     (at, len),

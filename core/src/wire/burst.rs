@@ -1,0 +1,165 @@
+//! The headers of a burst: segments that one connection sends one after the other differ in a few
+//! places only, so their headers are laid out once.
+
+use super::checksum::Sum;
+use super::emit::{HeaderTemplate, TcpHeader, write_tcp_frame};
+use super::ipv4::{self, PROTOCOL_TCP};
+use super::plain::HEADERS_LEN;
+use super::{TcpFlags, ethernet, tcp};
+use crate::seq::SeqNumber;
+
+/// Bytes of IPv4 and TCP headers of a plain frame.
+const DATAGRAM_HEADERS_LEN: usize = HEADERS_LEN - ethernet::HEADER_LEN;
+
+/// Headers of a burst of segments with text.
+#[derive(Clone, Debug)]
+pub struct HeaderBurst {
+    header: TcpHeader,
+    /// Everything in its place but lengths, sequence number, flags and checksums; None where the
+    /// frames are not plain.
+    image: Option<[u8; HEADERS_LEN]>,
+    /// Sum of the IPv4 header without total length.
+    ip_sum: u64,
+    /// Sum of pseudo-header and TCP header without length, sequence number, flags and text.
+    tcp_sum: u64,
+}
+
+impl HeaderBurst {
+    /// Headers like `header`, whose sequence number and flags are not looked at.
+    #[inline]
+    pub fn new(template: &HeaderTemplate, header: &TcpHeader) -> Self {
+        let mut header = *header;
+        header.seq = SeqNumber(0);
+        header.flags = TcpFlags::NONE;
+        let plain =
+            template.vlan().is_none() && header.timestamps.is_some() && header.syn.is_none();
+        let mut burst = Self { header, image: None, ip_sum: 0, tcp_sum: 0 };
+        if plain {
+            let mut image = [0; HEADERS_LEN];
+            // With the checksums left out, and the length of no text taken off again.
+            write_tcp_frame(template, &mut image, &header, 0, Sum::ZERO, true);
+            let word = |at: usize| {
+                u64::from(u32::from_be_bytes([
+                    image[at],
+                    image[at + 1],
+                    image[at + 2],
+                    image[at + 3],
+                ]))
+            };
+            let addresses = word(26) + word(30);
+            burst.ip_sum = (word(14) >> 16) + word(18) + word(22) + addresses;
+            burst.tcp_sum = addresses
+                + u64::from(PROTOCOL_TCP)
+                + word(34)
+                + word(42)
+                + word(46)
+                + word(54)
+                + word(58)
+                + word(62);
+            burst.image = Some(image);
+        }
+        burst
+    }
+
+    /// Writes the headers of a segment at the start of `out`, in front of its text, and gives their
+    /// length. As [`write_tcp_frame`], byte for byte.
+    ///
+    /// # Panics
+    /// Where `out` has no room for the headers, or the datagram would be longer than 65,535 bytes.
+    #[inline]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the fields of a segment, none belonging together"
+    )]
+    pub fn write(
+        &self,
+        template: &HeaderTemplate,
+        out: &mut [u8],
+        seq: SeqNumber,
+        flags: TcpFlags,
+        payload_len: usize,
+        payload_sum: Sum,
+        checksum_offload: bool,
+    ) -> usize {
+        let Some(image) = &self.image else {
+            let header = TcpHeader { seq, flags, ..self.header };
+            return write_tcp_frame(
+                template,
+                out,
+                &header,
+                payload_len,
+                payload_sum,
+                checksum_offload,
+            );
+        };
+        let total_len = (DATAGRAM_HEADERS_LEN + payload_len) as u16;
+        assert!(
+            usize::from(total_len) == DATAGRAM_HEADERS_LEN + payload_len,
+            "a datagram too long"
+        );
+        let Some(out) = out.first_chunk_mut::<HEADERS_LEN>() else {
+            panic!("no room for the headers")
+        };
+        *out = *image;
+        out[16..18].copy_from_slice(&total_len.to_be_bytes());
+        out[38..42].copy_from_slice(&seq.0.to_be_bytes());
+        out[47] = flags.0;
+        if !checksum_offload {
+            let ip = self.ip_sum + u64::from(total_len);
+            let tcp_len = u64::from(total_len) - ipv4::HEADER_LEN as u64;
+            let tcp = self.tcp_sum
+                + tcp_len
+                + u64::from(seq.0)
+                + (u64::from(flags.0) << 16)
+                + payload_sum.narrow();
+            out[24..26].copy_from_slice(&Sum::from_wide(ip).finish().to_be_bytes());
+            out[50..52].copy_from_slice(&Sum::from_wide(tcp).finish().to_be_bytes());
+        }
+        HEADERS_LEN
+    }
+}
+
+const _: () = assert!(ethernet::HEADER_LEN + ipv4::HEADER_LEN + tcp::HEADER_LEN == 54);
+
+#[cfg(test)]
+mod tests {
+    use super::super::checksum::sum;
+    use super::super::{MacAddr, Timestamps};
+    use super::*;
+    use core::net::Ipv4Addr;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn equals_one_header_at_a_time(
+            text in prop::collection::vec(any::<u8>(), 0..1_500),
+            (seq, ack, src, dst) in any::<(u32, u32, u32, u32)>(),
+            (ports, flags, window) in any::<((u16, u16), u8, u16)>(),
+            timestamps in any::<Option<(u32, u32)>>(),
+            vlan in prop::option::of(0u16..4_096),
+            offload in any::<bool>(),
+        ) {
+            let template = HeaderTemplate::new(MacAddr([2, 1, 2, 3, 4, 5]), vlan, Ipv4Addr::from_bits(src), 61);
+            let header = TcpHeader {
+                dst_mac: MacAddr([6, 7, 8, 9, 10, 11]),
+                dst_ip: Ipv4Addr::from_bits(dst),
+                src_port: ports.0,
+                dst_port: ports.1,
+                seq: SeqNumber(seq),
+                ack: SeqNumber(ack),
+                flags: TcpFlags(flags),
+                window,
+                timestamps: timestamps.map(|(val, ecr)| Timestamps { val, ecr }),
+                syn: None,
+            };
+            let mut one = [0xaa; 80];
+            let mut other = [0xaa; 80];
+            let len = write_tcp_frame(&template, &mut one, &header, text.len(), sum(&text), offload);
+            let burst = HeaderBurst::new(&template, &header);
+            let (seq, flags) = (header.seq, header.flags);
+            let same = burst.write(&template, &mut other, seq, flags, text.len(), sum(&text), offload);
+            prop_assert_eq!(len, same);
+            prop_assert_eq!(one, other);
+        }
+    }
+}
