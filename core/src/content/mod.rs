@@ -10,7 +10,7 @@ mod pins;
 mod store;
 
 pub use pins::{PINNED_BYTES_MAX, PinnedFields};
-pub use store::{Checkout, Config, Cut, Mode, SEGMENTS_PER_RUN, Stats, Store};
+pub use store::{Checkout, Config, Cut, IdleRun, Mode, SEGMENTS_PER_RUN, Stats, Store};
 
 /// An object of the application's catalogue. The application gives the numbers; a number must
 /// mean the same bytes for ever (a changed file is a new object).

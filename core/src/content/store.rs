@@ -134,6 +134,16 @@ struct RunKey {
     variant: u32,
 }
 
+impl RunKey {
+    #[inline]
+    fn new(cut: &Cut, index: u32) -> Self {
+        Self {
+            name: u64::from(cut.object.0) << 32 | u64::from(index / SEGMENTS_PER_RUN as u32),
+            variant: u32::from(cut.text_max) << 16 | u32::from(cut.text_at),
+        }
+    }
+}
+
 struct Segment {
     /// First of the idle copies; [`Home::next`] leads to the others.
     idle: Option<Buf>,
@@ -160,6 +170,39 @@ struct Home {
     segment: u32,
     /// Next idle copy of the same segment.
     next: Option<Buf>,
+}
+
+/// Copies at home of the segments of one run. What is taken counts as away when this is dropped.
+pub struct IdleRun<'a> {
+    segments: &'a mut [Segment; SEGMENTS_PER_RUN],
+    homes: &'a mut [Home],
+    run_away: &'a mut u32,
+    store_away: &'a mut u32,
+    stats: &'a mut Stats,
+    taken: u32,
+}
+
+impl IdleRun<'_> {
+    /// A copy of segment `index` (which must lie in the run, and pin nothing), and its sum; None
+    /// where none is at home.
+    #[inline]
+    pub fn take(&mut self, index: u32) -> Option<(Buf, Sum)> {
+        let segment = &mut self.segments[index as usize % SEGMENTS_PER_RUN];
+        let buf = segment.idle.take()?;
+        segment.idle = self.homes[buf.index() as usize].next.take();
+        self.taken += 1;
+        Some((buf, Sum::from_folded(segment.sum)))
+    }
+}
+
+impl Drop for IdleRun<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        *self.run_away += self.taken;
+        *self.store_away += self.taken;
+        self.stats.checkouts += u64::from(self.taken);
+        self.stats.away_high = self.stats.away_high.max(*self.store_away);
+    }
 }
 
 /// The prepared segments of one stack.
@@ -246,10 +289,7 @@ impl Store {
         pins: &PinnedFields,
         hint: &mut u32,
     ) -> Checkout {
-        let key = RunKey {
-            name: u64::from(cut.object.0) << 32 | u64::from(index / SEGMENTS_PER_RUN as u32),
-            variant: u32::from(cut.text_max) << 16 | u32::from(cut.text_at),
-        };
+        let key = RunKey::new(cut, index);
         let slot = match self.runs.get(*hint as usize) {
             Some(run) if run.key == key && run.live => *hint,
             _ => match self.find_or_make(port, &key) {
@@ -277,6 +317,25 @@ impl Store {
         }
         self.count_away();
         Checkout::Ready { buf, sum }
+    }
+
+    /// The copies at home of the run that holds segment `index`, where that is the run of `hint` and
+    /// copies are what is sent: the straight way through the middle of an object.
+    #[inline]
+    pub fn idle_run(&mut self, cut: &Cut, index: u32, hint: u32) -> Option<IdleRun<'_>> {
+        let run = self.runs.get_mut(hint as usize)?;
+        if run.key != RunKey::new(cut, index) || !run.live || self.mode == Mode::Copy {
+            return None;
+        }
+        run.referenced = true;
+        Some(IdleRun {
+            segments: &mut run.segments,
+            homes: &mut self.homes,
+            run_away: &mut run.away,
+            store_away: &mut self.away,
+            stats: &mut self.stats,
+            taken: 0,
+        })
     }
 
     /// Takes back a buffer that was checked out or used for copying: after the device is done with
