@@ -245,7 +245,8 @@ impl Tcb {
             self.challenge(config, now);
             return Err(Arrival { drop: Some(Drop::AckBeyondSndNxt), ..*arrival });
         }
-        if seg.ack.gt(self.snd.una) {
+        let advanced = seg.ack.gt(self.snd.una);
+        if advanced {
             self.on_new_ack(config, now, seg, arrival);
         } else if seg.ack == self.snd.una {
             self.on_same_ack(config, now, seg);
@@ -253,7 +254,7 @@ impl Tcb {
             self.challenge(config, now);
             return Err(Arrival { drop: Some(Drop::AckTooOld), ..*arrival });
         }
-        self.update_window(config, now, seg);
+        self.update_window(config, now, seg, advanced);
         if self.has(flag::FIN_SENT) && self.snd.una == self.snd.fin + 1 {
             self.on_fin_acked(config, now, arrival)?;
         }
@@ -401,11 +402,21 @@ impl Tcb {
     }
 
     /// SND.WND, from a segment that is not older than the last that set it. §3.10.7.4.
+    ///
+    /// Deviates from RFC 9293 §3.10.7.4 in the order: the acknowledgement decides, then SEG.SEQ. A
+    /// retransmission has an old SEG.SEQ with a new SEG.ACK; passing over its window while SND.UNA
+    /// follows its acknowledgement would add the old window to the new edge, and allow more than
+    /// the peer ever did.
     #[inline]
-    fn update_window(&mut self, config: &Config, now: Instant, seg: &TcpSegment<'_>) {
-        // SND.WL2 is not kept: it never lies beyond SND.UNA, so that the second of the RFC's two
-        // conditions, SND.WL2 =< SEG.ACK, follows from SND.UNA =< SEG.ACK.
-        if self.snd.wl1.gt(seg.seq) || seg.ack.lt(self.snd.una) {
+    fn update_window(
+        &mut self,
+        config: &Config,
+        now: Instant,
+        seg: &TcpSegment<'_>,
+        advanced: bool,
+    ) {
+        // SND.WL2 is not kept: it is SND.UNA, since every new acknowledgement sets the window.
+        if seg.ack != self.snd.una || (!advanced && self.snd.wl1.gt(seg.seq)) {
             return;
         }
         // The window of a SYN is never scaled. RFC 7323 §2.2.

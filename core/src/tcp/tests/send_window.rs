@@ -13,6 +13,15 @@ fn nothing_is_sent_beyond_the_window() {
 }
 
 #[test]
+fn the_window_of_a_retransmission_counts_where_it_acknowledges_more() {
+    // RFC 9293 §3.10.7.4 as changed in `update_window`: the edge is 4,001 from first to last.
+    let mut p = Script::accepted(plain());
+    p.recv(ack(1_001).window(3_000)).write(9_000).expect_run(1_001..4_001).then_silence();
+    p.recv(data(5_101..5_201).ack(1_001).window(3_000)).expect(ack(5_001)).then_silence();
+    p.recv(data(5_001..5_101).ack(3_001).window(1_000)).expect(ack(5_201)).then_silence();
+}
+
+#[test]
 fn a_closed_window_is_probed_with_one_byte_at_growing_intervals() {
     // RFC 9293 MUST-36, SHLD-29, SHLD-30
     let mut p = Script::accepted(plain());
