@@ -1,10 +1,11 @@
 //! The command line: it alone reads arguments, directories, clocks and secrets, and hands them to
 //! the stack as plain values.
 //!
-//! Read in this order: [`serve`] (a live port), [`content_table`] (what preparing takes), [`site`]
+//! Read in this order: [`serve`] (a live port), [`demo`] (a simulated one), [`content_table`] (what preparing takes), [`site`]
 //! (a directory as a catalogue), [`failure`] (how the program ends).
 
 mod content_table;
+mod demo;
 mod failure;
 mod human;
 mod serve;
@@ -29,6 +30,9 @@ enum Command {
     /// Serve a directory over one or more network ports
     #[command(after_help = failure::EXIT_CODES)]
     Serve(serve::Args),
+    /// Serve the bundled site to simulated clients over a lossy link; needs no privilege, no network
+    #[command(after_help = failure::EXIT_CODES)]
+    Demo(demo::Args),
     /// Show what preparing a directory takes: objects, variants, segments, bytes of memory
     #[command(after_help = failure::EXIT_CODES)]
     Content(content_table::Args),
@@ -37,6 +41,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(args) => serve::run(args),
+        Command::Demo(args) => demo::run(&args),
         Command::Content(args) => content_table::run(&args),
     };
     match done {

@@ -103,6 +103,24 @@ pub struct FetchConfig {
     pub completions_max: usize,
 }
 
+impl FetchConfig {
+    /// So many requests for these paths in turn, over one connection that is kept, one at a time.
+    pub fn new(server: SocketAddrV4, paths: Vec<alloc::string::String>, requests: u64) -> Self {
+        Self {
+            server,
+            host: alloc::string::ToString::to_string(server.ip()),
+            paths,
+            order: Order::RoundRobin,
+            connections: 1,
+            requests,
+            requests_per_connection: u64::MAX,
+            pipeline: 1,
+            think: Duration::ZERO,
+            completions_max: 0,
+        }
+    }
+}
+
 /// A request that was answered in full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Completion {

@@ -392,7 +392,7 @@ impl<P: Port> Out<'_, P> {
         let in_run = SEGMENTS_PER_RUN as u32 - first % SEGMENTS_PER_RUN as u32;
         let slots = (*self.room).min(self.quantum).min(BURST_MAX) as u32;
         let most = to_send.min(in_run).min(slots);
-        if most == 0 || first % SEGMENTS_PER_RUN as u32 == 0 {
+        if most == 0 || first.is_multiple_of(SEGMENTS_PER_RUN as u32) {
             return 0;
         }
         let Some(mut run) = self.store.idle_run(cut, first, hint) else { return 0 };

@@ -3,7 +3,7 @@
 use super::Config;
 use super::congestion::CongestionControl;
 use super::state::State;
-use super::tcb::{Tcb, flag, initial_window};
+use super::tcb::{Tcb, flag, initial_window, millis};
 use super::timers::{NEVER, TimerKind};
 use crate::seq::SeqNumber;
 use crate::time::Instant;
@@ -86,9 +86,9 @@ impl Tcb {
         self.flags & own != 0 || self.snd.nxt != self.snd.max
     }
 
-    /// What to send next, or None: nothing until the next event.
-    #[inline]
-    pub fn poll_output(&mut self, config: &Config, now: Instant) -> Option<Output> {
+    /// [`Tcb::poll_output`], whatever comes next.
+    #[inline(never)]
+    pub(super) fn poll_any_output(&mut self, config: &Config, now: Instant) -> Option<Output> {
         if self.has(flag::SEND_SYN) {
             return Some(Output::Segment(self.send_syn(config, now)));
         }
@@ -197,7 +197,8 @@ impl Tcb {
     }
 
     fn idle_for_long(&self, config: &Config, now: Instant) -> bool {
-        now - self.sent_at > self.rto.timeout(config, 0)
+        let idle = u64::from(millis(now).wrapping_sub(self.sent_at)) << 20;
+        idle > self.rto.timeout(config, 0).as_nanos()
     }
 
     /// What the segments about to be taken acknowledge and announce. They carry every ACK that
@@ -252,7 +253,7 @@ impl Tcb {
             }
         }
         if out_of_turn {
-            self.flags &= !(flag::RETRANSMIT | flag::PROBE | flag::TIMING);
+            self.flags &= !(flag::RETRANSMIT | flag::PROBE);
         }
         if after.gt(self.snd.nxt) {
             self.snd.nxt = after;
@@ -272,7 +273,7 @@ impl Tcb {
         if self.timer_at == NEVER || self.timer != TimerKind::Retransmission {
             self.start_retransmission_timer(config, now);
         }
-        self.sent_at = now;
+        self.sent_at = millis(now);
         // Stays until a segment leaves room for another: several ACKs of one turn all count.
         if self.snd.nxt.since(self.snd.una) + self.mss() > self.controller.window() {
             self.flags |= flag::LIMITED;
