@@ -2,7 +2,8 @@
 //!
 //! `--rows FILTER` keeps the rows whose names contain every word of FILTER; `--row NAME` runs one row
 //! that need not be in the table; `--quick` measures shortly; `--profile-hint` shows where the
-//! instructions of a row go; `--no-instructions` leaves valgrind out.
+//! instructions of a row go; `--no-instructions` leaves valgrind out; `--check` holds the rows that
+//! have a budget to it, and ends with 1 where one is missed.
 
 use simoom_benches::arena::Pages;
 use simoom_benches::callgrind::{self, Instructions};
@@ -35,6 +36,7 @@ struct Args {
     quick: bool,
     no_instructions: bool,
     profile_hint: bool,
+    check: bool,
     rows: Vec<String>,
     row: Option<String>,
     worker: Option<String>,
@@ -57,6 +59,9 @@ fn main() -> ExitCode {
             }
             None => ExitCode::from(2),
         };
+    }
+    if args.check {
+        return check(&args);
     }
     let rows: Vec<Row> = match &args.row {
         Some(name) => match Row::parse(name) {
@@ -91,6 +96,7 @@ fn parse_args() -> Result<Args, String> {
             "--quick" => args.quick = true,
             "--no-instructions" => args.no_instructions = true,
             "--profile-hint" => args.profile_hint = true,
+            "--check" => args.check = true,
             "--rows" => args.rows.extend(value()?.split_whitespace().map(str::to_owned)),
             "--row" => args.row = Some(value()?),
             "--worker" => args.worker = Some(value()?),
@@ -242,6 +248,45 @@ fn profile_hint(rows: &[Row]) -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+/// The budgets. Times are ratios within this run; instructions and allocations are exact.
+fn check(args: &Args) -> ExitCode {
+    let spend = Amount::Time(Duration::from_millis(if args.quick { 40 } else { 300 }));
+    let base = Row::BASE;
+    let one = run(&base, spend);
+    let ns = |row: Row| run(&row, spend).ns;
+    let cold = Row { objects: 10_000, ..base };
+    let mut claims = vec![
+        ("allocations a request", one.allocations, 0.0),
+        ("time of smoltcp's", one.ns / ns(Row { stack: Stack::Smoltcp, ..base }), 1.0 / 3.5),
+        (
+            "time of one's, 10,000 open, 64 active",
+            { ns(Row { open: 10_000, active: 64, moving: true, ..base }) / one.ns },
+            1.5,
+        ),
+        (
+            "time of one's, 1,000,000 open, 64 active",
+            { ns(Row { open: 1_000_000, active: 64, moving: true, ..base }) / one.ns },
+            2.2,
+        ),
+        (
+            "time of copy's, copies on demand, 10,000 objects",
+            { ns(cold) / ns(Row { content: Mode::Copy, ..cold }) },
+            0.65,
+        ),
+    ];
+    match instructions(&base, args) {
+        Ok(i) => claims.push(("instructions a request", i.without_memcpy + i.memcpy, 10_000.0)),
+        Err(reason) => println!("     ? instructions a request: {reason}"),
+    }
+    let mut missed = false;
+    for (what, is, most) in claims {
+        let held = is <= most;
+        missed |= !held;
+        println!("{} {is:9.2}, at most {most:9.2}: {what}", if held { "    ok" } else { "MISSED" });
+    }
+    ExitCode::from(u8::from(missed))
 }
 
 /// The processor, as the system names it.
