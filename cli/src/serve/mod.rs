@@ -58,7 +58,7 @@ pub(crate) struct Args {
     /// Congestion control
     #[arg(long, value_name = "NAME", value_enum, default_value = "new-reno")]
     cc: Congestion,
-    /// How prepared segments are sent: copy, copies-in-advance[:N] or copies-on-demand
+    /// How prepared segments are sent: copy, copies-in-advance, copies-in-advance:N or copies-on-demand
     #[arg(long, value_name = "MODE", default_value = "copies-on-demand",
           value_parser = parse_content_mode)]
     content_mode: Mode,
