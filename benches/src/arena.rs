@@ -1,7 +1,7 @@
 //! The memory of the buffers: one stretch of zeroed bytes on pages of a stated size.
 #![allow(unsafe_code, reason = "madvise has no safe form")]
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
@@ -29,11 +29,14 @@ impl Arena {
         let len = len.max(1).next_multiple_of(HUGE);
         let layout = Layout::from_size_align(len, HUGE).expect("an arena fits the address space");
         // SAFETY: (sized) the layout's size is at least 2 MB.
-        let raw = unsafe { alloc_zeroed(layout) };
+        let raw = unsafe { alloc(layout) };
         let at = NonNull::new(raw).unwrap_or_else(|| handle_alloc_error(layout));
         let advice = if pages == Pages::Huge { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE };
         // SAFETY: (advice) the range is exactly this allocation, and neither advice changes bytes.
         let advised = unsafe { libc::madvise(at.as_ptr().cast(), len, advice) } == 0;
+        // Only now, because the first touch decides about the page.
+        // SAFETY: (whole) the range is exactly this allocation, and nobody else knows it yet.
+        unsafe { at.as_ptr().write_bytes(0, len) };
         Self { at, layout, advised }
     }
 

@@ -123,7 +123,9 @@ impl Port for MemoryPort {
     fn reclaim(&mut self, mut on_done: impl FnMut(Buf) -> Option<Buf>) -> usize {
         let done = std::mem::take(&mut self.done);
         for (buf, _) in self.ring.drain(..done) {
-            self.free.extend(on_done(buf));
+            if let Some(buf) = on_done(buf) {
+                self.free.push(buf);
+            }
         }
         done
     }

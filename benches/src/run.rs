@@ -1,6 +1,5 @@
 //! Runs one row: set up, warm up, measure.
 
-use crate::arena::Pages;
 use crate::client::{Done, Script};
 use crate::row::{Lifetime, Row, Stack};
 use crate::simoom::{self, Setup, Simoom};
@@ -32,6 +31,8 @@ pub struct Outcome {
     pub allocations: f64,
     /// Requests measured.
     pub requests: u64,
+    /// Pages of the buffers, as the system gave them: `4KB` or `2MB`.
+    pub memory: &'static str,
 }
 
 /// Sets up the row's stack and measures.
@@ -120,7 +121,9 @@ fn drive<S: Subject>(row: &Row, subject: S, amount: Amount) -> Outcome {
         Amount::Time(spend) => {
             let rounds = (256 / per_round).max(1);
             let batch = rounds * per_round;
-            measure(spend, batch, || script.keep_alive(rounds, row.active, false, &mut pick))
+            let outcome =
+                measure(spend, batch, || script.keep_alive(rounds, row.active, false, &mut pick));
+            Outcome { memory: pages_in_use(), ..outcome }
         }
     }
 }
@@ -136,13 +139,16 @@ fn drive_close<S: Subject>(row: &Row, script: &mut Script<S>, amount: Amount) ->
             }
             Outcome { requests: u64::from(requests), ..Outcome::default() }
         }
-        Amount::Time(spend) => measure(spend, 64, || {
-            let mut done = Done::default();
-            for _ in 0..64 {
-                done += script.close(row.objects);
-            }
-            done
-        }),
+        Amount::Time(spend) => {
+            let outcome = measure(spend, 64, || {
+                let mut done = Done::default();
+                for _ in 0..64 {
+                    done += script.close(row.objects);
+                }
+                done
+            });
+            Outcome { memory: pages_in_use(), ..outcome }
+        }
     }
 }
 
@@ -166,6 +172,7 @@ fn measure(spend: Duration, batch: u32, mut one: impl FnMut() -> Done) -> Outcom
         frames_out: each(total.frames_out),
         allocations: each(total.allocations),
         requests,
+        memory: "",
     }
 }
 
@@ -178,7 +185,11 @@ fn clock_nanos() -> f64 {
     samples[500] as f64
 }
 
-/// The pages that a row gets: huge ones for whoever asks and may have them.
-pub fn huge_pages_available() -> bool {
-    crate::arena::Arena::new(1, Pages::Huge).advised()
+/// Whether this process has huge pages: only the buffers of simoom ask for any.
+fn pages_in_use() -> &'static str {
+    let smaps = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
+    let huge = smaps.lines().find_map(|line| {
+        line.strip_prefix("AnonHugePages:")?.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    if huge.unwrap_or(0) >= 2_048 { "2MB" } else { "4KB" }
 }

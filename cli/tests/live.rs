@@ -3,14 +3,20 @@
 //! Without the privilege to make a namespace, or without curl, ip or unshare, a line says what is
 //! missing and the test ends; with `SIMOOM_REQUIRE_LIVE=1` that is a failure.
 
+#[path = "../examples/apps/mod.rs"]
+mod apps;
 mod common;
 
 use common::{TestDir, simoom};
+use simoom_core::stack::app::App;
+use simoom_linux::prefix::Ipv4Prefix;
+use simoom_linux::stop::StopFlag;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::{env, str};
+use std::{env, str, thread};
 
 /// Set in the process that runs inside the namespace.
 const INSIDE: &str = "SIMOOM_LIVE_INSIDE";
@@ -68,6 +74,8 @@ fn inside() {
     two_ports_serve_and_record(&site);
     loss_is_made_good(&site);
     a_signal_drains_and_a_second_one_ends(&site);
+    what_is_taken_or_vanishes_is_said(&site);
+    the_example_applications_answer();
     assert_eq!(interfaces(), ["lo"], "every device is gone");
     assert_eq!(tcp_checksum_errors(), 0, "the kernel found no wrong checksum of ours");
 }
@@ -166,6 +174,74 @@ fn a_signal_drains_and_a_second_one_ends(site: &Site) {
     endless.give_up();
 }
 
+fn what_is_taken_or_vanishes_is_said(site: &Site) {
+    let args = ["--port", "tap:live0", "--addr", "10.66.0.2/24"];
+    let server = Server::start(site, &args);
+    for (args, wanted) in [
+        (args, "held by another program"),
+        (["--port", "tap:live1", "--addr", "10.66.0.2/24"], "already that of interface live0"),
+        (["--port", "tap:live1", "--addr", "10.66.0.1/23"], "already reached through"),
+        (["--port", "tap:lo", "--addr", "10.68.0.2/24"], "no TAP device"),
+    ] {
+        let output = simoom().arg("serve").arg(site.root()).args(args).output().expect("it starts");
+        let said = common::stderr(&output);
+        assert_eq!(output.status.code(), Some(5), "{args:?}: {said}");
+        assert!(said.contains(wanted), "{args:?}: {wanted:?} is not in: {said}");
+    }
+    site.fetch("10.66.0.2", 22_000).expect_right();
+    assert!(works(Command::new("ip").args(["link", "del", "live0"])));
+    let (status, said) = server.wait_and_hear();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("interface live0 is gone"), "{said}");
+}
+
+fn the_example_applications_answer() {
+    let addr: Ipv4Prefix = "10.69.0.2/24".parse().expect("an address");
+    let say = noise(500_000);
+    with_app(apps::echo::Echo::default(), addr, |stream| talk(stream, &say, &say));
+
+    let rpc = apps::rpc::Rpc::new(|request: &[u8], answer: &mut Vec<u8>| {
+        answer.extend(request.iter().map(u8::to_ascii_uppercase));
+    });
+    let (say, expect) =
+        (*b"\0\0\0\x05hello\0\0\0\0\0\0\0\x01x", *b"\0\0\0\x05HELLO\0\0\0\0\0\0\0\x01X");
+    with_app(rpc, addr, |stream| talk(stream, &say, &expect));
+}
+
+/// Serves an application in a thread while `client` talks to it.
+fn with_app<A: App + Send>(app: A, addr: Ipv4Prefix, client: impl FnOnce(TcpStream)) {
+    let stop = StopFlag::new().expect("a flag");
+    thread::scope(|scope| {
+        let serving = stop.clone();
+        let server = scope
+            .spawn(move || apps::serve(app, "live0", addr, serving).map_err(|e| e.to_string()));
+        let stream = loop {
+            match TcpStream::connect((addr.addr(), apps::PORT)) {
+                Ok(stream) => break stream,
+                // The interface is not there yet.
+                Err(_) if !server.is_finished() => thread::yield_now(),
+                Err(e) => panic!("{e}: {:?}", server.join()),
+            }
+        };
+        client(stream);
+        stop.raise();
+        assert_eq!(server.join().expect("no panic"), Ok(()));
+    });
+}
+
+/// Says everything, ends, and compares everything that comes back.
+fn talk(stream: TcpStream, say: &[u8], expect: &[u8]) {
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            (&stream).write_all(say).expect("it listens");
+            stream.shutdown(std::net::Shutdown::Write).expect("an end");
+        });
+        let mut heard = Vec::new();
+        (&stream).read_to_end(&mut heard).expect("it answers");
+        assert!(heard == expect, "{} bytes came back, {} expected", heard.len(), expect.len());
+    });
+}
+
 /// A directory of files, and what curl made of them.
 struct Site {
     dir: TestDir,
@@ -241,7 +317,7 @@ impl Fetch {
     fn wait_until_begun(&mut self) {
         while !fs::metadata(&self.got).is_ok_and(|meta| meta.len() > 0) {
             assert!(self.is_under_way(), "curl ended early");
-            std::thread::yield_now();
+            thread::yield_now();
         }
     }
 
@@ -297,12 +373,16 @@ impl Server {
     }
 
     /// Ends it by a signal; the summary.
-    fn end(mut self) -> String {
+    fn end(self) -> String {
         self.signal("INT");
-        let said = self.said();
-        let status = self.child.wait().expect("the program ends");
+        let (status, said) = self.wait_and_hear();
         assert_eq!(status.code(), Some(0), "{said}");
         said
+    }
+
+    fn wait_and_hear(mut self) -> (ExitStatus, String) {
+        let said = self.said();
+        (self.child.wait().expect("the program ends"), said)
     }
 
     fn said(&mut self) -> String {

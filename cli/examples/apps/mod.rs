@@ -48,7 +48,9 @@ pub struct Args {
 pub fn run<A: App>(app: A, say: Vec<u8>, expect: Vec<u8>) -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
     if let (Some(tap), Some(addr)) = (&args.tap, args.addr) {
-        return serve(app, tap, addr);
+        let stop = StopFlag::new()?;
+        stop.raise_on_interrupt()?;
+        return serve(app, tap, addr, stop);
     }
     let heard = expect.len();
     let (hash, seconds) = simulate(args.seed, app, say, expect)?;
@@ -93,11 +95,14 @@ pub fn simulate<A: App>(
     }
 }
 
-/// Serves until Ctrl-C.
-fn serve<A: App>(app: A, tap: &str, addr: Ipv4Prefix) -> Result<(), Box<dyn Error>> {
+/// Serves over TAP until `stop` is raised.
+pub fn serve<A: App>(
+    app: A,
+    tap: &str,
+    addr: Ipv4Prefix,
+    stop: StopFlag,
+) -> Result<(), Box<dyn Error>> {
     let mut port = TapPort::open(&TapConfig::new(tap).with_host_addr(addr.first_other()))?;
-    let stop = StopFlag::new()?;
-    stop.raise_on_interrupt()?;
     port.set_stop(Some(stop));
     let mut config = Config::new(MacAddr([2, 0x73, 0, 0, 0, 1]), addr.addr(), addr.len());
     config.listen = vec![PORT];

@@ -79,7 +79,8 @@ pub enum Source<'a> {
         /// The stream ends after these bytes.
         fin: bool,
     },
-    /// Nothing yet: ask again after the next event of this connection, or [`Cx::wake`].
+    /// Nothing yet: asked again when bytes were shown or shown again, after the deadline or the
+    /// peer's FIN, and on [`Cx::wake`]. A mere acknowledgement is no reason to ask.
     Pending,
     /// The stream ended at this offset.
     End,
@@ -111,6 +112,8 @@ pub(crate) struct Commands {
     pub(crate) deadline: Option<Option<Instant>>,
     pub(crate) wakes: alloc::vec::Vec<ConnId>,
     pub(crate) opens: alloc::vec::Vec<OpenRequest>,
+    /// Something was asked for its own connection, and is to be carried out.
+    pub(crate) own: bool,
 }
 
 impl Commands {
@@ -122,14 +125,10 @@ impl Commands {
         }
     }
 
-    /// Whether nothing is asked for.
+    /// Whether nobody else is to be opened or woken.
     #[inline]
     pub(crate) fn is_idle(&self) -> bool {
-        !self.close
-            && !self.abort
-            && self.deadline.is_none()
-            && self.wakes.is_empty()
-            && self.opens.is_empty()
+        self.wakes.is_empty() && self.opens.is_empty()
     }
 }
 
@@ -156,17 +155,20 @@ impl Cx<'_> {
     /// Calls [`App::on_deadline`] at or soon after `at`; None takes it back. One per connection.
     pub fn set_deadline(&mut self, at: Option<Instant>) {
         self.commands.deadline = Some(at);
+        self.commands.own = true;
     }
 
     /// Ends our direction after what [`App::source`] still has: FIN follows at its first
     /// [`Source::Pending`] or [`Source::End`]. What the peer sends later is acknowledged and dropped.
     pub fn close(&mut self) {
         self.commands.close = true;
+        self.commands.own = true;
     }
 
     /// Resets the connection at once.
     pub fn abort(&mut self) {
         self.commands.abort = true;
+        self.commands.own = true;
     }
 
     /// Asks `source` of another connection again in this turn or the next. False where

@@ -15,8 +15,9 @@ use crate::time::Instant;
 use crate::trace::Trace;
 use crate::wire::arp::{ArpOperation, ArpPacket};
 use crate::wire::plain::parse_plain;
-use crate::wire::tcp::TcpFlags;
+use crate::wire::tcp::{TcpFlags, TcpSegment};
 use crate::wire::{self, Frame, IcmpMessage, MacAddr};
+use core::net::SocketAddrV4;
 
 const NONE: u32 = u32::MAX;
 
@@ -24,17 +25,19 @@ impl<A: App, T: Trace> Stack<A, T> {
     /// Processes a batch. First the table is searched for all frames, then their connections are
     /// touched, so that the cache misses of the batch overlap; then each is processed.
     pub(super) fn on_batch(&mut self, now: Instant, frames: &[RxFrame<'_>]) {
+        self.stats.frames_in += frames.len() as u64;
+        if let [frame] = frames {
+            let candidate = self.candidate(frame.bytes);
+            self.on_frame(now, frame.bytes, candidate);
+            return;
+        }
         let mut candidates = [NONE; BATCH_MAX];
         for (candidate, frame) in candidates.iter_mut().zip(frames) {
-            if let Some(key) = FlowKey::peek(frame.bytes) {
-                *candidate = self.demux.candidate(&key).unwrap_or(NONE);
-            }
+            *candidate = self.candidate(frame.bytes);
         }
-        if frames.len() > 1 {
-            for &candidate in &candidates[..frames.len()] {
-                if let Some(conn) = self.conns.get(candidate) {
-                    core::hint::black_box(conn.touch());
-                }
+        for &candidate in candidates.iter().take(frames.len()) {
+            if let Some(conn) = self.conns.get(candidate) {
+                core::hint::black_box(conn.touch());
             }
         }
         for (frame, candidate) in frames.iter().zip(candidates) {
@@ -42,13 +45,20 @@ impl<A: App, T: Trace> Stack<A, T> {
         }
     }
 
+    /// The connection that a frame is probably for.
+    #[inline]
+    fn candidate(&self, frame: &[u8]) -> u32 {
+        let key = FlowKey::peek(frame);
+        key.and_then(|key| self.demux.candidate(&key)).unwrap_or(NONE)
+    }
+
+    #[inline]
     fn on_frame(&mut self, now: Instant, bytes: &[u8], candidate: u32) {
-        self.stats.frames_in += 1;
         self.stats.bytes_in += bytes.len() as u64;
         if let Some(frame) = parse_plain(bytes, !self.caps.checksum.rx)
             && self.is_for_us(&frame)
         {
-            self.on_tcp(now, &frame, candidate);
+            self.on_tcp(now, &Incoming::new(&frame), candidate);
             return;
         }
         self.on_unusual_frame(now, bytes, candidate);
@@ -63,7 +73,7 @@ impl<A: App, T: Trace> Stack<A, T> {
                     self.stats.rx_not_ours += 1;
                     return;
                 }
-                self.on_tcp(now, &frame, candidate);
+                self.on_tcp(now, &Incoming::new(&frame), candidate);
             }
             Ok(Frame::Arp { eth, arp }) => {
                 if eth.vlan != self.config.vlan {
@@ -132,25 +142,23 @@ impl<A: App, T: Trace> Stack<A, T> {
         self.queue_echo(bytes);
     }
 
-    fn on_tcp(&mut self, now: Instant, frame: &wire::TcpFrame<'_>, candidate: u32) {
-        let segment = &frame.tcp;
-        let key = FlowKey::new(
-            core::net::SocketAddrV4::new(frame.ip.dst, segment.dst_port),
-            core::net::SocketAddrV4::new(frame.ip.src, segment.src_port),
-        );
+    #[inline(never)]
+    fn on_tcp(&mut self, now: Instant, incoming: &Incoming<'_>, candidate: u32) {
         let slot = match self.conns.get(candidate) {
-            Some(conn) if conn.key == key => Some(candidate),
-            _ => self.find(&key),
+            Some(conn) if conn.key == incoming.key => Some(candidate),
+            _ => self.find(&incoming.key),
         };
         match slot {
-            Some(slot) => self.on_segment(now, slot, key, frame),
-            None => self.on_unknown(now, &key, frame),
+            Some(slot) => self.on_segment(now, slot, incoming),
+            None => self.on_unknown(now, incoming),
         }
     }
 
     /// CLOSED and LISTEN. RFC 9293 §3.10.7.1 and §3.10.7.2.
-    fn on_unknown(&mut self, now: Instant, key: &FlowKey, frame: &wire::TcpFrame<'_>) {
-        let (segment, src) = (&frame.tcp, frame.ip.src);
+    #[inline(never)]
+    fn on_unknown(&mut self, now: Instant, incoming: &Incoming<'_>) {
+        let Incoming { key, mac, ref segment } = *incoming;
+        let src = *key.remote().ip();
         if src.is_multicast() || src.is_broadcast() || src.is_unspecified() || src == self.config.ip
         {
             self.stats.rx_not_ours += 1;
@@ -159,64 +167,101 @@ impl<A: App, T: Trace> Stack<A, T> {
         let control = TcpFlags::SYN | TcpFlags::ACK | TcpFlags::RST;
         let is_syn = segment.flags.0 & control.0 == TcpFlags::SYN.0;
         if is_syn && self.config.listen.contains(&segment.dst_port) {
-            self.accept(now, key, frame.eth.src, segment);
+            self.accept(now, &key, mac, segment);
             return;
         }
         self.stats.rx_no_connection += 1;
         if let Some(plan) = tcp::reset_for(segment) {
-            self.queue_reply(Reply::Segment { key: *key, mac: frame.eth.src, plan });
+            self.queue_reply(Reply::Segment { key, mac, plan });
         }
     }
 
-    fn on_segment(&mut self, now: Instant, slot: u32, key: FlowKey, frame: &wire::TcpFrame<'_>) {
-        let id = self.conns.id(slot);
+    #[inline(always)]
+    fn on_segment(&mut self, now: Instant, slot: u32, incoming: &Incoming<'_>) {
+        let Incoming { key, ref segment, .. } = *incoming;
         let unix_nanos = self.unix_nanos(now);
-        let Some(conn) = self.conns.get_mut(slot) else { return };
-        if matches!(conn.phase, Phase::Over) && conn.tcb.can_reuse(&frame.tcp) {
+        let Some((conn, id)) = self.conns.get_mut_with_id(slot) else { return };
+        if matches!(conn.phase, Phase::Over) && conn.tcb.can_reuse(segment) {
             // RFC 9293 MAY-2: a new SYN may reopen a connection in TIME-WAIT.
             self.remove(slot, tcp::Ended::Finished);
-            self.on_unknown(now, &key, frame);
+            self.on_unknown(now, incoming);
             return;
         }
-        let Connection { tcb, phase, receive, discard, .. } = conn;
-        let mut sink = Sink {
-            phase,
-            receive,
-            discard,
-            key: &key,
-            app: &mut self.app,
-            pool: &mut self.receive,
-            half_open: &mut self.half_open,
-            stats: &mut self.stats,
-            cx: Cx { now, unix_nanos, conn: id, commands: &mut self.commands },
+        let arrival = if segment.payload.is_empty() {
+            conn.tcb.on_segment(&self.config.tcp, now, segment, &mut NoText)
+        } else {
+            let Connection { tcb, phase, receive, discard, drained, .. } = conn;
+            let mut sink = Sink {
+                phase,
+                receive,
+                discard,
+                drained,
+                key: &key,
+                app: &mut self.app,
+                pool: &mut self.receive,
+                half_open: &mut self.half_open,
+                stats: &mut self.stats,
+                cx: Cx { now, unix_nanos, conn: id, commands: &mut self.commands },
+            };
+            tcb.on_segment(&self.config.tcp, now, segment, &mut sink)
         };
-        let arrival = tcb.on_segment(&self.config.tcp, now, &frame.tcp, &mut sink);
-        if let Some(drop) = arrival.drop {
-            sink.stats.tcp_drops[drop as usize] += 1;
-        }
         if arrival.events.contains(tcp::Events::ESTABLISHED) {
-            sink.open();
+            open_if_half_open(
+                &mut conn.phase,
+                &key,
+                &mut self.app,
+                &mut Cx { now, unix_nanos, conn: id, commands: &mut self.commands },
+                &mut self.half_open,
+                &mut self.stats.opened,
+            );
             conn.choose_class(&self.config.content);
         }
-        if let Phase::Open(value) = &mut conn.phase {
+        if arrival.acked > 0
+            && let Phase::Open(value) = &mut conn.phase
+        {
             let mut cx = Cx { now, unix_nanos, conn: id, commands: &mut self.commands };
-            if arrival.acked > 0 {
-                self.app.on_acked(&mut cx, value, conn.tcb.acked());
+            self.app.on_acked(&mut cx, value, conn.tcb.acked());
+        }
+        let waits_to_be_shown = arrival.acked > 0 && conn.receive != receive_pool::NONE;
+        if !arrival.is_ordinary() || waits_to_be_shown || self.commands.own {
+            self.finish_segment(now, slot, incoming, arrival, waits_to_be_shown);
+        } else if conn.drained && !conn.tcb.has_output() {
+            let due = conn.next_due();
+            if due < conn.armed_at {
+                conn.armed_at = due;
+                self.wheel.arm(slot, due);
             }
-            if arrival.acked > 0 && conn.receive != receive_pool::NONE {
-                self.show_again(now, slot);
-            }
+        } else {
+            self.ready.push_back(slot);
+        }
+    }
+
+    /// What is left to do for a segment that was no ordinary one.
+    #[inline(never)]
+    fn finish_segment(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        incoming: &Incoming<'_>,
+        arrival: tcp::Arrival,
+        waits_to_be_shown: bool,
+    ) {
+        if let Some(drop) = arrival.drop {
+            self.stats.tcp_drops[drop as usize] += 1;
+        }
+        if waits_to_be_shown {
+            self.show_again(now, slot);
         }
         if arrival.events.contains(tcp::Events::FIN) {
             self.on_fin(now, slot);
         }
-        if !self.commands.is_idle() {
+        if self.commands.own {
             self.apply_commands(now, slot);
         }
         if arrival.asks_for_reset()
-            && let Some(plan) = tcp::reset_for(&frame.tcp)
+            && let Some(plan) = tcp::reset_for(&incoming.segment)
         {
-            self.queue_reply(Reply::Segment { key, mac: frame.eth.src, plan });
+            self.queue_reply(Reply::Segment { key: incoming.key, mac: incoming.mac, plan });
         }
         if let Some(ended) = arrival.ended {
             self.remove(slot, ended);
@@ -229,15 +274,17 @@ impl<A: App, T: Trace> Stack<A, T> {
     }
 
     /// Shows the application what it did not take before: it may have room now.
+    #[inline(never)]
     fn show_again(&mut self, now: Instant, slot: u32) {
         let id = self.conns.id(slot);
         let unix_nanos = self.unix_nanos(now);
         let Some(conn) = self.conns.get_mut(slot) else { return };
-        let Connection { tcb, phase, receive, discard, key, .. } = conn;
+        let Connection { tcb, phase, receive, discard, drained, key, .. } = conn;
         let mut sink = Sink {
             phase,
             receive,
             discard,
+            drained,
             key,
             app: &mut self.app,
             pool: &mut self.receive,
@@ -254,7 +301,10 @@ impl<A: App, T: Trace> Stack<A, T> {
     fn on_fin(&mut self, now: Instant, slot: u32) {
         let id = self.conns.id(slot);
         let unix_nanos = self.unix_nanos(now);
-        if let Some(Connection { phase: Phase::Open(value), .. }) = self.conns.get_mut(slot) {
+        if let Some(Connection { phase: Phase::Open(value), drained, .. }) =
+            self.conns.get_mut(slot)
+        {
+            *drained = false;
             let commands = &mut self.commands;
             self.app.on_fin(&mut Cx { now, unix_nanos, conn: id, commands }, value);
         }
@@ -263,7 +313,8 @@ impl<A: App, T: Trace> Stack<A, T> {
     /// Carries out what the application asked for its own connection. Requests to open and to
     /// wake others stay for [`Stack::run_commands`].
     pub(super) fn apply_commands(&mut self, now: Instant, slot: u32) {
-        let Commands { close, abort, deadline, .. } = &mut self.commands;
+        let Commands { close, abort, deadline, own, .. } = &mut self.commands;
+        *own = false;
         let (close, abort) = (core::mem::take(close), core::mem::take(abort));
         let deadline = deadline.take();
         if abort {
@@ -275,6 +326,7 @@ impl<A: App, T: Trace> Stack<A, T> {
             conn.app_deadline = deadline.unwrap_or(Instant::FAR_FUTURE);
         }
         if close {
+            conn.drained = false;
             conn.discard = true;
             conn.tcb.close();
             if conn.receive != receive_pool::NONE {
@@ -288,9 +340,7 @@ impl<A: App, T: Trace> Stack<A, T> {
     /// Opens and wakes what was asked for.
     pub(super) fn run_commands(&mut self, now: Instant) {
         while let Some(conn) = self.commands.wakes.pop() {
-            if let Some(slot) = self.conns.resolve(conn) {
-                self.ready.push_back(slot);
-            } else {
+            if !self.wake(conn) {
                 self.stats.wakes_lost += 1;
             }
         }
@@ -307,11 +357,44 @@ impl<A: App, T: Trace> Stack<A, T> {
     }
 }
 
+/// A segment and where it came from: what is left of a frame that is for us.
+struct Incoming<'a> {
+    key: FlowKey,
+    /// The sender's hardware address.
+    mac: MacAddr,
+    segment: TcpSegment<'a>,
+}
+
+impl<'a> Incoming<'a> {
+    #[inline(always)]
+    fn new(frame: &wire::TcpFrame<'a>) -> Self {
+        let segment = frame.tcp;
+        Self {
+            key: FlowKey::new(
+                SocketAddrV4::new(frame.ip.dst, segment.dst_port),
+                SocketAddrV4::new(frame.ip.src, segment.src_port),
+            ),
+            mac: frame.eth.src,
+            segment,
+        }
+    }
+}
+
+/// Where the text of a segment without text goes.
+struct NoText;
+
+impl TextSink for NoText {
+    fn on_text(&mut self, _offset: u32, _bytes: &[u8]) -> Taken {
+        Taken::default()
+    }
+}
+
 /// Where TCP puts text: the application, or a receive buffer while it must wait.
 struct Sink<'a, A: App> {
     phase: &'a mut Phase<A::Conn>,
     receive: &'a mut u32,
     discard: &'a mut bool,
+    drained: &'a mut bool,
     key: &'a FlowKey,
     app: &'a mut A,
     pool: &'a mut ReceivePool,
@@ -336,6 +419,7 @@ impl<A: App> Sink<'_, A> {
     /// Shows bytes to the application; answers how many it took.
     #[inline]
     fn show(&mut self, bytes: &[u8]) -> usize {
+        *self.drained = false;
         match self.phase {
             Phase::Open(value) if !*self.discard && !self.cx.commands.close => {
                 self.app.on_bytes(&mut self.cx, value, bytes).min(bytes.len())
@@ -351,6 +435,7 @@ impl<A: App> Sink<'_, A> {
         if ready == 0 {
             return 0;
         }
+        *self.drained = false;
         let taken = match self.phase {
             Phase::Open(value) if !*self.discard && !self.cx.commands.close => {
                 let shown = &store[..ready as usize];

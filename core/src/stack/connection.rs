@@ -44,6 +44,9 @@ pub(super) struct Connection<C> {
     pub(super) prepared: bool,
     /// The application closed: what still arrives is acknowledged and dropped.
     pub(super) discard: bool,
+    /// The application had nothing to send when asked last, and nothing happened since that could
+    /// change it.
+    pub(super) drained: bool,
     /// Waits for the hardware address of its next hop: nothing can be sent.
     pub(super) unresolved: bool,
     /// Buffer of the receive pool, or [`receive_pool::NONE`].
@@ -65,6 +68,7 @@ impl<C> Connection<C> {
             peer_mac: peer_mac.unwrap_or(MacAddr([0; 6])),
             prepared: false,
             discard: false,
+            drained: false,
             unresolved: peer_mac.is_none(),
             receive: receive_pool::NONE,
             run_hint: u32::MAX,

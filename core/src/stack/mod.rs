@@ -197,11 +197,12 @@ impl<A: App, T: Trace> Stack<A, T> {
 
     /// Asks a connection's source again in the next turn. False where it is gone.
     pub fn wake(&mut self, conn: ConnId) -> bool {
-        let slot = self.conns.resolve(conn);
-        if let Some(slot) = slot {
-            self.ready.push_back(slot);
+        let Some(slot) = self.conns.resolve(conn) else { return false };
+        if let Some(conn) = self.conns.get_mut(slot) {
+            conn.drained = false;
         }
-        slot.is_some()
+        self.ready.push_back(slot);
+        true
     }
 
     /// The application.

@@ -72,6 +72,14 @@ impl<T> Slab<T> {
         self.slots.get_mut(at as usize)?.value.as_mut()
     }
 
+    /// A value and its handle.
+    #[inline]
+    pub(super) fn get_mut_with_id(&mut self, at: u32) -> Option<(&mut T, ConnId)> {
+        let slot = self.slots.get_mut(at as usize)?;
+        let id = ConnId { slot: at, generation: slot.generation };
+        Some((slot.value.as_mut()?, id))
+    }
+
     /// The handle of the value in slot `at`.
     pub(super) fn id(&self, at: u32) -> ConnId {
         let generation = self.slots.get(at as usize).map_or(0, |slot| slot.generation);

@@ -8,7 +8,9 @@ use super::connection::{Connection, Phase};
 use super::demux::FlowKey;
 use super::turn::Held;
 use super::{ECHO_FRAME_MAX, REPLIES_MAX, Stack, Stats};
-use crate::content::{Checkout, ContentSource, Cut, ObjectId, Pin, PinnedFields, ReadAt, SEGMENTS_PER_RUN, Store};
+use crate::content::{
+    Checkout, ContentSource, Cut, ObjectId, Pin, PinnedFields, ReadAt, SEGMENTS_PER_RUN, Store,
+};
 use crate::port::{Buf, Port, TxFull};
 use crate::seq::SeqNumber;
 use crate::tcp::{Burst, Output, SegmentPlan, Tcb};
@@ -104,9 +106,11 @@ impl<A: App, T: Trace> Stack<A, T> {
     /// Sends until nobody is ready, the ring is full, or the buffers are used up.
     pub(super) fn transmit<P: Port>(&mut self, now: Instant, port: &mut P) -> Held {
         let mut room = port.tx_free();
-        let held = self.send_replies(port, &mut room);
-        if held != Held::No {
-            return held;
+        if !self.replies.is_empty() {
+            let held = self.send_replies(port, &mut room);
+            if held != Held::No {
+                return held;
+            }
         }
         let mut visits = self.ready.len();
         let mut waits_for_content = false;
@@ -142,7 +146,9 @@ impl<A: App, T: Trace> Stack<A, T> {
             }
         }
         // Resets of the connections just aborted.
-        match self.send_replies(port, &mut room) {
+        let held =
+            if self.replies.is_empty() { Held::No } else { self.send_replies(port, &mut room) };
+        match held {
             Held::No if waits_for_content => Held::Content,
             held => held,
         }
@@ -293,6 +299,7 @@ impl<P: Port> Out<'_, P> {
                 Visit::Done
             }
             Source::Pending => {
+                conn.drained = true;
                 conn.tcb.no_text(false);
                 Visit::Done
             }
@@ -385,7 +392,7 @@ impl<P: Port> Out<'_, P> {
         let in_run = SEGMENTS_PER_RUN as u32 - first % SEGMENTS_PER_RUN as u32;
         let slots = (*self.room).min(self.quantum).min(BURST_MAX) as u32;
         let most = to_send.min(in_run).min(slots);
-        if most == 0 || first % SEGMENTS_PER_RUN as u32 == 0 {
+        if most == 0 || first.is_multiple_of(SEGMENTS_PER_RUN as u32) {
             return 0;
         }
         let Some(mut run) = self.store.idle_run(cut, first, hint) else { return 0 };

@@ -107,7 +107,7 @@ impl<A: App, T: Trace> Stack<A, T> {
 
     /// Lets the timers fire that are due, and answers how many did.
     fn run_deadlines(&mut self, now: Instant) -> usize {
-        if self.resolving_due().is_some_and(|at| at <= now) {
+        if !self.resolving.is_empty() && self.resolving_due().is_some_and(|at| at <= now) {
             self.retry_resolving(now);
         }
         for fired in 0..EXPIRIES_MAX {
@@ -130,6 +130,7 @@ impl<A: App, T: Trace> Stack<A, T> {
         }
         if conn.app_deadline <= now {
             conn.app_deadline = Instant::FAR_FUTURE;
+            conn.drained = false;
             if let Phase::Open(value) = &mut conn.phase {
                 let commands = &mut self.commands;
                 self.app.on_deadline(&mut Cx { now, unix_nanos, conn: id, commands }, value);

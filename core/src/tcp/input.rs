@@ -4,9 +4,9 @@
 use super::congestion::{CongestionControl, Controller};
 use super::recovery::Verdict;
 use super::state::{Arrival, Drop, Ended, Events, State};
-use super::tcb::{Tcb, coarse, flag};
+use super::tcb::{Tcb, flag, hours, millis};
 use super::timers::{NEVER, TimerKind};
-use super::{Config, TextSink};
+use super::{Config, Taken, TextSink};
 use crate::seq::SeqNumber;
 use crate::time::{Duration, Instant};
 use crate::wire::tcp::{TcpFlags, TcpSegment};
@@ -15,8 +15,9 @@ use crate::wire::tcp::{TcpFlags, TcpSegment};
 type Step = Result<(), Arrival>;
 
 impl Tcb {
-    /// A segment of this connection arrived.
-    pub fn on_segment<S: TextSink>(
+    /// A segment of this connection arrived: any.
+    #[inline(never)]
+    pub(super) fn on_any_segment<S: TextSink>(
         &mut self,
         config: &Config,
         now: Instant,
@@ -34,7 +35,7 @@ impl Tcb {
     }
 
     /// §3.10.7.4: all states but SYN-SENT.
-    #[inline]
+    #[inline(always)]
     fn on_segment_otherwise<S: TextSink>(
         &mut self,
         config: &Config,
@@ -58,6 +59,7 @@ impl Tcb {
     }
 
     /// The same steps for a segment that carries SYN, FIN, RST, URG or no ACK.
+    #[inline(never)]
     fn on_control_segment<S: TextSink>(
         &mut self,
         config: &Config,
@@ -111,8 +113,8 @@ impl Tcb {
     /// RFC 7323 §5.5: after 24 days TS.Recent says nothing any more. It then follows the segment.
     #[cold]
     fn ts_recent_is_stale(&self, now: Instant) -> bool {
-        const DAYS_24: u32 = ((24 * 86_400 * 1_000_000_000u64) >> 30) as u32;
-        coarse(now).saturating_sub(self.ts_recent_at) > DAYS_24
+        const DAYS_24: u16 = ((24 * 86_400 * 1_000_000_000u64) >> 42) as u16;
+        hours(now).wrapping_sub(self.ts_recent_at) > DAYS_24
     }
 
     /// First: check the sequence number. §3.10.7.4.
@@ -222,7 +224,7 @@ impl Tcb {
             && seg.seq.le(self.last_ack_sent)
         {
             self.ts_recent = timestamps.val;
-            self.ts_recent_at = coarse(now);
+            self.ts_recent_at = hours(now);
         }
     }
 
@@ -243,7 +245,8 @@ impl Tcb {
             self.challenge(config, now);
             return Err(Arrival { drop: Some(Drop::AckBeyondSndNxt), ..*arrival });
         }
-        if seg.ack.gt(self.snd.una) {
+        let advanced = seg.ack.gt(self.snd.una);
+        if advanced {
             self.on_new_ack(config, now, seg, arrival);
         } else if seg.ack == self.snd.una {
             self.on_same_ack(config, now, seg);
@@ -251,7 +254,7 @@ impl Tcb {
             self.challenge(config, now);
             return Err(Arrival { drop: Some(Drop::AckTooOld), ..*arrival });
         }
-        self.update_window(config, now, seg);
+        self.update_window(config, now, seg, advanced);
         if self.has(flag::FIN_SENT) && self.snd.una == self.snd.fin + 1 {
             self.on_fin_acked(config, now, arrival)?;
         }
@@ -284,7 +287,7 @@ impl Tcb {
         self.snd.nxt = self.snd.nxt.max(self.snd.una);
         self.take_sample(config, now, seg);
         if self.retries > 0 {
-            self.rto.on_syn_retransmitted();
+            self.rto.on_syn_retransmitted(config);
         }
         if self.retries > 1 {
             // RFC 6928 §2: more than one lost SYN leaves one segment.
@@ -293,12 +296,11 @@ impl Tcb {
         self.backoffs = 0;
         self.retries = 0;
         self.timer_at = NEVER;
-        self.sent_at = now;
+        self.sent_at = millis(now);
         let shift = if seg.flags.contains(TcpFlags::SYN) { 0 } else { self.snd_shift };
         self.snd.wnd = u32::from(seg.window) << shift;
         self.snd.wnd_max = self.snd.wnd_max.max(self.snd.wnd);
         self.snd.wl1 = seg.seq;
-        self.snd.wl2 = seg.ack;
     }
 
     /// SND.UNA < SEG.ACK =< highest sent.
@@ -326,6 +328,10 @@ impl Tcb {
         let mut restart = true;
         match self.recovery.on_new_ack(seg.ack) {
             Verdict::Ordinary => self.controller.on_ack(acked, u32::from(self.mss), limited),
+            Verdict::AfterTimeout => {
+                let mss = u32::from(self.mss);
+                self.controller.on_ack(acked.min(mss), mss, limited);
+            }
             Verdict::Partial { first } => {
                 self.controller.on_partial_ack(acked, u32::from(self.mss));
                 self.flags |= flag::RETRANSMIT;
@@ -391,7 +397,7 @@ impl Tcb {
                 self.start_timer(config, now, TimerKind::Retransmission);
             }
             Verdict::Inflate => self.controller.on_duplicate_ack(self.mss()),
-            Verdict::Ordinary | Verdict::Partial { .. } | Verdict::Exit => {}
+            _ => {}
         }
     }
 
@@ -402,17 +408,21 @@ impl Tcb {
     /// follows its acknowledgement would add the old window to the new edge, and allow more than
     /// the peer ever did.
     #[inline]
-    fn update_window(&mut self, config: &Config, now: Instant, seg: &TcpSegment<'_>) {
-        let newer =
-            self.snd.wl2.lt(seg.ack) || (self.snd.wl2 == seg.ack && self.snd.wl1.le(seg.seq));
-        if !newer || seg.ack.lt(self.snd.una) {
+    fn update_window(
+        &mut self,
+        config: &Config,
+        now: Instant,
+        seg: &TcpSegment<'_>,
+        advanced: bool,
+    ) {
+        // SND.WL2 is not kept: it is SND.UNA, since every new acknowledgement sets the window.
+        if seg.ack != self.snd.una || (!advanced && self.snd.wl1.gt(seg.seq)) {
             return;
         }
         // The window of a SYN is never scaled. RFC 7323 §2.2.
         let shift = if seg.flags.contains(TcpFlags::SYN) { 0 } else { self.snd_shift };
         let wnd = u32::from(seg.window) << shift;
         self.snd.wl1 = seg.seq;
-        self.snd.wl2 = seg.ack;
         if wnd > self.snd.wnd_max {
             self.snd.wnd_max = wnd;
         }
@@ -491,6 +501,15 @@ impl Tcb {
             return;
         }
         let taken = sink.on_text(offset, text);
+        // At once where something is missing, was just filled, cut off or came before: RFC 5681 §4.2.
+        let plain =
+            offset == 0 && text.len() == seg.payload.len() && taken.advance as usize == text.len();
+        self.note_taken(config, now, taken, plain);
+    }
+
+    /// The sink did this with text; `plain`: it was in order and all of it was taken.
+    #[inline]
+    pub(super) fn note_taken(&mut self, config: &Config, now: Instant, taken: Taken, plain: bool) {
         self.rcv.nxt += taken.advance;
         self.rcv.unread = taken.unread;
         if self.rcv.edge.lt(self.rcv.nxt) {
@@ -499,9 +518,6 @@ impl Tcb {
         if self.state == State::FinWait2 {
             self.start_timer(config, now, TimerKind::FinWait2);
         }
-        // At once where something is missing, was just filled, cut off or came before: RFC 5681 §4.2.
-        let plain =
-            offset == 0 && text.len() == seg.payload.len() && taken.advance as usize == text.len();
         self.schedule_ack(config, now, plain);
     }
 

@@ -13,6 +13,7 @@ mod reassembly;
 mod recovery;
 mod rto;
 mod state;
+mod straight;
 mod tcb;
 mod timers;
 mod window;

@@ -3,7 +3,7 @@
 use super::Config;
 use super::congestion::CongestionControl;
 use super::state::State;
-use super::tcb::{Tcb, flag, initial_window};
+use super::tcb::{Tcb, flag, initial_window, millis};
 use super::timers::{NEVER, TimerKind};
 use crate::seq::SeqNumber;
 use crate::time::Instant;
@@ -73,9 +73,22 @@ impl Tcb {
         self.flags &= !flag::DECLINED;
     }
 
-    /// What to send next, or None: nothing until the next event.
+    /// Whether there is something to send that does not wait for the source to have more: an ACK, a
+    /// retransmission, a FIN. True too often rather than too seldom.
     #[inline]
-    pub fn poll_output(&mut self, config: &Config, now: Instant) -> Option<Output> {
+    pub fn has_output(&self) -> bool {
+        let own = flag::ACK_NOW
+            | flag::SEND_SYN
+            | flag::RETRANSMIT
+            | flag::PROBE
+            | flag::ENDED
+            | flag::CLOSING;
+        self.flags & own != 0 || self.snd.nxt != self.snd.max
+    }
+
+    /// [`Tcb::poll_output`], whatever comes next.
+    #[inline(never)]
+    pub(super) fn poll_any_output(&mut self, config: &Config, now: Instant) -> Option<Output> {
         if self.has(flag::SEND_SYN) {
             return Some(Output::Segment(self.send_syn(config, now)));
         }
@@ -184,7 +197,8 @@ impl Tcb {
     }
 
     fn idle_for_long(&self, config: &Config, now: Instant) -> bool {
-        now - self.sent_at > self.rto.timeout(config, 0)
+        let idle = u64::from(millis(now).wrapping_sub(self.sent_at)) << 20;
+        idle > self.rto.timeout(config, 0).as_nanos()
     }
 
     /// What the segments about to be taken acknowledge and announce. They carry every ACK that
@@ -239,7 +253,7 @@ impl Tcb {
             }
         }
         if out_of_turn {
-            self.flags &= !(flag::RETRANSMIT | flag::PROBE | flag::TIMING);
+            self.flags &= !(flag::RETRANSMIT | flag::PROBE);
         }
         if after.gt(self.snd.nxt) {
             self.snd.nxt = after;
@@ -259,7 +273,7 @@ impl Tcb {
         if self.timer_at == NEVER || self.timer != TimerKind::Retransmission {
             self.start_retransmission_timer(config, now);
         }
-        self.sent_at = now;
+        self.sent_at = millis(now);
         // Stays until a segment leaves room for another: several ACKs of one turn all count.
         if self.snd.nxt.since(self.snd.una) + self.mss() > self.controller.window() {
             self.flags |= flag::LIMITED;

@@ -11,6 +11,9 @@ const DUPLICATE_ACKS: u8 = 3;
 pub(super) enum Verdict {
     /// Nothing: no recovery is under way.
     Ordinary,
+    /// No recovery, but what was acknowledged may have arrived before the last timeout: the window
+    /// grows by a segment at most. RFC 3465 §2.3.
+    AfterTimeout,
     /// The third duplicate: retransmit the first segment and enter recovery.
     Enter,
     /// A further duplicate in recovery.
@@ -32,17 +35,31 @@ pub(super) struct Recovery {
     duplicates: u8,
     active: bool,
     saw_partial: bool,
+    /// What was sent before the last timeout is not all acknowledged yet.
+    timed_out: bool,
 }
 
 impl Recovery {
     pub(super) fn new(iss: SeqNumber) -> Self {
-        Self { recover: iss, duplicates: 0, active: false, saw_partial: false }
+        Self { recover: iss, duplicates: 0, active: false, saw_partial: false, timed_out: false }
     }
 
     /// Whether fast recovery is under way.
     #[inline]
     pub(super) fn is_active(&self) -> bool {
         self.active
+    }
+
+    /// Whether an ACK of something new is [`Verdict::Ordinary`].
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        !(self.active | self.timed_out)
+    }
+
+    /// An ACK moved SND.UNA, outside of recovery.
+    #[inline]
+    pub(super) fn forget_duplicates(&mut self) {
+        self.duplicates = 0;
     }
 
     /// A duplicate ACK of `una`, with everything below `max` sent.
@@ -67,6 +84,10 @@ impl Recovery {
     pub(super) fn on_new_ack(&mut self, una: SeqNumber) -> Verdict {
         self.duplicates = 0;
         if !self.active {
+            if self.timed_out {
+                self.timed_out = una.lt(self.recover);
+                return Verdict::AfterTimeout;
+            }
             return Verdict::Ordinary;
         }
         if una.ge(self.recover) {
@@ -80,7 +101,13 @@ impl Recovery {
 
     /// The timer expired with everything below `max` sent. RFC 6582 §4.
     pub(super) fn on_timeout(&mut self, max: SeqNumber) {
-        *self = Self { recover: max, duplicates: 0, active: false, saw_partial: false };
+        *self = Self {
+            recover: max,
+            duplicates: 0,
+            active: false,
+            saw_partial: false,
+            timed_out: true,
+        };
     }
 }
 
@@ -110,7 +137,8 @@ mod tests {
         for _ in 0..10 {
             assert_eq!(r.on_duplicate(SeqNumber(200), SeqNumber(900)), Verdict::Ordinary);
         }
-        r.on_new_ack(SeqNumber(901));
+        assert_eq!(r.on_new_ack(SeqNumber(901)), Verdict::AfterTimeout);
+        assert!(r.is_open());
         for _ in 0..2 {
             assert_eq!(r.on_duplicate(SeqNumber(901), SeqNumber(1_200)), Verdict::Ordinary);
         }

@@ -3,60 +3,84 @@
 use super::Config;
 use crate::time::Duration;
 
-/// Smoothed round-trip time, its variation, and the timeout that follows.
+/// Smoothed round-trip time, its variation, and the timeout that follows. Kept in units of
+/// [`UNIT`] nanoseconds: 32 bits of them are 68 seconds, and connections are many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rto {
-    /// SRTT in nanoseconds; zero before the first sample.
-    srtt: u64,
-    /// RTTVAR in nanoseconds.
-    rttvar: u64,
-    /// RTO in nanoseconds, without backoff.
-    rto: u64,
+    /// SRTT; zero before the first sample.
+    srtt: u32,
+    /// RTTVAR.
+    rttvar: u32,
+    /// RTO, without backoff.
+    rto: u32,
 }
 
-/// G of RFC 6298: our clock counts nanoseconds, but a turn is not finer than this.
+/// Nanoseconds of one unit.
+const UNIT: u64 = 16;
+
+/// G of RFC 6298, in nanoseconds: the clock is finer, but a turn is not.
 const GRANULARITY: u64 = 1_000;
 
 impl Rto {
     pub(super) fn new(config: &Config) -> Self {
-        Self { srtt: 0, rttvar: 0, rto: config.initial_rto.as_nanos() }
+        let rto = config.initial_rto.as_nanos().min(config.max_rto.as_nanos());
+        Self { srtt: 0, rttvar: 0, rto: units(rto) }
     }
 
     /// Takes a sample of a segment that was sent once. RFC 6298 (2.2), (2.3).
     pub(super) fn on_sample(&mut self, config: &Config, rtt: Duration) {
-        let r = rtt.as_nanos().max(1);
+        let r = units(rtt.as_nanos()).max(1);
         if self.srtt == 0 {
             self.srtt = r;
             self.rttvar = r / 2;
         } else {
             self.rttvar = self.rttvar - self.rttvar / 4 + self.srtt.abs_diff(r) / 4;
-            self.srtt = self.srtt - self.srtt / 8 + r / 8;
+            self.srtt = (self.srtt - self.srtt / 8 + r / 8).max(1);
         }
-        let rto = self.srtt + (4 * self.rttvar).max(GRANULARITY);
-        self.rto = rto.clamp(config.min_rto.as_nanos(), config.max_rto.as_nanos());
+        let rto = nanos(self.srtt) + (4 * nanos(self.rttvar)).max(GRANULARITY);
+        let (least, most) = (config.min_rto.as_nanos(), config.max_rto.as_nanos());
+        self.rto = units(rto.max(least).min(most));
     }
 
     /// The SYN had to be sent again and gave no sample. RFC 6298 (5.7).
-    pub(super) fn on_syn_retransmitted(&mut self) {
+    pub(super) fn on_syn_retransmitted(&mut self, config: &Config) {
         if self.srtt == 0 {
-            self.rto = self.rto.max(3_000_000_000);
+            let rto = nanos(self.rto).max(3_000_000_000).min(config.max_rto.as_nanos());
+            self.rto = units(rto);
         }
+    }
+
+    /// The timeout, no segment having been sent twice.
+    #[inline]
+    pub(super) fn without_backoff(&self) -> Duration {
+        Duration::from_nanos(nanos(self.rto))
     }
 
     /// The timeout after `backoffs` expiries in a row. RFC 6298 (5.5).
     #[inline]
     pub(super) fn timeout(&self, config: &Config, backoffs: u8) -> Duration {
-        let doubled = self.rto.saturating_mul(1 << u32::from(backoffs).min(32));
+        let doubled = nanos(self.rto) << u32::from(backoffs).min(28);
         Duration::from_nanos(doubled.min(config.max_rto.as_nanos()))
     }
 
     pub(super) fn srtt(&self) -> Duration {
-        Duration::from_nanos(self.srtt)
+        Duration::from_nanos(nanos(self.srtt))
     }
 
     pub(super) fn rttvar(&self) -> Duration {
-        Duration::from_nanos(self.rttvar)
+        Duration::from_nanos(nanos(self.rttvar))
     }
+}
+
+/// At most 68 seconds.
+#[inline]
+fn units(nanos: u64) -> u32 {
+    (nanos / UNIT).min(u64::from(u32::MAX)) as u32
+}
+
+#[inline]
+fn nanos(units: u32) -> u64 {
+    u64::from(units) * UNIT
 }
 
 #[cfg(test)]

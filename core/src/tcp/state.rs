@@ -93,6 +93,12 @@ pub struct Arrival {
 }
 
 impl Arrival {
+    /// Whether the segment did nothing but acknowledge and bring text.
+    #[inline]
+    pub fn is_ordinary(&self) -> bool {
+        self.events == Events::NONE && self.drop.is_none() && self.ended.is_none()
+    }
+
     /// Whether the segment is to be answered with [`super::reset_for`] it.
     #[inline]
     pub fn asks_for_reset(&self) -> bool {

@@ -65,12 +65,10 @@ pub(super) struct Send {
     pub(super) wnd_max: u32,
     /// SEG.SEQ of the last window update.
     pub(super) wl1: SeqNumber,
-    /// SEG.ACK of the last window update.
-    pub(super) wl2: SeqNumber,
 }
 
 /// One connection's TCP state. Plain data; knows no memory but its own.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tcb {
     pub(super) snd: Send,
     pub(super) rcv: ReceiveWindow,
@@ -102,15 +100,15 @@ pub struct Tcb {
     pub(super) rtt_seq: SeqNumber,
     /// When it was sent.
     pub(super) rtt_at: Instant,
-    /// When text was sent last.
-    pub(super) sent_at: Instant,
+    /// When text was sent last: [`millis`].
+    pub(super) sent_at: u32,
     pub(super) rto: Rto,
     pub(super) controller: Controller,
     pub(super) recovery: Recovery,
     /// When a challenge ACK was sent last, in milliseconds of the clock.
     pub(super) challenged_at: u32,
-    /// When TS.Recent was last confirmed, in units of 2³⁰ ns. RFC 7323 §5.5.
-    pub(super) ts_recent_at: u32,
+    /// When TS.Recent was last confirmed: [`hours`]. RFC 7323 §5.5.
+    pub(super) ts_recent_at: u16,
 }
 
 /// What there is to see of a connection, for dumps, captures and oracles.
@@ -177,7 +175,6 @@ impl Tcb {
                 wnd: 0,
                 wnd_max: 0,
                 wl1: SeqNumber(0),
-                wl2: SeqNumber(0),
             },
             rcv: ReceiveWindow { nxt: SeqNumber(0), edge: SeqNumber(0), unread: 0, shift },
             state,
@@ -195,13 +192,13 @@ impl Tcb {
             last_ack_sent: SeqNumber(0),
             rtt_seq: iss,
             rtt_at: now,
-            sent_at: now,
+            sent_at: millis(now),
             rto: Rto::new(config),
             controller: Controller::new(config.congestion, initial_window(config, mss)),
             recovery: Recovery::new(iss),
             challenged_at: (now.as_millis() as u32)
                 .wrapping_sub(config.challenge_ack_interval.as_millis() as u32),
-            ts_recent_at: coarse(now),
+            ts_recent_at: hours(now),
         }
     }
 
@@ -232,7 +229,6 @@ impl Tcb {
         self.snd.wnd = wnd;
         self.snd.wnd_max = wnd;
         self.snd.wl1 = syn.seq;
-        self.snd.wl2 = self.snd.una;
         self.rcv.edge = self.rcv.nxt + config.receive_window.min(0xffff);
     }
 
@@ -379,8 +375,14 @@ pub(super) fn initial_window(config: &Config, mss: u16) -> u32 {
     (segments * mss).min((segments * 1_460).max(2 * mss))
 }
 
-/// Time in units of 2³⁰ ns, a little more than a second: does not wrap in the clock's life.
+/// Time in units of 2⁴² ns, a little more than an hour: wraps after nine years.
 #[inline]
-pub(super) fn coarse(now: Instant) -> u32 {
-    (now.as_nanos() >> 30) as u32
+pub(super) fn hours(now: Instant) -> u16 {
+    (now.as_nanos() >> 42) as u16
+}
+
+/// Time in units of 2²⁰ ns, a little more than a millisecond: wraps after 52 days.
+#[inline]
+pub(super) fn millis(now: Instant) -> u32 {
+    (now.as_nanos() >> 20) as u32
 }

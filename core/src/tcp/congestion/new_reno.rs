@@ -12,14 +12,12 @@ pub struct NewReno {
     ssthresh: u32,
     /// Bytes acknowledged in congestion avoidance since cwnd last grew. RFC 3465 §2.1.
     bytes_acked: u32,
-    /// Slow start follows a timeout.
-    after_timeout: bool,
 }
 
 impl NewReno {
     /// Slow start from a window of so many bytes; ssthresh is as high as can be. RFC 5681 §3.1.
     pub const fn new(initial_window: u32) -> Self {
-        Self { cwnd: initial_window, ssthresh: u32::MAX, bytes_acked: 0, after_timeout: false }
+        Self { cwnd: initial_window, ssthresh: u32::MAX, bytes_acked: 0 }
     }
 
     /// RFC 5681 equation (4).
@@ -46,13 +44,10 @@ impl CongestionControl for NewReno {
             return;
         }
         if self.cwnd < self.ssthresh {
-            // RFC 3465 §2.2 with L = 2: an ACK of many segments does not make a burst. §2.3: L = 1
-            // after a timeout, where one may acknowledge what had arrived long before.
-            let most = if self.after_timeout { mss } else { 2 * mss };
-            self.cwnd = (self.cwnd + acked.min(most)).min(WINDOW_MAX);
+            // RFC 3465 §2.2 with L = 2: an ACK of many segments does not make a burst.
+            self.cwnd = (self.cwnd + acked.min(2 * mss)).min(WINDOW_MAX);
             return;
         }
-        self.after_timeout = false;
         self.bytes_acked = self.bytes_acked.saturating_add(acked);
         if self.bytes_acked >= self.cwnd {
             self.bytes_acked -= self.cwnd;
@@ -64,7 +59,6 @@ impl CongestionControl for NewReno {
         self.ssthresh = Self::half_flight(flight, mss);
         self.cwnd = (self.ssthresh + 3 * mss).min(WINDOW_MAX);
         self.bytes_acked = 0;
-        self.after_timeout = false;
     }
 
     fn on_duplicate_ack(&mut self, mss: u32) {
@@ -89,7 +83,6 @@ impl CongestionControl for NewReno {
         }
         self.cwnd = mss;
         self.bytes_acked = 0;
-        self.after_timeout = true;
     }
 
     fn on_idle(&mut self, restart_window: u32) {

@@ -82,6 +82,14 @@ fn a_syn_that_comes_again_brings_the_syn_ack_again() {
 }
 
 #[test]
+fn a_syn_ack_that_was_asked_for_again_gives_no_sample() {
+    // RFC 9293 MUST-18 (Karn)
+    let mut p = Script::passive(plain(), syn(IRS));
+    p.expect(syn_ack(1_000, 5_001)).at(ms(900)).recv(syn(IRS)).expect(syn_ack(1_000, 5_001));
+    p.at(ms(910)).recv(ack(1_001)).expect_rto(Duration::from_secs(1));
+}
+
+#[test]
 fn a_syn_ack_is_sent_again_after_1_2_4_seconds_and_then_given_up() {
     // RFC 6298 (2.1), (5.5); RFC 9293 §3.8.3 R2
     let config = Config { syn_retries_max: 3, ..plain() };

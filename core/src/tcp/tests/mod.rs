@@ -18,6 +18,8 @@ mod send_window;
 
 use super::{Burst, Config, SegmentPlan, Tcb};
 use crate::time::Instant;
+use crate::wire::tcp::TcpFlags;
+use alloc::vec::Vec;
 
 /// One segment of text, as a burst of its own.
 fn take_one(
@@ -37,5 +39,29 @@ fn take_one(
 
 #[test]
 fn a_connection_fits_its_bound() {
-    assert_eq!(size_of::<super::Tcb>(), 176);
+    assert_eq!(size_of::<super::Tcb>(), 144);
+}
+
+#[test]
+fn a_burst_taken_at_once_leaves_the_same_as_its_segments_one_by_one() {
+    use script::{Script, plain};
+    let mut burst = Script::accepted(plain()).tcb_ref().clone();
+    let (config, now) = (plain(), packet::ms(100));
+    burst.on_visit();
+    assert!(burst.poll_output(&config, now).is_some());
+    let mut single = burst.clone();
+    burst.begin_burst(&config, now);
+    let (first, last_flags) = burst.take_text(&config, now, 9_400, true, true);
+    let mut flags = Vec::new();
+    for n in 0..10u32 {
+        single.begin_burst(&config, now);
+        let last = n == 9;
+        let len = if last { 400 } else { 1_000 };
+        let (seq, bits) = single.take_text(&config, now, len, last, last);
+        assert_eq!(seq, first + n * 1_000);
+        flags.push(bits);
+    }
+    assert_eq!(flags.pop(), Some(last_flags));
+    assert!(flags.iter().all(|&bits| bits == TcpFlags::ACK));
+    assert_eq!(burst, single);
 }

@@ -43,6 +43,14 @@ fn text_beyond_the_window_is_cut_off() {
 }
 
 #[test]
+fn text_beyond_what_was_announced_is_cut_off_though_there_is_room() {
+    // RFC 9293 §3.10.7.4, first: the edge was announced at 15001 and did not move since
+    let mut p = Script::accepted(plain());
+    p.recv(data(5_001..5_101)).expect_read(100).recv(data(5_101..15_101));
+    p.expect(ack(15_001).window(10_000)).expect_read(10_000);
+}
+
+#[test]
 fn fin_behind_text_that_did_not_fit_is_not_taken() {
     let mut p = Script::accepted(plain());
     p.stop_reading().recv(data(5_001..17_001).fin()).expect(ack(15_001).window(0));

@@ -3,6 +3,7 @@
 use super::packet::*;
 use super::script::*;
 use crate::tcp::State;
+use crate::time::Duration;
 
 /// Ten segments away from 1001 on, at 100 ms, and more to send.
 fn ten_away() -> Script {
@@ -17,6 +18,15 @@ fn the_third_duplicate_brings_the_missing_segment() {
     let mut p = ten_away();
     p.recv(ack(1_001)).recv(ack(1_001)).then_silence();
     p.recv(ack(1_001)).expect(data(1_001..2_001)).then_silence().expect_window(8_000, 5_000);
+}
+
+#[test]
+fn an_acknowledgement_of_new_text_starts_the_count_again() {
+    // RFC 5681 §3.2
+    let mut p = ten_away();
+    p.recv(ack(1_001)).recv(ack(1_001)).recv(ack(3_001)).expect_run(11_001..15_001);
+    p.recv(ack(3_001)).recv(ack(3_001)).then_silence();
+    p.recv(ack(3_001)).expect(data(3_001..4_001)).then_silence();
 }
 
 #[test]
@@ -69,6 +79,15 @@ fn only_the_first_partial_acknowledgement_restarts_the_timer() {
     assert!(second > first);
     p.at(ms(300)).recv(ack(5_001)).expect(data(5_001..6_001));
     assert_eq!(at(&p), second);
+}
+
+#[test]
+fn a_fast_retransmission_gives_no_sample() {
+    // RFC 9293 MUST-18 (Karn)
+    let mut p = Script::accepted(plain());
+    p.write(10_000).expect_run(1_001..11_001).at(ms(350));
+    p.recv_batch([ack(1_001), ack(1_001), ack(1_001)]).expect(data(1_001..2_001));
+    p.recv(ack(11_001)).expect_rto(Duration::from_millis(300));
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The script: one connection of ours, and a peer whose every packet the test writes.
 //!
 //! What the connection sends is kept with its time until `expect` takes it. Whatever is sent is
-//! held to the peer's window, and the connection's own `audit` runs after every step.
+//! held to the peer's window, the connection's own `audit` runs after every step, and each step on
+//! a straight path is taken on the long one too: both must come to the same.
 
 use super::packet::*;
 use super::take_one;
@@ -20,6 +21,7 @@ use alloc::{format, vec};
 use core::ops::Range;
 
 /// The application of the script's connection, with its receive buffer.
+#[derive(Clone)]
 struct Side {
     /// Bytes that it has to send, from the start of the stream.
     written: u64,
@@ -275,7 +277,10 @@ impl Script {
         self.note_edge(&segment, before.snd_una, before.snd_max);
         let Self { tcb, side, config, now, .. } = self;
         let tcb = tcb.as_mut().expect("the connection is over");
+        let mut twin = (tcb.clone(), side.clone());
         self.arrival = tcb.on_segment(config, *now, &segment, side);
+        let slowly = twin.0.on_any_segment(config, *now, &segment, &mut twin.1);
+        assert_eq!((&self.arrival, &*tcb), (&slowly, &twin.0), "so far:\n{}", self.log);
         if before.state == State::SynSent && tcb.state() != State::SynSent {
             side.next = segment.seq + 1;
         }
@@ -340,7 +345,11 @@ impl Script {
         tcb.on_visit();
         for turn in 0.. {
             assert!(turn < 10_000, "output never ends:\n{}", self.log);
-            let Some(output) = tcb.poll_output(config, *now) else { break };
+            let mut twin = tcb.clone();
+            let output = tcb.poll_output(config, *now);
+            let slowly = twin.poll_any_output(config, *now);
+            assert_eq!((&output, &*tcb), (&slowly, &twin), "so far:\n{}", self.log);
+            let Some(output) = output else { break };
             let (at, max, partial, whole_only) = match output {
                 Output::Segment(plan) => {
                     out.push(plan);

@@ -143,6 +143,13 @@ fn half_of_the_largest_window_is_worth_a_segment() {
 }
 
 #[test]
+fn half_of_the_largest_window_is_worth_a_segment_behind_another_too() {
+    let mut p = Script::passive(plain(), syn(IRS).mss(1_000).window(1_200));
+    p.expect(syn_ack(1_000, 5_001)).at(ms(100)).recv(ack(1_001).window(1_200));
+    p.write(300).expect(data(1_001..1_301)).write(5_000).expect(data(1_301..2_201)).then_silence();
+}
+
+#[test]
 fn the_rest_of_the_text_goes_into_a_window_smaller_than_a_segment() {
     // RFC 9293 §3.8.6.2.1 (2)
     let mut p = Script::accepted(plain());
@@ -155,10 +162,11 @@ fn an_older_segment_does_not_change_the_window() {
     // RFC 9293 §3.10.7.4, fifth: SND.WL1, SND.WL2
     let mut p = Script::accepted(plain());
     p.write(1_000).expect(data(1_001..2_001));
-    p.recv(data(5_001..5_011).ack(1_001).window(2_000))
-        .recv(data(5_011..5_021).ack(2_001).window(1_000));
-    p.recv(data(5_001..5_011).ack(1_001).window(50_000)).expect(ack(5_021));
+    // The later segment overtakes: its window stays.
+    p.recv(data(5_011..5_021).ack(2_001).window(1_000)).expect(ack(5_001));
+    p.recv(data(5_001..5_011).ack(2_001).window(50_000)).expect(ack(5_021));
     p.write(5_000).expect(data(2_001..3_001)).then_silence();
+    p.recv(data(5_021..5_031).ack(2_001).window(50_000)).expect_run(3_001..7_001);
 }
 
 #[test]
