@@ -135,7 +135,6 @@ fn no_allocation_from_first_syn_to_last_bound() {
     assert!(stats.syn_table_full > 0, "{stats:?}");
     assert!(stats.syn_half_open_full > 0, "{stats:?}");
     assert!(stats.receive_pool_empty > 0, "{stats:?}");
-    assert!(stats.reassembly_full > 0 || stats.receive_pool_empty > 0, "{stats:?}");
     assert!(stats.rx_malformed > 0 && stats.rx_bad_checksum > 0, "{stats:?}");
     assert!(stats.neighbours_replaced > 0, "{stats:?}");
     assert!(stats.tcp_drops.iter().any(|&drops| drops > 0), "{stats:?}");
