@@ -1,7 +1,6 @@
 //! The memory of the buffers: one stretch of zeroed bytes on pages of a stated size.
-#![allow(unsafe_code, reason = "madvise has no safe form")]
+#![allow(unsafe_code, reason = "mmap and madvise have no safe form")]
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
@@ -16,33 +15,41 @@ pub enum Pages {
     Huge,
 }
 
-/// Zeroed bytes, aligned to 2 MB.
+/// Zeroed bytes that begin on a border of 2 MB. A mapping of its own: the advice about pages stays
+/// with addresses, and would pass on to whoever allocates there next.
 pub struct Arena {
-    at: NonNull<u8>,
-    layout: Layout,
-    advised: bool,
+    mapped: NonNull<u8>,
+    mapped_len: usize,
+    /// From the start of the mapping.
+    offset: usize,
+    len: usize,
 }
 
 impl Arena {
     /// `len` bytes, at least one.
+    ///
+    /// # Panics
+    /// Where the system has not as much memory.
     pub fn new(len: usize, pages: Pages) -> Self {
         let len = len.max(1).next_multiple_of(HUGE);
-        let layout = Layout::from_size_align(len, HUGE).expect("an arena fits the address space");
-        // SAFETY: (sized) the layout's size is at least 2 MB.
-        let raw = unsafe { alloc(layout) };
-        let at = NonNull::new(raw).unwrap_or_else(|| handle_alloc_error(layout));
+        let mapped_len = len + HUGE;
+        let (access, kind) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: (fresh) no address is asked for, so nothing that exists is replaced.
+        let at = unsafe { libc::mmap(std::ptr::null_mut(), mapped_len, access, kind, -1, 0) };
+        assert!(at != libc::MAP_FAILED, "{mapped_len} bytes: {}", std::io::Error::last_os_error());
+        let mapped = NonNull::new(at.cast::<u8>()).expect("a mapping does not begin at zero");
+        let offset = mapped.as_ptr().align_offset(HUGE);
         let advice = if pages == Pages::Huge { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE };
-        // SAFETY: (advice) the range is exactly this allocation, and neither advice changes bytes.
-        let advised = unsafe { libc::madvise(at.as_ptr().cast(), len, advice) } == 0;
-        // Only now, because the first touch decides about the page.
-        // SAFETY: (whole) the range is exactly this allocation, and nobody else knows it yet.
-        unsafe { at.as_ptr().write_bytes(0, len) };
-        Self { at, layout, advised }
-    }
-
-    /// Whether the kernel took the advice about pages. It may still not follow it.
-    pub fn advised(&self) -> bool {
-        self.advised
+        // A kernel without huge pages refuses; the pages are then small, and the table says so.
+        // SAFETY: (fresh) the range is exactly this mapping, and neither advice changes bytes.
+        let _refused = unsafe { libc::madvise(at, mapped_len, advice) };
+        let mut arena = Self { mapped, mapped_len, offset, len };
+        // Not in the measured region, the page faults.
+        for page in arena.chunks_mut(4_096) {
+            page[0] = 0;
+        }
+        arena
     }
 }
 
@@ -50,22 +57,26 @@ impl Deref for Arena {
     type Target = [u8];
     #[inline]
     fn deref(&self) -> &[u8] {
-        // SAFETY: (whole) `at` is valid for the layout's size, initialised to zero, until drop.
-        unsafe { std::slice::from_raw_parts(self.at.as_ptr(), self.layout.size()) }
+        // SAFETY: (whole) the mapping has `offset + len` bytes at least: `offset` is below 2 MB.
+        let at = unsafe { self.mapped.as_ptr().add(self.offset) };
+        // SAFETY: (whole) as above; zero from the start, and mapped until drop.
+        unsafe { std::slice::from_raw_parts(at, self.len) }
     }
 }
 
 impl DerefMut for Arena {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: (whole) the mapping has `offset + len` bytes at least: `offset` is below 2 MB.
+        let at = unsafe { self.mapped.as_ptr().add(self.offset) };
         // SAFETY: (whole) as above, and `self` is borrowed alone.
-        unsafe { std::slice::from_raw_parts_mut(self.at.as_ptr(), self.layout.size()) }
+        unsafe { std::slice::from_raw_parts_mut(at, self.len) }
     }
 }
 
 impl Drop for Arena {
     fn drop(&mut self) {
-        // SAFETY: (whole) allocated in `new` with this layout, and given back once.
-        unsafe { dealloc(self.at.as_ptr(), self.layout) }
+        // SAFETY: (whole) the mapping made in `new`, given back once.
+        unsafe { libc::munmap(self.mapped.as_ptr().cast(), self.mapped_len) };
     }
 }

@@ -24,7 +24,7 @@ const USUAL_MSS: u16 = MTU - 40;
 pub(crate) struct Args {
     /// The directory
     dir: PathBuf,
-    /// Show one mode only: copy, copies-in-advance[:N] or copies-on-demand
+    /// Show one mode only: copy, copies-in-advance, copies-in-advance:N or copies-on-demand
     #[arg(long, value_name = "MODE", value_parser = parse_content_mode)]
     content_mode: Option<Mode>,
     /// Objects to list, the longest first

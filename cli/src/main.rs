@@ -28,7 +28,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve a directory over one or more network ports
-    #[command(after_help = failure::EXIT_CODES)]
+    #[command(after_help = format!("{}\n\n{}", serve::EXAMPLE, failure::EXIT_CODES))]
     Serve(serve::Args),
     /// Serve the bundled site to simulated clients over a lossy link; needs no privilege, no network
     #[command(after_help = failure::EXIT_CODES)]

@@ -39,8 +39,8 @@ impl StopFlag {
         self.0.raised.load(Ordering::Acquire)
     }
 
-    /// Raises this flag at the first SIGINT (Ctrl-C) or SIGTERM of the process; the second one ends
-    /// the process as if nothing had been installed. A process has one such flag: the last.
+    /// Raises this flag at the first SIGINT (Ctrl-C) or SIGTERM of the process; one that finds it
+    /// raised ends the process as if nothing had been installed. A process has one such flag: the last.
     pub fn raise_on_interrupt(&self) -> io::Result<()> {
         sys::raise_on_signals(Arc::clone(&self.0), &[libc::SIGINT, libc::SIGTERM])
     }
@@ -51,10 +51,11 @@ impl StopFlag {
 }
 
 impl Shared {
-    /// Async-signal-safe: one atomic store and one write(2).
-    pub(crate) fn raise(&self) {
-        self.raised.store(true, Ordering::Release);
+    /// Whether it was up before. Async-signal-safe: one atomic exchange and one write(2).
+    pub(crate) fn raise(&self) -> bool {
+        let before = self.raised.swap(true, Ordering::AcqRel);
         // Fails only when the counter is at its end, and then the fd is readable already.
         let _ = (&self.event).write(&1u64.to_ne_bytes());
+        before
     }
 }

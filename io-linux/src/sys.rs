@@ -135,14 +135,19 @@ pub(crate) fn raise_on_signals(flag: Arc<Shared>, signals: &[libc::c_int]) -> io
     Ok(())
 }
 
-extern "C" fn on_signal(_signal: libc::c_int) {
+extern "C" fn on_signal(signal: libc::c_int) {
     // SAFETY: (thread-local) the address of this thread's errno is always valid.
     let errno = unsafe { libc::__errno_location() };
     // SAFETY: (thread-local) only this thread touches its errno.
     let before = unsafe { *errno };
     // SAFETY: (never-freed) the pointer is null or came from `Arc::into_raw`, and is never released.
-    if let Some(flag) = unsafe { RAISED_BY_SIGNAL.load(Ordering::Acquire).as_ref() } {
-        flag.raise();
+    if let Some(flag) = unsafe { RAISED_BY_SIGNAL.load(Ordering::Acquire).as_ref() }
+        && flag.raise()
+    {
+        // The end was asked for before: SA_RESETHAND has put the default action in place, and it
+        // is taken as soon as this handler returns.
+        // SAFETY: (signal-safe) raise(3) is on the list of signal-safety(7).
+        unsafe { libc::raise(signal) };
     }
     // SAFETY: (thread-local) as above; the interrupted code finds errno as it left it.
     unsafe { *errno = before };

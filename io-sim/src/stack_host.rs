@@ -13,8 +13,6 @@ use std::net::Ipv4Addr;
 /// A simoom stack behind a modelled NIC.
 pub type StackHost<A, T = NoTrace> = PortHost<Stack<A, T>>;
 
-/// A simoom stack that fetches, behind a modelled NIC.
-
 impl<A: App, T: Trace> PortStack for Stack<A, T> {
     fn turn(&mut self, now: Instant, port: &mut SimPort) -> Option<Instant> {
         match Stack::turn(self, now, port) {

@@ -14,7 +14,7 @@ use simoom_sim::nic::{CompletionPolicy, DmaPolicy};
 use simoom_sim::seed::{Chance, Seed, Stream};
 use simoom_sim::smoltcp_host::{ClientConfig, ClientStats, Failure, Fetch, HttpClient, Identity};
 use simoom_sim::stack_host::{StackHost, StackSetup};
-use simoom_sim::world::{Direction, HostId, LinkId, RunError, World};
+use simoom_sim::world::{Direction, HostId, Limits, LinkId, RunError, World};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 type Server = StackHost<FileServer<MemoryBodies>>;
@@ -31,6 +31,10 @@ const CONNECTIONS: u32 = 4;
 
 /// Connections that a host has room for, those in TIME-WAIT and half open in.
 const CONNECTIONS_MAX: u32 = 2_048;
+
+/// Simulated time at most. With a fifth of all frames lost, timeouts of a minute follow each other;
+/// a run that is not done after a day will never be.
+const TIME_MAX: Duration = Duration::from_secs(86_400);
 
 /// What one client saw.
 #[derive(Clone, Debug)]
@@ -61,6 +65,7 @@ impl<T: EventTap> Demo<T> {
     pub(super) fn new(seed: Seed, clients: u16, requests: u32, loss_ppm: u32, tap: T) -> Self {
         let pages = bundled::pages();
         let mut world = World::with_tap(seed, tap);
+        world.set_limits(Limits { time_max: Instant::ZERO + TIME_MAX, ..Limits::default() });
         let server = world.add_host(Either::Left(Either::Left(server(seed, &pages))));
         // What goes through a switch is not its own: the oracles judge the hosts behind it.
         let switch = Switch::new(usize::from(clients) + 1);
@@ -244,11 +249,10 @@ fn server(seed: Seed, pages: &[Page]) -> Server {
     let (catalogue, bodies) = bundled::catalogue(pages);
     // With heavy loss a minute without an acknowledgement is nothing special, and a connection
     // given up would hide whether its bytes were right.
-    let hour = Duration::from_secs(3_600);
     let patience = ServerConfig {
-        request_timeout: hour,
-        idle_timeout: hour,
-        stall_timeout: hour,
+        request_timeout: TIME_MAX,
+        idle_timeout: TIME_MAX,
+        stall_timeout: TIME_MAX,
         ..ServerConfig::default()
     };
     let mut setup = setup(SERVER);

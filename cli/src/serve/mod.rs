@@ -25,6 +25,15 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::thread;
 
+/// What to type, as `--help` shows it.
+pub(crate) const EXAMPLE: &str = "\
+Example, as root or with cap_net_admin:
+  simoom serve public/ --port tap:simoom0 --addr 10.66.0.2/24
+  curl http://10.66.0.2/
+
+Ctrl-C or SIGTERM stops accepting, finishes for up to 5 seconds what is under way, resets the
+rest and puts the interface back; a second one ends at once.";
+
 /// What `simoom serve` may be told.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -49,7 +58,7 @@ pub(crate) struct Args {
     /// Congestion control
     #[arg(long, value_name = "NAME", value_enum, default_value = "new-reno")]
     cc: Congestion,
-    /// How prepared segments are sent: copy, copies-in-advance[:N] or copies-on-demand
+    /// How prepared segments are sent: copy, copies-in-advance, copies-in-advance:N or copies-on-demand
     #[arg(long, value_name = "MODE", default_value = "copies-on-demand",
           value_parser = parse_content_mode)]
     content_mode: Mode,
