@@ -366,9 +366,13 @@ impl Tcb {
             && self.has(flag::TIMESTAMPS)
             && let Some(timestamps) = seg.options.timestamps
         {
-            // RFC 7323 §4.1: the echo says which transmission was acknowledged. Milliseconds.
+            // RFC 7323 §4.1: the echo says which transmission was acknowledged. Milliseconds. An echo
+            // from before the last transmission is no sample: a receiver that got the text earlier
+            // answers the duplicate with the stamp it had then (RFC 7323 §5.3 R2), and a timeout of
+            // the age of that stamp would follow.
             let rtt = self.ts_clock(now).wrapping_sub(timestamps.ecr);
-            if rtt < 1 << 20 {
+            let since_sent = millis(now).wrapping_sub(self.sent_at);
+            if rtt <= since_sent + since_sent / 16 + 2 {
                 self.backoffs = 0;
                 self.rto.on_sample(config, Duration::from_millis(u64::from(rtt.max(1))));
             }
