@@ -7,7 +7,7 @@ use super::app::{App, COMMANDS_MAX, CloseReason, Commands, Cx};
 use super::connection::{Connection, Phase, open_if_half_open};
 use super::demux::FlowKey;
 use super::receive_pool::{self, ReceivePool};
-use super::transmit::Reply;
+use super::replies::Reply;
 use super::{ECHO_FRAME_MAX, Stack};
 use crate::port::{BATCH_MAX, RxFrame};
 use crate::tcp::{self, Taken, TextSink};

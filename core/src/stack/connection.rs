@@ -2,7 +2,7 @@
 
 use super::app::{App, CloseReason, ConnId, Cx, OpenError, OpenRequest, Peer};
 use super::demux::FlowKey;
-use super::transmit::Reply;
+use super::replies::Reply;
 use super::{Stack, receive_pool};
 use crate::content;
 use crate::secrets::Secrets;

@@ -11,6 +11,7 @@ mod demux;
 mod neighbour;
 mod ready;
 mod receive_pool;
+mod replies;
 mod slab;
 mod stats;
 mod timer_wheel;
@@ -130,8 +131,8 @@ pub struct Stack<A: App, T: Trace = NoTrace> {
     receive: receive_pool::ReceivePool,
     neighbours: neighbour::Neighbours,
     store: content::Store,
-    replies: alloc::collections::VecDeque<transmit::Reply>,
-    echo_frames: transmit::EchoFrames,
+    replies: alloc::collections::VecDeque<replies::Reply>,
+    echo_frames: replies::EchoFrames,
     /// Connections that wait for their next hop's hardware address.
     resolving: Vec<connection::Resolving>,
     /// Connections in TIME-WAIT, oldest first; some may be gone.
@@ -169,7 +170,7 @@ impl<A: App, T: Trace> Stack<A, T> {
             neighbours: neighbour::Neighbours::new(config.neighbours_max, secrets.demux_key[0]),
             store: content::Store::new(&config.content, caps.buffers, secrets.demux_key[1]),
             replies: alloc::collections::VecDeque::with_capacity(REPLIES_MAX),
-            echo_frames: transmit::EchoFrames::new(),
+            echo_frames: replies::EchoFrames::new(),
             resolving: Vec::with_capacity(config.half_open_max as usize),
             time_wait: alloc::collections::VecDeque::with_capacity(connections as usize),
             half_open: 0,

@@ -7,7 +7,7 @@ use super::app::{App, CloseReason, Source};
 use super::connection::{Connection, Phase};
 use super::demux::FlowKey;
 use super::turn::Held;
-use super::{ECHO_FRAME_MAX, REPLIES_MAX, Stack, Stats};
+use super::{Stack, Stats};
 use crate::content::{
     Checkout, ContentSource, Cut, ObjectId, Pin, PinnedFields, ReadAt, SEGMENTS_PER_RUN, Store,
 };
@@ -16,29 +16,14 @@ use crate::seq::SeqNumber;
 use crate::tcp::{Burst, Output, SegmentPlan, Tcb};
 use crate::time::Instant;
 use crate::trace::Trace;
+use crate::wire::MacAddr;
 use crate::wire::burst::HeaderBurst;
 use crate::wire::checksum::{Sum, sum};
 use crate::wire::emit::{HeaderTemplate, TcpHeader, headers_len, write_tcp_frame};
 use crate::wire::tcp::TcpFlags;
-use crate::wire::{self, ArpPacket, Frame, IcmpFrame, IcmpMessage, MacAddr, arp, icmpv4};
-use alloc::boxed::Box;
-use core::net::Ipv4Addr;
 
 /// Segments that go the straight way at once, at most: keeps their bytes below 2³².
 const BURST_MAX: usize = 1_024;
-
-/// An answer that belongs to no connection, or to one that is gone.
-#[derive(Clone)]
-pub(super) enum Reply {
-    /// A segment without text.
-    Segment { key: FlowKey, mac: MacAddr, plan: SegmentPlan },
-    /// Our hardware address, for whoever asked.
-    Arp(ArpPacket),
-    /// Who has this address?
-    ArpRequest { ip: Ipv4Addr },
-    /// The frame of an echo request in one of the echo buffers.
-    Echo { slot: u8, len: u16 },
-}
 
 /// What became of a connection's visit.
 enum Visit {
@@ -56,53 +41,7 @@ enum Visit {
     Gone,
 }
 
-/// Frames of echo requests that wait to be turned round. Allocated once.
-#[derive(Clone)]
-pub(super) struct EchoFrames {
-    bytes: Box<[u8]>,
-    taken: u8,
-}
-
-impl EchoFrames {
-    /// Echo requests that wait at once, at most.
-    const SLOTS: usize = 8;
-
-    pub(super) fn new() -> Self {
-        Self { bytes: alloc::vec![0; Self::SLOTS * ECHO_FRAME_MAX].into_boxed_slice(), taken: 0 }
-    }
-
-    fn keep(&mut self, frame: &[u8]) -> Option<u8> {
-        let slot = self.taken.trailing_ones() as usize;
-        if slot >= Self::SLOTS || frame.len() > ECHO_FRAME_MAX {
-            return None;
-        }
-        self.taken |= 1 << slot;
-        self.bytes[slot * ECHO_FRAME_MAX..][..frame.len()].copy_from_slice(frame);
-        Some(slot as u8)
-    }
-
-    fn release(&mut self, slot: u8, len: u16) -> &[u8] {
-        self.taken &= !(1 << slot);
-        &self.bytes[usize::from(slot) * ECHO_FRAME_MAX..][..usize::from(len)]
-    }
-}
-
 impl<A: App, T: Trace> Stack<A, T> {
-    pub(super) fn queue_reply(&mut self, reply: Reply) {
-        if self.replies.len() >= REPLIES_MAX {
-            self.stats.replies_full += 1;
-            return;
-        }
-        self.replies.push_back(reply);
-    }
-
-    pub(super) fn queue_echo(&mut self, frame: &[u8]) {
-        match self.echo_frames.keep(frame) {
-            Some(slot) => self.queue_reply(Reply::Echo { slot, len: frame.len() as u16 }),
-            None => self.stats.replies_full += 1,
-        }
-    }
-
     /// Sends until nobody is ready, the ring is full, or the buffers are used up.
     pub(super) fn transmit<P: Port>(&mut self, now: Instant, port: &mut P) -> Held {
         let mut room = port.tx_free();
@@ -152,42 +91,6 @@ impl<A: App, T: Trace> Stack<A, T> {
             Held::No if waits_for_content => Held::Content,
             held => held,
         }
-    }
-
-    pub(super) fn send_replies<P: Port>(&mut self, port: &mut P, room: &mut usize) -> Held {
-        while let Some(reply) = self.replies.front() {
-            if *room == 0 {
-                self.stats.tx_ring_full += 1;
-                return Held::RingFull;
-            }
-            let Some(mut buf) = self.store.take_buffer(port) else {
-                self.stats.tx_no_buffer += 1;
-                return Held::NoBuffer;
-            };
-            let out = port.bytes_mut(&mut buf);
-            let len = match *reply {
-                Reply::Segment { ref key, mac, ref plan } => Some(write_tcp_frame(
-                    &self.template,
-                    out,
-                    &header(key, mac, plan),
-                    0,
-                    Sum::ZERO,
-                    self.caps.checksum.tx,
-                )),
-                Reply::Arp(ref request) => arp::write_reply(&self.template, out, request),
-                Reply::ArpRequest { ip } => arp::write_request(&self.template, out, ip),
-                Reply::Echo { slot, len } => {
-                    let request = self.echo_frames.release(slot, len);
-                    write_echo_reply(&self.template, out, request, self.caps.checksum.tx)
-                }
-            };
-            self.replies.pop_front();
-            match len {
-                Some(len) => submit(port, room, &mut self.store, &mut self.stats, buf, len),
-                None => port.give_back(buf),
-            }
-        }
-        Held::No
     }
 
     /// Lets one connection send what it may.
@@ -617,7 +520,7 @@ impl Text {
 /// Queues a finished frame. The ring was seen to have room; should it refuse all the same, the
 /// frame is as good as lost on the wire.
 #[inline]
-fn submit<P: Port>(
+pub(super) fn submit<P: Port>(
     port: &mut P,
     room: &mut usize,
     store: &mut Store,
@@ -657,7 +560,7 @@ fn divide(offset: u64, mss: u32) -> (u32, u32) {
 }
 
 #[inline]
-fn header(key: &FlowKey, mac: MacAddr, plan: &SegmentPlan) -> TcpHeader {
+pub(super) fn header(key: &FlowKey, mac: MacAddr, plan: &SegmentPlan) -> TcpHeader {
     let (local, remote) = (key.local(), key.remote());
     TcpHeader {
         dst_mac: mac,
@@ -670,20 +573,5 @@ fn header(key: &FlowKey, mac: MacAddr, plan: &SegmentPlan) -> TcpHeader {
         window: plan.window,
         timestamps: plan.timestamps,
         syn: plan.syn,
-    }
-}
-
-/// Turns an echo request round. RFC 1122 §3.2.2.6.
-fn write_echo_reply(
-    template: &HeaderTemplate,
-    out: &mut [u8],
-    request: &[u8],
-    offload: bool,
-) -> Option<usize> {
-    match wire::parse(request, false) {
-        Ok(Frame::Icmp(IcmpFrame { eth, ip, icmp: IcmpMessage::EchoRequest(echo) })) => {
-            icmpv4::write_echo_reply(template, out, eth.src, ip.src, &echo, offload)
-        }
-        _ => None,
     }
 }
