@@ -30,8 +30,23 @@ fn too_long_to_count(row: &Row) -> Option<String> {
     })
 }
 
+const HELP: &str = "\
+What a request costs, simoom beside smoltcp: the same scripted client in memory against both.
+
+usage: request_cost [OPTION]...
+
+  --json              rows as a JSON array instead of a table
+  --rows 'WORD ...'   only rows whose names have every word, as stack=simoom bytes=22528
+  --row 'KEY=VALUE ...'  one row that need not be in the table
+  --quick             measure shortly
+  --no-instructions   leave valgrind out
+  --profile-hint      where the instructions of a row go, by function
+  --check             hold the costs that have a budget to it; exit 1 where one is missed
+  --help              this text";
+
 #[derive(Default)]
 struct Args {
+    help: bool,
     json: bool,
     quick: bool,
     no_instructions: bool,
@@ -51,6 +66,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if args.help {
+        println!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
     if let Some(name) = &args.worker {
         return match Row::parse(name) {
             Some(row) => {
@@ -103,7 +122,8 @@ fn parse_args() -> Result<Args, String> {
             "--requests" => {
                 args.requests = value()?.parse().map_err(|_| "--requests needs a number")?
             }
-            _ => return Err(format!("{word:?} is unknown; see the head of this program")),
+            "--help" | "-h" => args.help = true,
+            _ => return Err(format!("{word:?} is unknown; see --help")),
         }
     }
     Ok(args)

@@ -369,11 +369,14 @@ impl Store {
     /// Gives every idle copy back to the port, and forgets the segments. For shutting down, and
     /// for tests of conservation.
     pub fn release<P: Port>(&mut self, port: &mut P) {
+        let stolen = self.stats.stolen;
         for slot in 0..self.runs.len() {
             if self.runs[slot].live {
                 self.steal_from(port, slot);
             }
         }
+        // Given back, not given up for want of room.
+        self.stats.stolen = stolen;
     }
 
     /// The same store with the same tokens, for a port that is forked with it.

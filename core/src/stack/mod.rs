@@ -290,7 +290,7 @@ impl<A: App, T: Trace> Stack<A, T> {
     pub fn shut_down<P: Port>(&mut self, now: Instant, port: &mut P) -> Result<(), P::Error> {
         for slot in 0..self.conns.used() {
             if self.replies.len() == REPLIES_MAX {
-                self.send_replies(port, &mut port.tx_free());
+                self.send_replies(now, port, &mut port.tx_free());
                 port.sync_tx(crate::port::TxSync::PushAndReclaim)?;
                 let store = &mut self.store;
                 port.reclaim(|buf| store.on_done(buf));

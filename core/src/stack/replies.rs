@@ -8,6 +8,7 @@ use super::turn::Held;
 use super::{ECHO_FRAME_MAX, REPLIES_MAX, Stack};
 use crate::port::Port;
 use crate::tcp::SegmentPlan;
+use crate::time::Instant;
 use crate::trace::Trace;
 use crate::wire::checksum::Sum;
 use crate::wire::emit::{HeaderTemplate, write_tcp_frame};
@@ -76,7 +77,12 @@ impl<A: App, T: Trace> Stack<A, T> {
     }
 
     /// Sends what waits, as far as slots and buffers go.
-    pub(super) fn send_replies<P: Port>(&mut self, port: &mut P, room: &mut usize) -> Held {
+    pub(super) fn send_replies<P: Port>(
+        &mut self,
+        now: Instant,
+        port: &mut P,
+        room: &mut usize,
+    ) -> Held {
         while let Some(reply) = self.replies.front() {
             if *room == 0 {
                 self.stats.tx_ring_full += 1;
@@ -105,7 +111,12 @@ impl<A: App, T: Trace> Stack<A, T> {
             };
             self.replies.pop_front();
             match len {
-                Some(len) => submit(port, room, &mut self.store, &mut self.stats, buf, len),
+                Some(len) => {
+                    if T::ENABLED {
+                        self.trace.on_sent(now, &port.bytes(&buf)[..len], None);
+                    }
+                    submit(port, room, &mut self.store, &mut self.stats, buf, len);
+                }
                 None => port.give_back(buf),
             }
         }

@@ -46,7 +46,7 @@ impl<A: App, T: Trace> Stack<A, T> {
     pub(super) fn transmit<P: Port>(&mut self, now: Instant, port: &mut P) -> Held {
         let mut room = port.tx_free();
         if !self.replies.is_empty() {
-            let held = self.send_replies(port, &mut room);
+            let held = self.send_replies(now, port, &mut room);
             if held != Held::No {
                 return held;
             }
@@ -85,8 +85,11 @@ impl<A: App, T: Trace> Stack<A, T> {
             }
         }
         // Resets of the connections just aborted.
-        let held =
-            if self.replies.is_empty() { Held::No } else { self.send_replies(port, &mut room) };
+        let held = if self.replies.is_empty() {
+            Held::No
+        } else {
+            self.send_replies(now, port, &mut room)
+        };
         match held {
             Held::No if waits_for_content => Held::Content,
             held => held,
@@ -109,6 +112,7 @@ impl<A: App, T: Trace> Stack<A, T> {
             offload: self.caps.checksum.tx,
             store: &mut self.store,
             stats: &mut self.stats,
+            trace: &mut self.trace,
         };
         conn.tcb.on_visit();
         loop {
@@ -138,7 +142,7 @@ impl<A: App, T: Trace> Stack<A, T> {
 }
 
 /// What one visit sends with.
-struct Out<'a, P: Port> {
+struct Out<'a, P: Port, T: Trace> {
     now: Instant,
     port: &'a mut P,
     /// Free slots of the ring.
@@ -150,9 +154,10 @@ struct Out<'a, P: Port> {
     offload: bool,
     store: &'a mut Store,
     stats: &'a mut Stats,
+    trace: &'a mut T,
 }
 
-impl<P: Port> Out<'_, P> {
+impl<P: Port, T: Trace> Out<'_, P, T> {
     /// Sends a segment without text. False where no buffer is free; the peer will make TCP send
     /// it again, as if it had been lost.
     fn send_plan<C>(&mut self, conn: &Connection<C>, plan: &SegmentPlan) -> bool {
@@ -165,6 +170,7 @@ impl<P: Port> Out<'_, P> {
             Sum::ZERO,
             self.offload,
         );
+        self.observe(&conn.tcb, &buf, len);
         self.submit(buf, len);
         true
     }
@@ -266,7 +272,8 @@ impl<P: Port> Out<'_, P> {
             index += 1;
             goal = mss;
             if in_step {
-                let sent = self.send_middle(burst, &cut, &text, index, conn.run_hint, allowed);
+                let hint = conn.run_hint;
+                let sent = self.send_middle(&conn.tcb, burst, &cut, &text, index, hint, allowed);
                 text.advance(sent * mss);
                 allowed -= sent * mss;
                 index += sent;
@@ -281,8 +288,10 @@ impl<P: Port> Out<'_, P> {
     /// The straight way: whole segments of a run whose copies are at home, none of them the object's
     /// first or last. Answers how many were sent; whatever is not as usual is left to the caller.
     #[inline]
+    #[allow(clippy::too_many_arguments, reason = "one call, kept apart from the loop for reading")]
     fn send_middle(
         &mut self,
+        tcb: &Tcb,
         burst: &mut UntoldBurst,
         cut: &Cut,
         text: &Text,
@@ -308,6 +317,10 @@ impl<P: Port> Out<'_, P> {
             let (headers, len) = (&burst.headers, mss as usize);
             let flags = TcpFlags::ACK;
             let start = headers.write(self.template, out, seq, flags, len, sum, self.offload);
+            if T::ENABLED {
+                let info = tcb.info(&self.config.tcp);
+                self.trace.on_sent(self.now, &self.port.bytes(&buf)[..start + len], Some(&info));
+            }
             if let Err(TxFull(buf)) = self.port.submit(buf, (start + len) as u16) {
                 // The ring was seen to have room: as good as lost on the wire.
                 drop(run);
@@ -464,7 +477,17 @@ impl<P: Port> Out<'_, P> {
         let out = self.port.bytes_mut(&mut buf);
         let len = len as usize;
         let start = burst.headers.write(self.template, out, seq, flags, len, sum, self.offload);
+        self.observe(tcb, &buf, start + len);
         self.submit(buf, start + len);
+    }
+
+    /// Shows a finished frame to the observer.
+    #[inline]
+    fn observe(&mut self, tcb: &Tcb, buf: &Buf, len: usize) {
+        if T::ENABLED {
+            let info = tcb.info(&self.config.tcp);
+            self.trace.on_sent(self.now, &self.port.bytes(buf)[..len], Some(&info));
+        }
     }
 
     /// Tells TCP of the segments that it does not know of.
