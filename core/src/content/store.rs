@@ -310,11 +310,7 @@ impl Store {
         };
         segment.idle = self.homes[buf.index() as usize].next.take();
         run.away += 1;
-        let mut sum = Sum::from_folded(segment.sum);
-        if index == 0 {
-            sum =
-                sum.combine(pins.write(&mut port.bytes_mut(&mut buf)[usize::from(cut.text_at)..]));
-        }
+        let sum = show_pins(port, &mut buf, segment.sum, cut, index, pins);
         self.count_away();
         Checkout::Ready { buf, sum }
     }
@@ -450,11 +446,7 @@ impl Store {
         }
         let run = &mut self.runs[slot as usize];
         run.away += 1;
-        let mut sum = Sum::from_folded(run.segments[at].sum);
-        if index == 0 {
-            sum =
-                sum.combine(pins.write(&mut port.bytes_mut(&mut buf)[usize::from(cut.text_at)..]));
-        }
+        let sum = show_pins(port, &mut buf, run.segments[at].sum, cut, index, pins);
         self.count_away();
         Checkout::Ready { buf, sum }
     }
@@ -483,11 +475,7 @@ impl Store {
         let segment = &self.runs[slot as usize].segments[at];
         let Some(master) = &segment.idle else { unreachable!("the master was just made") };
         port.copy(master, &mut buf, usize::from(cut.text_at) + text_len(cut, index));
-        let mut sum = Sum::from_folded(segment.sum);
-        if index == 0 {
-            sum =
-                sum.combine(pins.write(&mut port.bytes_mut(&mut buf)[usize::from(cut.text_at)..]));
-        }
+        let sum = show_pins(port, &mut buf, segment.sum, cut, index, pins);
         self.stats.checkouts += 1;
         self.stats.master_copies += 1;
         Checkout::Ready { buf, sum }
@@ -657,6 +645,24 @@ impl Store {
         self.table.insert_unique(hash, slot, |&s| self::hash(hash_key, &runs[s as usize].key));
         Some(slot)
     }
+}
+
+/// Writes the pinned fields into the first segment of an object, and answers the sum of the text
+/// with them; `sum` is the one without.
+#[inline]
+fn show_pins<P: Port>(
+    port: &mut P,
+    buf: &mut Buf,
+    sum: u16,
+    cut: &Cut,
+    index: u32,
+    pins: &PinnedFields,
+) -> Sum {
+    let sum = Sum::from_folded(sum);
+    if index != 0 {
+        return sum;
+    }
+    sum.combine(pins.write(&mut port.bytes_mut(buf)[usize::from(cut.text_at)..]))
 }
 
 /// Bytes of text in segment `index`.
