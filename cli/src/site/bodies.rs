@@ -51,7 +51,9 @@ impl DiskBodies {
         self.clock += 1;
         let open = self.open.get_mut(place)?;
         open.used_at = self.clock;
-        Some(&open.file)
+        // It may have been written to since it was opened.
+        let now = Stamp::of(&open.file.metadata().ok()?);
+        (now == self.files.get(number as usize)?.stamp).then_some(&open.file)
     }
 
     #[cold]

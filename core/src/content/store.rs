@@ -500,12 +500,18 @@ impl Store {
         let offset = u64::from(index) * u64::from(cut.text_max);
         let start = usize::from(cut.text_at);
         let text = &mut port.bytes_mut(&mut buf)[start..start + text_len(cut, index)];
-        let read = content.read_at(cut.object, offset, text);
+        let mut read = content.read_at(cut.object, offset, text);
         // The places of pinned fields are the object's, so the sum of the rest serves every response.
         pins.clear(offset, text);
         let segment = &mut self.runs[slot as usize].segments[at];
-        if !segment.cut && read == ReadAt::Done {
-            segment.sum = sum(text).fold();
+        if read == ReadAt::Done {
+            let folded = sum(text).fold();
+            if !segment.cut {
+                segment.sum = folded;
+            } else if segment.sum != folded {
+                // The source broke its promise: two copies of one segment would differ.
+                read = ReadAt::Gone;
+            }
         }
         let refused = match read {
             ReadAt::Done => None,

@@ -44,6 +44,10 @@ impl<B: Bodies> FileServer<B> {
             self.repeat(cx, conn, meaning);
             return bytes.len();
         }
+        if bytes.len() < usize::from(conn.scanned) {
+            // What was looked at could not be kept, and came again in other pieces.
+            conn.scanned = 0;
+        }
         let empty = head::leading_empty_lines(bytes);
         if empty > 0 {
             conn.scanned = 0;
@@ -251,14 +255,16 @@ impl<B: Bodies> FileServer<B> {
         let answering = !conn.queue().is_empty();
         let timeout = match conn.phase {
             _ if answering => self.config.stall_timeout,
-            Phase::Closing => return,
-            Phase::Idle => self.config.idle_timeout,
+            // Whoever sends on after our FIN has that long to end.
+            Phase::Closing | Phase::Idle => self.config.idle_timeout,
             Phase::Head | Phase::Body(_) => self.config.request_timeout,
         };
         if let Some(left) = conn.since.left_of(timeout, cx.now()) {
             cx.set_deadline(Some(cx.now() + left));
         } else if answering {
             self.stats.stalled += 1;
+            cx.abort();
+        } else if conn.phase == Phase::Closing {
             cx.abort();
         } else if conn.phase == Phase::Idle {
             self.stats.idle_closed += 1;

@@ -120,7 +120,6 @@ impl<A: App, T: Trace> Stack<A, T> {
         }
         self.learn_neighbour(now, arp.sender_ip, arp.sender_mac);
         if arp.operation == ArpOperation::Request {
-            self.stats.arp_replies += 1;
             self.queue_reply(Reply::Arp(*arp));
         }
     }
@@ -138,7 +137,6 @@ impl<A: App, T: Trace> Stack<A, T> {
         if self.config.is_on_link(src) {
             self.learn_neighbour(now, src, frame.eth.src);
         }
-        self.stats.echo_replies += 1;
         self.queue_echo(bytes);
     }
 

@@ -158,7 +158,7 @@ impl<A: App, T: Trace> Stack<A, T> {
         let key = self.free_local_port(request.remote).ok_or(OpenError::NoLocalPort)?;
         let (iss, ts_offset) = self.initial_sequence(now, &key);
         let tcb = Tcb::open_active(&self.config.tcp, now, iss, ts_offset);
-        let mac = self.neighbours.find(next_hop);
+        let mac = self.neighbours.find(now, next_hop);
         let slot = self.enter(&key, Connection::new(key, mac, tcb, Phase::Active(request.token)));
         if mac.is_none() {
             let conn = self.conns.id(slot);
@@ -230,8 +230,8 @@ impl<A: App, T: Trace> Stack<A, T> {
             self.stats.closed += 1;
             self.app.on_close(value, CloseReason::Finished);
         }
-        // As long as the table of connections; stale entries go first.
-        if self.time_wait.len() >= self.config.connections_max as usize {
+        // Half as long again as the table of connections: at least so many are stale when it is full.
+        if self.time_wait.len() >= super::time_wait_max(self.config.connections_max) {
             let conns = &self.conns;
             self.time_wait.retain(|&conn| conns.resolve(conn).is_some());
         }
@@ -337,7 +337,6 @@ impl<A: App, T: Trace> Stack<A, T> {
     }
 
     fn request_address(&mut self, ip: Ipv4Addr) {
-        self.stats.arp_requests += 1;
         self.queue_reply(Reply::ArpRequest { ip });
     }
 }

@@ -29,7 +29,8 @@ use crate::tcp;
 use crate::time::Instant;
 use crate::trace::{NoTrace, Trace};
 use crate::wire::MacAddr;
-use crate::wire::emit::HeaderTemplate;
+use crate::wire::emit::{HeaderTemplate, headers_len};
+use crate::wire::tcp::TIMESTAMPS_LEN;
 use alloc::vec::Vec;
 use app::{App, Commands, ConnId, OpenError, OpenRequest};
 use connection::Connection;
@@ -41,6 +42,11 @@ pub const REPLIES_MAX: usize = 64;
 
 /// Longest ICMP echo request that is answered, as a frame. Longer ones count as other.
 pub const ECHO_FRAME_MAX: usize = 1_514;
+
+/// Entries of the list of connections in TIME-WAIT, stale ones among them.
+const fn time_wait_max(connections: u32) -> usize {
+    connections as usize + connections as usize / 2 + 1
+}
 
 /// How a stack is set up. Constant while it lives.
 #[derive(Clone, Debug)]
@@ -152,7 +158,18 @@ impl<A: App> Stack<A> {
 
 impl<A: App, T: Trace> Stack<A, T> {
     /// The same with an observer.
+    ///
+    /// # Panics
+    /// Where a full-sized segment would not fit a frame of the port, or a class of the store is too
+    /// small for pinned fields.
     pub fn with_trace(config: Config, secrets: Secrets, caps: &PortCaps, app: A, trace: T) -> Self {
+        let longest = headers_len(config.vlan.is_some(), false) + usize::from(config.tcp.mss);
+        assert!(longest <= usize::from(caps.frame_max), "the MSS does not fit the port's frames");
+        let smallest = config.content.mss_classes.iter().copied().min().unwrap_or(u16::MAX);
+        assert!(
+            usize::from(smallest) >= content::Pin::REACH + TIMESTAMPS_LEN,
+            "pinned fields would not fit the first segment of a class of {smallest} bytes"
+        );
         let connections = config.connections_max;
         Self {
             template: HeaderTemplate::new(config.mac, config.vlan, config.ip, config.ttl),
@@ -172,7 +189,7 @@ impl<A: App, T: Trace> Stack<A, T> {
             replies: alloc::collections::VecDeque::with_capacity(REPLIES_MAX),
             echo_frames: replies::EchoFrames::new(),
             resolving: Vec::with_capacity(config.half_open_max as usize),
-            time_wait: alloc::collections::VecDeque::with_capacity(connections as usize),
+            time_wait: alloc::collections::VecDeque::with_capacity(time_wait_max(connections)),
             half_open: 0,
             next_local_port: connection::first_local_port(&secrets),
             commands: Commands::with_capacity(),
@@ -282,7 +299,7 @@ impl<A: App, T: Trace> Stack<A, T> {
             + demux::Demux::BYTES_PER_CONNECTION
             + timer_wheel::TimerWheel::entry_bytes()
             + size_of::<u32>()
-            + size_of::<ConnId>()
+            + size_of::<ConnId>() * 3 / 2
     }
 
     /// Ends every connection with RST, as far as the ring has room, and gives all buffers back.

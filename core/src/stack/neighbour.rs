@@ -4,13 +4,17 @@
 //! neighbours of the same set, never make the table grow. Server connections do not depend on it:
 //! they answer to the hardware address that their peer's frames came from.
 
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire::MacAddr;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
 const WAYS: usize = 4;
+
+/// How long a neighbour is believed to have the address that it spoke with. RFC 1122 §2.3.2.1 (2)
+/// speaks of the order of a minute.
+const LIFETIME: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy)]
 struct Entry {
@@ -56,10 +60,11 @@ impl Neighbours {
         replaced
     }
 
-    /// The hardware address of a neighbour, where known.
-    pub(super) fn find(&self, ip: Ipv4Addr) -> Option<MacAddr> {
+    /// The hardware address of a neighbour that spoke within its [`LIFETIME`].
+    pub(super) fn find(&self, now: Instant, ip: Ipv4Addr) -> Option<MacAddr> {
         let set = &self.entries[self.set(ip)];
-        set.iter().find(|entry| entry.live && entry.ip == ip).map(|entry| entry.mac)
+        let entry = set.iter().find(|entry| entry.live && entry.ip == ip)?;
+        (now - entry.seen <= LIFETIME).then_some(entry.mac)
     }
 
     fn set(&self, ip: Ipv4Addr) -> core::ops::Range<usize> {
@@ -73,6 +78,8 @@ impl Neighbours {
 mod tests {
     use super::*;
 
+    const AT: Instant = Instant::from_nanos(2_000);
+
     fn mac(n: u32) -> MacAddr {
         let [a, b, c, d] = n.to_be_bytes();
         MacAddr([2, 0, a, b, c, d])
@@ -82,11 +89,20 @@ mod tests {
     fn learns_and_corrects() {
         let mut table = Neighbours::new(16, 0x1234_5678_9abc_def0);
         let ip = Ipv4Addr::new(10, 0, 0, 1);
-        assert_eq!(table.find(ip), None);
+        assert_eq!(table.find(AT, ip), None);
         assert!(!table.learn(Instant::from_nanos(1), ip, mac(1)));
-        assert_eq!(table.find(ip), Some(mac(1)));
+        assert_eq!(table.find(AT, ip), Some(mac(1)));
         assert!(!table.learn(Instant::from_nanos(2), ip, mac(2)));
-        assert_eq!(table.find(ip), Some(mac(2)));
+        assert_eq!(table.find(AT, ip), Some(mac(2)));
+    }
+
+    #[test]
+    fn a_neighbour_that_fell_silent_is_asked_for_again() {
+        let mut table = Neighbours::new(16, 7);
+        let ip = Ipv4Addr::new(10, 0, 0, 1);
+        table.learn(AT, ip, mac(1));
+        assert_eq!(table.find(AT + LIFETIME, ip), Some(mac(1)));
+        assert_eq!(table.find(AT + LIFETIME + Duration::from_nanos(1), ip), None);
     }
 
     #[test]
@@ -97,7 +113,7 @@ mod tests {
         for n in 0..1_000u32 {
             let ip = Ipv4Addr::from_bits(0x0a00_0000 + n);
             replaced += u32::from(table.learn(Instant::from_nanos(u64::from(n)), ip, mac(n)));
-            assert_eq!(table.find(ip), Some(mac(n)));
+            assert_eq!(table.find(AT, ip), Some(mac(n)));
         }
         assert_eq!(table.entries.len(), size);
         assert_eq!(replaced as usize, 1_000 - table.entries.iter().filter(|e| e.live).count());
@@ -108,7 +124,7 @@ mod tests {
         let mut table = Neighbours::new(4, 1);
         table.learn(Instant::ZERO, Ipv4Addr::new(10, 0, 0, 1), MacAddr([0xff; 6]));
         table.learn(Instant::ZERO, Ipv4Addr::UNSPECIFIED, mac(1));
-        assert_eq!(table.find(Ipv4Addr::new(10, 0, 0, 1)), None);
-        assert_eq!(table.find(Ipv4Addr::UNSPECIFIED), None);
+        assert_eq!(table.find(AT, Ipv4Addr::new(10, 0, 0, 1)), None);
+        assert_eq!(table.find(AT, Ipv4Addr::UNSPECIFIED), None);
     }
 }

@@ -70,6 +70,10 @@ impl<A: App, T: Trace> Stack<A, T> {
     }
 
     pub(super) fn queue_echo(&mut self, frame: &[u8]) {
+        if self.replies.len() >= REPLIES_MAX {
+            self.stats.replies_full += 1;
+            return;
+        }
         match self.echo_frames.keep(frame) {
             Some(slot) => self.queue_reply(Reply::Echo { slot, len: frame.len() as u16 }),
             None => self.stats.replies_full += 1,
@@ -102,9 +106,16 @@ impl<A: App, T: Trace> Stack<A, T> {
                     Sum::ZERO,
                     self.caps.checksum.tx,
                 )),
-                Reply::Arp(ref request) => arp::write_reply(&self.template, out, request),
-                Reply::ArpRequest { ip } => arp::write_request(&self.template, out, ip),
+                Reply::Arp(ref request) => {
+                    self.stats.arp_replies += 1;
+                    arp::write_reply(&self.template, out, request)
+                }
+                Reply::ArpRequest { ip } => {
+                    self.stats.arp_requests += 1;
+                    arp::write_request(&self.template, out, ip)
+                }
                 Reply::Echo { slot, len } => {
+                    self.stats.echo_replies += 1;
                     let request = self.echo_frames.release(slot, len);
                     write_echo_reply(&self.template, out, request, self.caps.checksum.tx)
                 }

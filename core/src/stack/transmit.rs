@@ -1,7 +1,7 @@
 //! Frames out: replies first, then every connection that is ready, within the ring's room.
 //!
-//! A segment is planned only when a slot and a buffer for it are at hand: TCP never learns of one
-//! that could not be sent.
+//! Text is planned only when a slot and a buffer for it are at hand: TCP never learns of text that
+//! could not be sent. A segment without text that finds no buffer counts as lost on the wire.
 
 use super::app::{App, CloseReason, Source};
 use super::connection::{Connection, Phase};
@@ -115,13 +115,14 @@ impl<A: App, T: Trace> Stack<A, T> {
             trace: &mut self.trace,
         };
         conn.tcb.on_visit();
+        let mut content_is_late = false;
         loop {
             // First, because a segment that `poll_output` hands out counts as sent.
             if let Some(stop) = out.stop() {
                 return stop;
             }
             let Some(output) = conn.tcb.poll_output(&self.config.tcp, now) else {
-                return Visit::Done;
+                return if content_is_late { Visit::NotYet } else { Visit::Done };
             };
             match output {
                 Output::Segment(plan) => {
@@ -133,6 +134,11 @@ impl<A: App, T: Trace> Stack<A, T> {
                     let offer = Offer { max, partial, whole_only };
                     match out.send_text(conn, &mut self.app, at, offer) {
                         Visit::Done => {}
+                        Visit::NotYet => {
+                            // An ACK that waits for text must not wait for the disk.
+                            content_is_late = true;
+                            conn.tcb.decline_text();
+                        }
                         stop => return stop,
                     }
                 }
@@ -322,7 +328,7 @@ impl<P: Port, T: Trace> Out<'_, P, T> {
                 self.trace.on_sent(self.now, &self.port.bytes(&buf)[..start + len], Some(&info));
             }
             if let Err(TxFull(buf)) = self.port.submit(buf, (start + len) as u16) {
-                // The ring was seen to have room: as good as lost on the wire.
+                // The ring was seen to have room. TCP is not told of the segment: it goes later.
                 drop(run);
                 give_back(self.port, self.store, buf);
                 *self.room = 0;

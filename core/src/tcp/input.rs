@@ -519,7 +519,8 @@ impl Tcb {
         if self.rcv.edge.lt(self.rcv.nxt) {
             self.rcv.edge = self.rcv.nxt;
         }
-        if self.state == State::FinWait2 {
+        // Once the application closed, what comes is dropped, and keeps nothing alive.
+        if self.state == State::FinWait2 && !self.has(flag::CLOSING) {
             self.start_timer(config, now, TimerKind::FinWait2);
         }
         self.schedule_ack(config, now, plain);

@@ -202,7 +202,7 @@ impl Tcb {
     }
 
     /// What the segments about to be taken acknowledge and announce. They carry every ACK that
-    /// waits, so at least one must follow.
+    /// waits, so at least one must follow: call this once its buffer is at hand.
     #[inline]
     pub fn begin_burst(&mut self, config: &Config, now: Instant) -> Burst {
         self.flags &= !flag::ACK_NOW;

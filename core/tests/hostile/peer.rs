@@ -102,7 +102,7 @@ pub(crate) fn tcp(src: [u8; 4], dst: [u8; 4], seg: &Seg) -> Vec<u8> {
     out.extend(seg.dst_port.to_be_bytes());
     out.extend(seg.seq.to_be_bytes());
     out.extend(seg.ack.to_be_bytes());
-    out.extend([(header_len / 4 << 4) as u8, seg.flags]);
+    out.extend([((header_len / 4) << 4) as u8, seg.flags]);
     out.extend(seg.window.to_be_bytes());
     out.extend([0; 4]);
     out.extend(&seg.options);
@@ -337,7 +337,8 @@ impl Net {
             + stats.syn_table_full
             + stats.syn_half_open_full
             + stats.arp_replies
-            + stats.echo_replies;
+            + stats.echo_replies
+            + stats.replies_full;
         assert!(counted <= stats.frames_in, "no frame counts twice: {stats:?}");
         assert!(stats.frames_in - counted <= self.uncounted_max, "each frame counts: {stats:?}");
     }
