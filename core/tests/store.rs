@@ -602,6 +602,19 @@ fn a_class_serves_an_mss_up_to_an_eighth_above_it() {
     }
 }
 
+#[test]
+fn tables_take_what_was_foretold() {
+    for (runs_max, buffers) in [(1, 0), (8, 100), (14, 1), (28, 10), (1_000, 5), (4_096, 16_384)] {
+        let store = Store::new(&Config { runs_max, ..Config::default() }, buffers, 1);
+        let foretold = Store::table_bytes_for(runs_max.into(), buffers.into());
+        let bytes = store.table_bytes() as u64;
+        assert!(bytes >= foretold, "{runs_max} runs, {buffers} buffers: {bytes} < {foretold}");
+        // The table of hashes rounds up to a power of two.
+        let rounding = 16 * u64::from(runs_max) + 64;
+        assert!(bytes <= foretold + rounding, "{runs_max}, {buffers}: {bytes} > {foretold}");
+    }
+}
+
 /// A step of a random walk.
 #[derive(Clone, Debug)]
 enum Step {
