@@ -8,7 +8,7 @@ use super::peer::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use simoom_core::content::ReadAt;
+use simoom_core::content::{Mode, ReadAt};
 use simoom_core::time::Duration;
 use simoom_port_conformance::vec_port::VecPort;
 use std::net::SocketAddrV4;
@@ -268,9 +268,12 @@ proptest! {
         acts in acts(),
         buffers in select(vec![16u32, 40, 200]),
         late in any::<bool>(),
+        mode in select(vec![Mode::Copy, Mode::CopiesInAdvance(2), Mode::CopiesOnDemand]),
     ) {
         let port = if late { VecPort::late(buffers) } else { VecPort::at_once(buffers) };
-        let mut net = Net::new(config(), port);
+        let mut config = config();
+        config.content.mode = mode;
+        let mut net = Net::new(config, port);
         let (mut conns, mut next_port) = (Vec::new(), 100);
         for act in acts {
             play(&mut net, &mut conns, &mut next_port, act);
@@ -288,5 +291,6 @@ proptest! {
             net.exchange(&mut conn);
         }
         super::check_answer(&conn.got, "/page");
+        net.end();
     }
 }
