@@ -583,6 +583,29 @@ fn a_buffer_for_copying_is_stolen_where_the_pool_is_empty() {
 }
 
 #[test]
+fn a_store_without_segments_has_nothing_to_steal() {
+    let mut world = World::new(&config(Mode::CopiesOnDemand), 1);
+    let only = world.store.take_buffer(&mut world.port).expect("the pool has one");
+    assert!(world.store.take_buffer(&mut world.port).is_none());
+    world.port.give_back(only);
+    world.check_release();
+}
+
+#[test]
+fn no_more_than_one_run_is_stolen_at_once() {
+    let frugal = Config { reserve: 0, ..config(Mode::CopiesOnDemand) };
+    let mut world = World::new(&frugal, 4);
+    for (object, index) in [(1, 0), (1, 1), (2, 0), (2, 1)] {
+        let out = world.take(&cut(object, 6_000), index);
+        world.give_back(out.buf);
+    }
+    let taken = world.store.take_buffer(&mut world.port).expect("an idle copy goes");
+    assert_eq!((world.store.stats().stolen, world.store.kept()), (2, 2));
+    world.port.give_back(taken);
+    world.check_release();
+}
+
+#[test]
 fn a_class_serves_an_mss_up_to_an_eighth_above_it() {
     let config = Config { mss_classes: vec![1_460, 1_220, 536], ..Config::default() };
     for (mss, class) in [
