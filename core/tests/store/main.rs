@@ -440,6 +440,29 @@ fn runs_are_bounded_and_those_with_copies_away_stay() {
 }
 
 #[test]
+fn a_new_run_takes_the_place_of_one_and_no_more() {
+    let bounded = Config { runs_max: 3, ..config(Mode::CopiesOnDemand) };
+    let mut world = World::new(&bounded, 64);
+    for object in 1..5 {
+        let out = world.take(&cut(object, 6_000), 0);
+        world.give_back(out.buf);
+    }
+    assert_eq!((world.store.stats().stolen, world.store.kept()), (1, 3));
+    // Robbing a run with a copy away frees no run: the search goes on.
+    let away = [world.take(&cut(5, 6_000), 0), world.take(&cut(5, 6_000), 0)];
+    let [first, second] = away;
+    world.give_back(first.buf);
+    for object in 6..10 {
+        let out = world.take(&cut(object, 6_000), 0);
+        world.give_back(out.buf);
+        world.check_text(&second);
+    }
+    assert_eq!(world.store.stats().misses_no_run, 0);
+    world.give_back(second.buf);
+    world.check_release();
+}
+
+#[test]
 fn a_hint_of_a_run_that_was_evicted_or_replaced_is_not_believed() {
     let bounded = Config { runs_max: 1, ..config(Mode::CopiesOnDemand) };
     let mut world = World::new(&bounded, 64);
