@@ -274,7 +274,7 @@ impl Store {
     pub fn table_bytes(&self) -> usize {
         self.runs.capacity() * size_of::<Run>()
             + self.homes.capacity() * size_of::<Home>()
-            + self.table.capacity() * size_of::<u32>()
+            + (self.table.capacity() + self.free_runs.capacity()) * size_of::<u32>()
     }
 
     /// Asks for segment `index` of the variant. `hint` is kept by the caller from call to call

@@ -9,9 +9,11 @@ use peer::{
     config, ethernet, frame, frame_from, icmp, ipv4, read, tagged, tcp,
 };
 use simoom_core::content::{self, ReadAt};
+use simoom_core::port::{Port, PortCaps};
 use simoom_core::stack::{Config, WakeReason};
+use simoom_core::tcp;
 use simoom_core::time::Duration;
-use simoom_port_conformance::vec_port::VecPort;
+use simoom_port_conformance::vec_port::{self, VecPort};
 
 fn net() -> Net {
     Net::new(config(), VecPort::at_once(256))
@@ -253,10 +255,11 @@ fn an_acknowledgement_inside_a_segment_costs_one_short_segment() {
 
 #[test]
 fn a_full_ring_and_an_empty_pool_hold_back_and_resume() {
-    // More slots than buffers are in use, and the other way round.
-    for (buffers, late) in [(8, false), (12, false), (24, true)] {
+    // Slots for half of the buffers; for more than there are; a device that holds on to both.
+    for (port, is_ring_full) in
+        [(VecPort::at_once(8), true), (with_slots(6, 64), false), (VecPort::late(24), true)]
+    {
         let content = content::Config { reserve: 2, ..content::Config::default() };
-        let port = if late { VecPort::late(buffers) } else { VecPort::at_once(buffers) };
         let mut net = Net::new(Config { content, ..config() }, port);
         let mut conn = net.open(1_000, 1_460);
         net.request(&mut conn, "/big");
@@ -266,8 +269,15 @@ fn a_full_ring_and_an_empty_pool_hold_back_and_resume() {
         }
         check_answer(&conn.got, "/big");
         let stats = net.stack.stats();
-        assert!(stats.tx_ring_full + stats.tx_no_buffer > 0, "{buffers} buffers: {stats:?}");
+        assert_eq!(stats.tx_ring_full > 0, is_ring_full, "{stats:?}");
+        assert_eq!(stats.tx_no_buffer > 0, !is_ring_full, "{stats:?}");
     }
+}
+
+/// A port in memory with more slots than it has by itself.
+fn with_slots(buffers: u32, tx_slots: u32) -> VecPort {
+    let caps = PortCaps { tx_slots, ..*VecPort::at_once(buffers).caps() };
+    VecPort::new(caps, vec_port::ReadAt::Doorbell, 3)
 }
 
 #[test]

@@ -102,7 +102,7 @@ pub(crate) fn tcp(src: [u8; 4], dst: [u8; 4], seg: &Seg) -> Vec<u8> {
     out.extend(seg.dst_port.to_be_bytes());
     out.extend(seg.seq.to_be_bytes());
     out.extend(seg.ack.to_be_bytes());
-    out.extend([((header_len / 4) << 4) as u8, seg.flags]);
+    out.extend([(header_len << 2) as u8, seg.flags]);
     out.extend(seg.window.to_be_bytes());
     out.extend([0; 4]);
     out.extend(&seg.options);
@@ -195,6 +195,8 @@ pub(crate) struct Conn {
     pub(crate) lens: Vec<usize>,
     pub(crate) fin: bool,
     pub(crate) reset: bool,
+    /// What every segment carries: timestamps, or nothing.
+    pub(crate) options: Vec<u8>,
 }
 
 impl Conn {
@@ -206,6 +208,7 @@ impl Conn {
             ack: self.ack,
             flags,
             window: 65_535,
+            options: self.options.clone(),
             ..Seg::default()
         }
     }
@@ -360,8 +363,13 @@ impl Net {
             .into_iter()
             .find(|seg| seg.dst_port == port && seg.flags == SYN | ACK && seg.ack == 1_001)?;
         let ack = answer.seq.wrapping_add(1);
+        // Where timestamps were agreed on, ours stands still and theirs is echoed.
+        let stamps = answer.options.windows(2).position(|kind| kind == [8, 10]);
+        let options = stamps.map_or(Vec::new(), |at| {
+            [&[1, 1, 8, 10, 0, 0, 0, 77], &answer.options[at + 2..at + 6]].concat()
+        });
         let (got, lens) = (Vec::new(), Vec::new());
-        Some(Conn { port, seq: 1_001, ack, got, lens, fin: false, reset: false })
+        Some(Conn { port, seq: 1_001, ack, got, lens, fin: false, reset: false, options })
     }
 
     /// The whole handshake, with an MSS.
@@ -426,6 +434,8 @@ impl Net {
         let Ok(()) = self.stack.shut_down(self.now, &mut self.port);
         self.port.work();
         self.turn();
+        // Copies that were away have come home since.
+        let Ok(()) = self.stack.shut_down(self.now, &mut self.port);
         assert_eq!((self.stack.connections(), self.stack.half_open()), (0, 0));
         assert_eq!(self.stack.receive_buffers_lent(), 0);
         assert_eq!(self.port.census().caller, 0);

@@ -8,9 +8,10 @@ use super::peer::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use simoom_core::content::ReadAt;
+use simoom_core::content::{Mode, ReadAt};
 use simoom_core::time::Duration;
 use simoom_port_conformance::vec_port::VecPort;
+use std::net::SocketAddrV4;
 
 /// What the network does next.
 #[derive(Clone, Debug)]
@@ -50,6 +51,15 @@ enum Act {
     /// A handshake, and a connection from then on.
     Open {
         mss: u16,
+        stamps: bool,
+    },
+    /// We open: towards a neighbour that may answer, or not.
+    Connect {
+        host: u8,
+    },
+    /// The peer's FIN, in order.
+    Close {
+        conn: Index,
     },
     /// A segment to a connection, near its window.
     Segment {
@@ -120,8 +130,10 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => (select(vec![0, 3, 4, 5, 8, 11, 13]), 0..3u8, vec(any::<u8>(), 0..1_480))
             .prop_map(|(kind, code, rest)| Act::Icmp { kind, code, rest }),
         2 => (1..20u16, options()).prop_map(|(port, options)| Act::Syn { port, options }),
-        3 => select(vec![0, 1, 64, 536, 1_000, 1_400, 1_460, 9_000, 65_535])
-            .prop_map(|mss| Act::Open { mss }),
+        3 => (select(vec![0, 1, 64, 536, 1_000, 1_400, 1_460, 9_000, 65_535]), any::<bool>())
+            .prop_map(|(mss, stamps)| Act::Open { mss, stamps }),
+        1 => (0..4u8).prop_map(|host| Act::Connect { host }),
+        2 => any::<Index>().prop_map(|conn| Act::Close { conn }),
         12 => (any::<Index>(), flags, near(), near(), any::<u16>(), options(), 0..1_400u16)
             .prop_map(|(conn, flags, seq, ack, window, options, len)| {
                 Act::Segment { conn, flags, seq, ack, window, options, len: len.saturating_sub(700) }
@@ -184,13 +196,36 @@ fn play(net: &mut Net, conns: &mut Vec<Conn>, next_port: &mut u16, act: Act) {
             let syn = Seg { src_port: port, dst_port: 80, flags: SYN, options, ..Seg::default() };
             net.send(&frame(&syn));
         }
-        Act::Open { mss } => {
+        Act::Open { mss, stamps } => {
             *next_port += 1;
             let [high, low] = mss.to_be_bytes();
-            if let Some(conn) = net.syn(*next_port, &[2, 4, high, low]) {
+            let mut options = vec![2, 4, high, low];
+            if stamps {
+                options.extend([1, 1, 8, 10, 0, 0, 0, 77, 0, 0, 0, 0]);
+            }
+            if let Some(conn) = net.syn(*next_port, &options) {
+                assert_eq!(conn.options.is_empty(), !stamps, "timestamps where they are offered");
                 net.send(&frame(&conn.seg(ACK)));
                 conns.push(conn);
             }
+        }
+        Act::Connect { host } => {
+            let to = SocketAddrV4::new([10, 66, host / 3, host].into(), 99);
+            net.stack.connect(to, 1).expect("few wait to be opened");
+            // The peer answers some of them with a SYN of its own: both open at once.
+            for seg in net.segments().iter().filter(|seg| seg.flags == SYN && host == 1) {
+                let (src_port, dst_port) = (seg.dst_port, seg.src_port);
+                let syn = Seg { src_port, dst_port, seq: 6, flags: SYN, ..Seg::default() };
+                net.send(&frame(&syn));
+            }
+        }
+        Act::Close { conn } => {
+            let Some(at) = at(&conn, conns) else { return };
+            let conn = &mut conns[at];
+            net.send(&frame(&conn.seg(FIN | ACK)));
+            conn.seq = conn.seq.wrapping_add(1);
+            net.exchange(conn);
+            net.send(&frame(&conn.seg(ACK)));
         }
         Act::Segment { conn, flags, seq, ack, window, options, len } => {
             let Some(at) = at(&conn, conns) else { return };
@@ -233,9 +268,12 @@ proptest! {
         acts in acts(),
         buffers in select(vec![16u32, 40, 200]),
         late in any::<bool>(),
+        mode in select(vec![Mode::Copy, Mode::CopiesInAdvance(2), Mode::CopiesOnDemand]),
     ) {
         let port = if late { VecPort::late(buffers) } else { VecPort::at_once(buffers) };
-        let mut net = Net::new(config(), port);
+        let mut config = config();
+        config.content.mode = mode;
+        let mut net = Net::new(config, port);
         let (mut conns, mut next_port) = (Vec::new(), 100);
         for act in acts {
             play(&mut net, &mut conns, &mut next_port, act);
@@ -253,5 +291,6 @@ proptest! {
             net.exchange(&mut conn);
         }
         super::check_answer(&conn.got, "/page");
+        net.end();
     }
 }
