@@ -149,3 +149,39 @@ fn write_echo_reply(
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::port::{ChecksumOffload, PortCaps};
+    use crate::secrets::Secrets;
+    use crate::server::{Catalogue, FileServer, MemoryBodies, ServerConfig};
+    use crate::stack::Config;
+
+    #[test]
+    fn echo_requests_that_find_the_queue_full_leave_room_for_later_ones() {
+        let config = Config::new(MacAddr([2, 0, 0, 0, 0, 1]), Ipv4Addr::new(10, 0, 0, 1), 24);
+        let caps = PortCaps {
+            frame_max: 1_514,
+            buffers: 16,
+            tx_slots: 16,
+            tx_hold_max: 16,
+            tx_hold_idle: 0,
+            max_frags: 1,
+            checksum: ChecksumOffload::default(),
+        };
+        let catalogue = Catalogue::builder(0).build();
+        let app = FileServer::new(catalogue, MemoryBodies::new(), ServerConfig::default());
+        let mut stack = Stack::new(config, Secrets::new([1; 4]), &caps, app);
+        for _ in 0..REPLIES_MAX {
+            stack.queue_reply(Reply::ArpRequest { ip: Ipv4Addr::new(10, 0, 0, 9) });
+        }
+        for _ in 0..20 {
+            stack.queue_echo(&[0; 60]);
+        }
+        assert_eq!(stack.stats.replies_full, 20);
+        stack.replies.clear();
+        stack.queue_echo(&[0; 60]);
+        assert_eq!((stack.replies.len(), stack.stats.replies_full), (1, 20));
+    }
+}

@@ -154,7 +154,10 @@ fn another_vlan_is_not_ours() {
     assert!(net.settle().is_empty());
     assert_eq!(net.stack.stats().rx_not_ours, 12);
 
-    let mut net = Net::new(Config { vlan: Some(7), tcp: tcp::Config { mss: 1_456, ..config().tcp }, ..config() }, VecPort::at_once(64));
+    let mut net = Net::new(
+        Config { vlan: Some(7), tcp: tcp::Config { mss: 1_456, ..config().tcp }, ..config() },
+        VecPort::at_once(64),
+    );
     net.send(&syn_from(PEER_IP, 9));
     net.send(&tagged(&syn_from(PEER_IP, 9), 8));
     assert!(net.settle().is_empty());
