@@ -41,8 +41,8 @@ struct Args {
 
 fn main() -> ExitCode {
     let done = parse_args().and_then(|args| {
-        let body =
-            fs::read(&args.file).map_err(|e| format!("cannot read {}: {e}", args.file.display()))?;
+        let body = fs::read(&args.file)
+            .map_err(|e| format!("cannot read {}: {e}", args.file.display()))?;
         serve(&args, &body)
     });
     match done {
@@ -85,7 +85,12 @@ fn serve(args: &Args, body: &[u8]) -> Result<(), String> {
     let mut interface = Interface::new(Config::new(MAC.into()), &mut device, clock.now());
     interface.update_ip_addrs(|addrs| addrs.push(args.addr.into()).expect("room for one address"));
     let mut server = Server::new(body);
-    println!("serving {} bytes on http://{}/ through {}", body.len(), args.addr.address(), args.tap);
+    println!(
+        "serving {} bytes on http://{}/ through {}",
+        body.len(),
+        args.addr.address(),
+        args.tap
+    );
     io::stdout().flush().map_err(|e| e.to_string())?;
     loop {
         server.turn(clock.now(), &mut interface, &mut device);
@@ -160,9 +165,8 @@ impl Server {
 
 /// Answers whole requests while there is room for whole answers. Whether anything changed.
 fn answer(socket: &mut tcp::Socket<'_>, response: &[u8]) -> bool {
-    let has_room = |socket: &tcp::Socket<'_>| {
-        socket.send_capacity() - socket.send_queue() >= response.len()
-    };
+    let has_room =
+        |socket: &tcp::Socket<'_>| socket.send_capacity() - socket.send_queue() >= response.len();
     let mut changed = false;
     while socket.can_recv() && has_room(socket) {
         // Copied, because a head may lie across the end of the ring.
