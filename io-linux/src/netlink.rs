@@ -41,6 +41,8 @@ pub struct Link {
     pub up: bool,
     /// Bytes of the longest IP packet.
     pub mtu: u32,
+    /// Frames that may wait to leave the host by this interface.
+    pub queue_frames: u32,
     /// The host's end of the link; zero where it has no Ethernet address.
     pub mac: [u8; 6],
     /// The kind of virtual interface (`tun` for TUN and TAP, `veth`, `bridge`); empty for others.
@@ -109,6 +111,13 @@ impl Netlink {
     pub fn set_mtu(&mut self, index: u32, mtu: u32) -> io::Result<()> {
         let mut body = link_header(index, 0, 0);
         push_attr(&mut body, libc::IFLA_MTU, &mtu.to_ne_bytes());
+        self.transact(libc::RTM_NEWLINK, ACK, &body, |_, _| ())
+    }
+
+    /// Sets how many frames may wait to leave the host by an interface.
+    pub fn set_queue_frames(&mut self, index: u32, frames: u32) -> io::Result<()> {
+        let mut body = link_header(index, 0, 0);
+        push_attr(&mut body, libc::IFLA_TXQLEN, &frames.to_ne_bytes());
         self.transact(libc::RTM_NEWLINK, ACK, &body, |_, _| ())
     }
 
@@ -212,12 +221,14 @@ fn read_link(body: &[u8]) -> Option<Link> {
         index: u32_at(body, 4)?,
         up: u32_at(body, 8)? & UP != 0,
         mtu: 0,
+        queue_frames: 0,
         mac: [0; 6],
         kind: String::new(),
     };
     for (kind, value) in attrs(body.get(LINK_LEN..)?) {
         match kind {
             libc::IFLA_MTU => link.mtu = u32_at(value, 0)?,
+            libc::IFLA_TXQLEN => link.queue_frames = u32_at(value, 0)?,
             libc::IFLA_ADDRESS => link.mac = value.try_into().unwrap_or_default(),
             libc::IFLA_LINKINFO => {
                 let name = attrs(value).find(|(kind, _)| *kind == libc::IFLA_INFO_KIND);

@@ -3,9 +3,9 @@
 //! Every step looks first and changes only what differs, so that an interface prepared by an
 //! administrator needs no privilege here. Knows nothing of buffers and turns.
 
-use super::TapConfig;
 use super::error::TapError;
-use crate::netlink::Netlink;
+use super::{HOST_QUEUE_FRAMES, TapConfig};
+use crate::netlink::{Link, Netlink};
 use crate::prefix::Ipv4Prefix;
 use crate::sys::{self, IfName};
 use std::fs::{File, OpenOptions};
@@ -30,6 +30,7 @@ pub(super) struct TapDevice {
 struct Undo {
     address: Option<Ipv4Prefix>,
     mtu: Option<u32>,
+    queue_frames: Option<u32>,
     down: bool,
 }
 
@@ -69,30 +70,37 @@ impl TapDevice {
             undo: Undo::default(),
         };
         // Where a step fails, dropping `device` undoes those before it.
-        device.configure(config, link.mtu, link.up, before.is_none())?;
+        device.configure(config, &link, before.is_none())?;
         Ok((device, file))
     }
 
-    /// MTU, address, up; each noted in `undo` once done, unless the interface was made here.
+    /// MTU, queue, address, up; each noted in `undo` once done, unless the interface was made here.
     fn configure(
         &mut self,
         config: &TapConfig,
-        mtu: u32,
-        up: bool,
+        link: &Link,
         made_here: bool,
     ) -> Result<(), TapError> {
         let wanted_mtu = u32::from(config.mtu);
-        if mtu != wanted_mtu {
+        if link.mtu != wanted_mtu {
             let done = self.netlink.set_mtu(self.index, wanted_mtu);
             done.map_err(|e| TapError::system("set the MTU of", &self.name, &e))?;
-            self.undo.mtu = (!made_here).then_some(mtu);
+            self.undo.mtu = (!made_here).then_some(link.mtu);
+        }
+        if link.queue_frames < HOST_QUEUE_FRAMES {
+            match self.netlink.set_queue_frames(self.index, HOST_QUEUE_FRAMES) {
+                Ok(()) => self.undo.queue_frames = (!made_here).then_some(link.queue_frames),
+                // A short queue loses frames under load and serves all the same.
+                Err(e) if e.kind() == io::ErrorKind::PermissionDenied => (),
+                Err(e) => return Err(TapError::system("lengthen the queue of", &self.name, &e)),
+            }
         }
         if let Some(wanted) = config.host_addr {
             let done = self.add_address(wanted);
             let added = done.map_err(|e| TapError::system("give an address to", &self.name, &e))?;
             self.undo.address = (added && !made_here).then_some(wanted);
         }
-        if !up {
+        if !link.up {
             let done = self.netlink.set_up(self.index, true);
             done.map_err(|e| TapError::system("bring up", &self.name, &e))?;
             self.undo.down = !made_here;
@@ -129,6 +137,9 @@ impl TapDevice {
         }
         if undo.down {
             note("bring down", self.netlink.set_up(self.index, false));
+        }
+        if let Some(frames) = undo.queue_frames {
+            note("restore the queue of", self.netlink.set_queue_frames(self.index, frames));
         }
         if let Some(mtu) = undo.mtu {
             note("restore the MTU of", self.netlink.set_mtu(self.index, mtu));

@@ -30,6 +30,11 @@ pub(crate) const VLAN_TAG_LEN: u16 = 4;
 pub const MTU_MIN: u16 = 68;
 /// The largest MTU: the frame and a tag fill a buffer.
 pub const MTU_MAX: u16 = STRIDE as u16 - ETHERNET_LEN - VLAN_TAG_LEN;
+/// Frames that the kernel keeps for us while we do something else, at least: an interface with a
+/// shorter queue gets this one where the privilege is there. The kernel's 1000 are too few: a turn
+/// that answers some hundred connections draws as many acknowledgements before it reads again, and
+/// a request dropped among them waits 200 ms and more for its retransmission.
+pub const HOST_QUEUE_FRAMES: u32 = 8_192;
 /// The most buffers, and the most transmit slots: 2 GiB of buffers.
 pub const BUFFERS_MAX: u32 = 1 << 20;
 

@@ -6,7 +6,7 @@ use crate::world::{
 };
 use simoom_core::port::{Advance, Port, TxSync};
 use simoom_linux::netlink::Netlink;
-use simoom_linux::tap::{TapConfig, TapError, TapPort};
+use simoom_linux::tap::{HOST_QUEUE_FRAMES, TapConfig, TapError, TapPort};
 
 #[test]
 fn an_interface_is_made_addressed_and_brought_up_and_goes_with_its_port() {
@@ -19,6 +19,7 @@ fn an_interface_is_made_addressed_and_brought_up_and_goes_with_its_port() {
         let made = link("simoom0").expect("it was made");
         assert!(made.up);
         assert_eq!((made.mtu, made.kind.as_str()), (1400, "tun"));
+        assert_eq!(made.queue_frames, HOST_QUEUE_FRAMES);
         assert_eq!(Some(made.index), port.interface_index());
         assert_eq!(Some(made.mac), port.host_mac());
         assert_eq!(addresses(made.index), ["10.66.0.1/24"]);
@@ -50,6 +51,7 @@ fn a_persistent_interface_is_joined_and_put_back_as_it_was() {
         let mut port = TapPort::open(&config).unwrap();
         let joined = link("kept0").unwrap();
         assert_eq!((joined.index, joined.up, joined.mtu), (index, true, 1500));
+        assert_eq!((before.queue_frames, joined.queue_frames), (1_000, HOST_QUEUE_FRAMES));
         assert_eq!(addresses(index), ["10.7.7.1/24", "10.66.0.1/24"]);
         let host = host_end(&port);
         host.send(&numbered(5)).unwrap();
@@ -61,10 +63,14 @@ fn a_persistent_interface_is_joined_and_put_back_as_it_was() {
         // What was there already is not taken away: its own address, and being up.
         netlink.set_up(index, true).unwrap();
         netlink.set_mtu(index, 1500).unwrap();
+        netlink.set_queue_frames(index, HOST_QUEUE_FRAMES + 1).unwrap();
         let config = TapConfig::new("kept0").with_host_addr(prefix("10.7.7.1/24"));
-        drop(TapPort::open(&config).unwrap());
+        let port = TapPort::open(&config).unwrap();
+        assert_eq!(link("kept0").unwrap().queue_frames, HOST_QUEUE_FRAMES + 1, "long enough");
+        drop(port);
         let after = link("kept0").unwrap();
         assert_eq!((after.up, after.mtu), (true, 1500));
+        assert_eq!(after.queue_frames, HOST_QUEUE_FRAMES + 1);
         assert_eq!(addresses(index), ["10.7.7.1/24"]);
     });
 }
