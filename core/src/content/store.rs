@@ -683,3 +683,6 @@ fn hash(key: u64, run: &RunKey) -> u64 {
     let wide = u128::from(run.name ^ key) * u128::from(variant);
     (wide >> 64) as u64 ^ wide as u64
 }
+
+#[cfg(test)]
+mod tests;
