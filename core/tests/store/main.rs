@@ -20,13 +20,15 @@ const TEXT_MAX: u16 = 600;
 struct Patterns {
     answer: ReadAt,
     reads: u32,
+    /// Not zero: objects changed, against the promise.
+    shift: u64,
 }
 
 impl ContentSource for Patterns {
     fn read_at(&mut self, object: ObjectId, offset: u64, out: &mut [u8]) -> ReadAt {
         self.reads += 1;
         if self.answer == ReadAt::Done {
-            pattern_fill(u64::from(object.0), offset, out);
+            pattern_fill(u64::from(object.0) + self.shift, offset, out);
         } else {
             out.fill(0xee);
         }
@@ -90,7 +92,7 @@ impl World {
         Self {
             port: VecPort::at_once(buffers),
             store: Store::new(config, buffers, 0x0123_4567_89ab_cdef),
-            source: Patterns { answer: ReadAt::Done, reads: 0 },
+            source: Patterns { answer: ReadAt::Done, reads: 0, shift: 0 },
         }
     }
 
@@ -585,6 +587,20 @@ fn content_that_vanished_leaves_the_copies_there_are() {
     world.give_back(first.buf);
     let again = world.take(&cut, 2);
     world.give_back(again.buf);
+    world.check_release();
+}
+
+#[test]
+fn a_second_copy_of_changed_content_is_refused() {
+    let mut world = World::new(&config(Mode::CopiesOnDemand), 32);
+    let cut = cut(1, 6_000);
+    let first = world.take(&cut, 2);
+    world.source.shift = 1;
+    assert!(matches!(world.ask(&cut, 2, &pins(1), &mut { u32::MAX }), Checkout::Gone));
+    world.source.shift = 0;
+    let second = world.take(&cut, 2);
+    world.give_back(first.buf);
+    world.give_back(second.buf);
     world.check_release();
 }
 
