@@ -256,13 +256,13 @@ for ((round = 0; round < rounds; round++)); do
             right=$(sed -n 's/^ *\([0-9]*\)  200 OK$/\1/p' "$work/err")
             not_2xx=$((not_2xx + status + ${all:-0} - ${right:-0}))
             answers=$((answers + ${right:-0}))
-            dropped+=$(grep -i 'dropped' "$work/err" || true)
+            dropped+=$(grep 'dropped' "$work/err" || true)$'\n'
         fi
     done
 done
 ratio=$(awk -v a="${requests[simoom]}" -v b="${requests[smoltcp]}" 'BEGIN { printf "%.2f", a / b }')
 printf 'simoom answered %s times as many requests as smoltcp\n' "$ratio"
-[ -z "$dropped" ] || printf 'what simoom dropped:\n%s\n' "$dropped"
+printf 'what simoom dropped, by round:\n%s' "$dropped"
 must "socket errors of simoom: ${errors[simoom]}" test "${errors[simoom]}" -eq 0
 must "answers of simoom that were not 2xx: $not_2xx of $answers" \
     test "$not_2xx" -eq 0 -a "$answers" -ge "${requests[simoom]}"
