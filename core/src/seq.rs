@@ -105,6 +105,11 @@ mod tests {
     const EDGE: [u32; 8] = [0, 1, 2, 0x7fff_ffff, 0x8000_0000, 0x8000_0001, 0xffff_fffe, u32::MAX];
 
     #[test]
+    fn a_number_prints_as_a_number() {
+        assert_eq!(std::format!("{} {:?}", SeqNumber(7), SeqNumber(u32::MAX)), "7 4294967295");
+    }
+
+    #[test]
     fn comparison_wraps() {
         assert!(SeqNumber(u32::MAX).lt(SeqNumber(0)));
         assert!(SeqNumber(0).gt(SeqNumber(u32::MAX)));
