@@ -118,3 +118,15 @@ proptest! {
         prop_assert_eq!(updated, recomputed(&bytes, at, &odd));
     }
 }
+
+#[test]
+fn the_last_carry_of_an_array_comes_round() {
+    fn check<const N: usize>() {
+        let bytes = [0xff; N];
+        assert_eq!(sum_array(&bytes), sum(&bytes), "{N} bytes");
+        let mut mixed = [0x80; N];
+        mixed[N - 1] = 1;
+        assert_eq!(sum_array(&mixed), sum(&mixed), "{N} bytes");
+    }
+    (check::<8>(), check::<16>(), check::<20>(), check::<40>(), check::<47>());
+}
