@@ -128,5 +128,9 @@ fn the_last_carry_of_an_array_comes_round() {
         mixed[N - 1] = 1;
         assert_eq!(sum_array(&mixed), sum(&mixed), "{N} bytes");
     }
-    (check::<8>(), check::<16>(), check::<20>(), check::<40>(), check::<47>());
+    check::<8>();
+    check::<16>();
+    check::<20>();
+    check::<40>();
+    check::<47>();
 }
