@@ -397,7 +397,6 @@ impl Store {
                 .iter()
                 .map(|home| Home { segment: home.segment, next: fork(&home.next) })
                 .collect(),
-            stats: self.stats,
             ..*self
         }
     }

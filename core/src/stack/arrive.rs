@@ -224,9 +224,7 @@ impl<A: App, T: Trace> Stack<A, T> {
         if !arrival.is_ordinary() || waits_to_be_shown || self.commands.own {
             self.finish_segment(now, slot, incoming, arrival, waits_to_be_shown);
         } else if conn.drained && !conn.tcb.has_output() {
-            let due = conn.next_due();
-            if due < conn.armed_at {
-                conn.armed_at = due;
+            if let Some(due) = conn.take_nearer_due() {
                 self.wheel.arm(slot, due);
             }
         } else {

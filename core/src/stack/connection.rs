@@ -94,6 +94,18 @@ impl<C> Connection<C> {
         (self.key, self.app_deadline, self.tcb.mss())
     }
 
+    /// The earliest of its deadlines, where it came nearer than what the wheel is armed for: to be
+    /// armed now.
+    #[inline]
+    pub(super) fn take_nearer_due(&mut self) -> Option<Instant> {
+        let due = self.next_due();
+        if due >= self.armed_at {
+            return None;
+        }
+        self.armed_at = due;
+        Some(due)
+    }
+
     /// The earliest of its deadlines.
     #[inline]
     pub(super) fn next_due(&self) -> Instant {

@@ -146,9 +146,7 @@ impl<A: App, T: Trace> Stack<A, T> {
     #[inline]
     pub(super) fn arm(&mut self, slot: u32) {
         let Some(conn) = self.conns.get_mut(slot) else { return };
-        let due = conn.next_due();
-        if due < conn.armed_at {
-            conn.armed_at = due;
+        if let Some(due) = conn.take_nearer_due() {
             self.wheel.arm(slot, due);
         }
     }
