@@ -1,0 +1,3 @@
+//! Worlds written down in files: a scenario is parsed, checked, run under a seed, and judged by the
+//! expectations that the file states.
+#![forbid(unsafe_code)]
