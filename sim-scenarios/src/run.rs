@@ -5,6 +5,7 @@
 use crate::host::{Progress, ScenarioHost};
 use crate::measure::{DIRECTIONS, jain, percentile};
 use crate::model::{Case, Change, Expectation};
+use simoom_core::tcp::congestion::Algorithm;
 use simoom_core::time::{Duration, Instant};
 use simoom_sim::fault::Fault;
 use simoom_sim::hash::{EventHash, EventTap, NoTap};
@@ -125,12 +126,7 @@ struct Run<'a, T> {
 struct Over;
 
 impl<'a, T: EventTap> Run<'a, T> {
-    fn new(
-        case: &'a Case,
-        options: &RunOptions,
-        tap: T,
-        watch: &'a mut dyn FnMut(Watch),
-    ) -> Self {
+    fn new(case: &'a Case, options: &RunOptions, tap: T, watch: &'a mut dyn FnMut(Watch)) -> Self {
         let spec = &case.world;
         let mut world = World::with_tap(options.seed, tap);
         world.set_limits(Limits {
@@ -471,6 +467,7 @@ impl<'a, T: EventTap> Run<'a, T> {
             put("dropped_segments", stats.tcp_drops.iter().sum::<u64>() as f64);
             let resets = stats.reset_by_peer + stats.aborted + stats.timed_out;
             put("resets", resets as f64);
+            put("controllers", Algorithm::ALL.len() as f64);
         }
     }
 
@@ -575,5 +572,9 @@ fn in_ms(nanos: u64) -> f64 {
 
 /// Million bits a second. Nothing in no time is nothing.
 fn mbit(bytes: u64, time: Duration) -> f64 {
-    if bytes == 0 || time == Duration::ZERO { 0.0 } else { bytes as f64 * 8e3 / time.as_nanos() as f64 }
+    if bytes == 0 || time == Duration::ZERO {
+        0.0
+    } else {
+        bytes as f64 * 8e3 / time.as_nanos() as f64
+    }
 }
