@@ -49,6 +49,7 @@ pub mod endpoint;
 pub mod fault;
 pub mod frames;
 pub mod hash;
+pub mod hosts;
 pub mod link;
 pub mod nic;
 pub mod oracle;

@@ -498,7 +498,8 @@ impl<H: Host, T: EventTap> World<H, T> {
         let bytes = self.frames.get(frame);
         self.stats.arrived += 1;
         self.stats.arrived_bytes += bytes.len() as u64;
-        if fate != Fate::ArrivedDamaged {
+        // What has reached a switch has not reached the host behind it.
+        if fate != Fate::ArrivedDamaged && self.nodes[to as usize].judged {
             self.oracles.on_arrived(bytes);
         }
         let mut cx = HostCx { now: self.now, frames: &mut self.frames, sent: &mut self.sent };
@@ -545,9 +546,10 @@ impl<H: Host, T: EventTap> World<H, T> {
         let mut outcome = Ok(());
         for Sending { port, frame, at } in sent.drain(..) {
             let node = &self.nodes[host as usize];
-            let verdict = self.oracles.on_sent(self.frames.get(frame));
-            if let Err(violation) = verdict
-                && node.judged
+            let bytes = self.frames.get(frame);
+            if !node.judged {
+                self.oracles.on_sent_unjudged(bytes);
+            } else if let Err(violation) = self.oracles.on_sent(bytes)
                 && outcome.is_ok()
             {
                 outcome = Err(Why::Wire(HostId(host), violation));
