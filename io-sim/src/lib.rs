@@ -50,6 +50,7 @@ pub mod fault;
 pub mod frames;
 pub mod hash;
 pub mod link;
+pub mod machine;
 pub mod nic;
 pub mod oracle;
 pub mod port_host;
