@@ -51,6 +51,7 @@ pub mod frames;
 pub mod hash;
 pub mod hosts;
 pub mod link;
+pub mod machine;
 pub mod nic;
 pub mod oracle;
 pub mod port_host;
