@@ -22,7 +22,7 @@ pub struct Spoke {
 impl Spoke {
     /// Port 0 of a host, with the same link both ways.
     pub fn new(host: HostId, link: LinkConfig) -> Self {
-        Self { host: (host, 0), up: link, down: link }
+        Self { host: (host, 0), up: link.clone(), down: link }
     }
 }
 
