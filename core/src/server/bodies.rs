@@ -76,17 +76,36 @@ impl Bodies for MemoryBodies {
 /// Fills `out` with the bytes from `offset` on of an endless pattern without a short period: a
 /// byte at a wrong offset, or of another seed, shows with probability 255/256.
 pub fn pattern_fill(seed: u64, offset: u64, out: &mut [u8]) {
-    let mut at = offset;
-    let mut rest = out;
-    while !rest.is_empty() {
-        let word = pattern_word(seed, at / 8);
-        let skip = (at % 8) as usize;
-        let n = rest.len().min(8 - skip);
-        let (now, later) = rest.split_at_mut(n);
-        now.copy_from_slice(&word[skip..skip + n]);
-        rest = later;
-        at += n as u64;
+    let (head, skip) = (offset.next_multiple_of(8) - offset, (offset % 8) as usize);
+    let (head, rest) = out.split_at_mut((head as usize).min(out.len()));
+    if !head.is_empty() {
+        head.copy_from_slice(&pattern_word(seed, offset / 8)[skip..skip + head.len()]);
     }
+    let mut words = rest.chunks_exact_mut(8);
+    let mut index = offset.div_ceil(8);
+    for word in &mut words {
+        word.copy_from_slice(&pattern_word(seed, index));
+        index += 1;
+    }
+    let tail = words.into_remainder();
+    tail.copy_from_slice(&pattern_word(seed, index)[..tail.len()]);
+}
+
+/// Whether `bytes` are those of the pattern from `offset` on.
+pub fn pattern_matches(seed: u64, offset: u64, bytes: &[u8]) -> bool {
+    let (head, skip) = (offset.next_multiple_of(8) - offset, (offset % 8) as usize);
+    let (head, rest) = bytes.split_at((head as usize).min(bytes.len()));
+    if !head.is_empty() && *head != pattern_word(seed, offset / 8)[skip..skip + head.len()] {
+        return false;
+    }
+    let (words, tail) = rest.as_chunks::<8>();
+    let first = offset.div_ceil(8);
+    // All differences are gathered: a mismatch is the end of a test, not a case to be quick in.
+    let differences = (first..).zip(words).fold(0, |seen, (index, word)| {
+        seen | (u64::from_le_bytes(pattern_word(seed, index)) ^ u64::from_le_bytes(*word))
+    });
+    let last = pattern_word(seed, first + words.len() as u64);
+    differences == 0 && *tail == last[..tail.len()]
 }
 
 /// Eight bytes of the pattern: a mixing of seed and position that has no simple structure.
