@@ -27,14 +27,8 @@ fn world(
     let mut bodies = MemoryBodies::new();
     let mut catalogue = Catalogue::builder(0);
     let file = bodies.add_pattern(7, len);
-    let info = FileInfo {
-        path: "/body",
-        content_type: "text/plain",
-        modified: 0,
-        version: 1,
-        len,
-        file,
-    };
+    let info =
+        FileInfo { path: "/body", content_type: "text/plain", modified: 0, version: 1, len, file };
     catalogue.add_file(info).expect("the catalogue has room");
     let server = FileServer::new(catalogue.build(), bodies, ServerConfig::default());
     let address = "10.66.0.2:80".parse().expect("an address");
@@ -58,7 +52,12 @@ fn main() -> ExitCode {
     let (seeds, connections, len, link) = match what.as_str() {
         "bulk" => {
             let delay = Duration::from_micros(50);
-            (1, 1, 3_000_000_000, LinkConfig { rate: Rate::gbit(10), delay, ..LinkConfig::default() })
+            (
+                1,
+                1,
+                3_000_000_000,
+                LinkConfig { rate: Rate::gbit(10), delay, ..LinkConfig::default() },
+            )
         }
         "standard" => {
             let link = LinkConfig {
