@@ -45,10 +45,13 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod case;
+pub mod check;
 pub mod endpoint;
 pub mod fault;
 pub mod frames;
 pub mod hash;
+pub mod lab;
 pub mod link;
 pub mod nic;
 pub mod observe;

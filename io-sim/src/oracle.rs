@@ -180,6 +180,14 @@ impl Oracles {
         self.flows.stats()
     }
 
+    /// What a TCP frame carries, in words: which bytes of which stream. None for any other frame.
+    pub(crate) fn describe(&self, bytes: &[u8]) -> Option<String> {
+        match wire::parse(bytes, false) {
+            Ok(Frame::Tcp(frame)) => Some(self.flows.describe(&frame)),
+            _ => None,
+        }
+    }
+
     /// A host sends a frame.
     #[inline]
     pub fn on_sent(&mut self, bytes: &[u8]) -> Result<(), WireViolation> {

@@ -4,8 +4,10 @@
 //! same events. After each one the oracles are asked, and the first thing that must not happen
 //! ends the run with the number of the event where it did.
 
+use crate::case;
 use crate::endpoint::{Host, HostCx, HostFault, Sending};
-use crate::frames::{FrameId, Frames};
+use crate::fault::{Fault, FaultLog};
+use crate::frames::{Entry, FrameId, Frames};
 use crate::hash::{EventDigest, EventHash, EventRecord, EventTap, Fate, NoTap};
 use crate::link::{Link, LinkConfig, LinkStats, Passage};
 use crate::observe::FlowStats;
@@ -18,6 +20,13 @@ use std::fmt;
 /// A host of one world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HostId(u32);
+
+impl HostId {
+    /// Its place among the hosts, in the order in which they were added.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// A link of one world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -127,7 +136,7 @@ enum Event {
     /// The last bit of a frame has left its host.
     Enter { way: u32, frame: FrameId },
     /// A frame reaches the other end.
-    Arrive { way: u32, frame: FrameId, sent_at: Instant, fate: Fate },
+    Arrive { way: u32, frame: FrameId, fate: Fate },
     /// A host wants to be called.
     Wake { host: u32 },
 }
@@ -154,6 +163,8 @@ struct Node<H> {
 pub struct World<H, T = NoTap> {
     seed: Seed,
     limits: Limits,
+    /// Events that a case of [`crate::check`] leaves to this world, whatever the limits say.
+    events_ceiling: u64,
     now: Instant,
     event: u64,
     events_at_once: u64,
@@ -169,6 +180,10 @@ pub struct World<H, T = NoTap> {
     stats: WorldStats,
     /// What a host gave to its ports during one call.
     sent: Vec<Sending>,
+    /// What went wrong on the links, where somebody wants to know.
+    faults: Option<FaultLog>,
+    /// What is to go wrong, instead of what chances would do.
+    forced: Option<Vec<Fault>>,
     /// The run has failed: nothing goes on.
     failed: Option<RunError>,
 }
@@ -183,9 +198,12 @@ impl<H: Host> World<H> {
 impl<H: Host, T: EventTap> World<H, T> {
     /// An empty world whose events `tap` sees.
     pub fn with_tap(seed: Seed, tap: T) -> Self {
+        let orders = case::enter();
+        let limits = Limits::default();
         Self {
             seed,
-            limits: Limits::default(),
+            limits: Limits { events_max: limits.events_max.min(orders.events_max), ..limits },
+            events_ceiling: orders.events_max,
             now: Instant::ZERO,
             event: 0,
             events_at_once: 0,
@@ -199,13 +217,16 @@ impl<H: Host, T: EventTap> World<H, T> {
             tap,
             stats: WorldStats::default(),
             sent: Vec::new(),
+            faults: orders.log,
+            forced: orders.forced,
             failed: None,
         }
     }
 
     /// Other limits.
     pub fn set_limits(&mut self, limits: Limits) {
-        self.limits = limits;
+        let events_max = limits.events_max.min(self.events_ceiling);
+        self.limits = Limits { events_max, ..limits };
     }
 
     /// Other oracles, which have seen nothing yet: before the first event, or what is under way
@@ -242,7 +263,13 @@ impl<H: Host, T: EventTap> World<H, T> {
         let id = self.ways.len() as u32 / 2;
         for (from, to, config) in [(one, other, forward), (other, one, backward)] {
             let number = self.ways.len() as u32;
-            let link = Link::new(config, self.seed, number);
+            let mut link = Link::new(config, self.seed, number);
+            if self.faults.is_some() {
+                link.record_faults();
+            }
+            if let Some(faults) = &self.forced {
+                link.force_faults(faults);
+            }
             self.ways.push(Way { link, to: to.0.0, to_port: to.1 });
             let ways = &mut self.nodes[from.0.0 as usize].ways;
             if ways.len() <= from.1 {
@@ -296,6 +323,11 @@ impl<H: Host, T: EventTap> World<H, T> {
         &self.tap
     }
 
+    /// What sees the events, to change.
+    pub fn tap_mut(&mut self) -> &mut T {
+        &mut self.tap
+    }
+
     /// Ends the world and gives back what saw its events.
     pub fn into_tap(self) -> T {
         self.tap
@@ -337,9 +369,45 @@ impl<H: Host, T: EventTap> World<H, T> {
     /// From now on nothing goes wrong on any link.
     pub fn heal(&mut self) {
         for way in &mut self.ways {
-            let healed = way.link.config().healed();
-            way.link.set_config(healed);
+            way.link.heal();
         }
+    }
+
+    /// From now on what chances do to frames on links is written down. Costs nothing where it was
+    /// not asked for.
+    pub fn record_faults(&mut self) {
+        self.faults.get_or_insert_default();
+        for way in &mut self.ways {
+            way.link.record_faults();
+        }
+    }
+
+    /// What was written down, in the order in which it happened: the first
+    /// [`FAULTS_MAX`](crate::fault::FAULTS_MAX). Forced faults are written down too.
+    pub fn faults(&self) -> Vec<Fault> {
+        self.faults.as_ref().map(|log| log.faults().to_vec()).unwrap_or_default()
+    }
+
+    /// How many faults happened beyond those: more than zero means that the list forced on another
+    /// run does not give this one.
+    pub fn faults_left_out(&self) -> u64 {
+        self.faults.as_ref().map_or(0, FaultLog::left_out)
+    }
+
+    /// Nothing goes wrong by chance on any link, now or made later; what the list says happens, to
+    /// the frames it names. Chances take no draws then; jitter, hosts and NICs draw as ever, so that
+    /// the whole list of an earlier run of this seed gives that run again, event for event. See
+    /// [`Link::force_faults`] for what a fault does that does not fit its frame. Before the first
+    /// event.
+    pub fn force_faults(&mut self, faults: Vec<Fault>) {
+        assert_eq!(self.event, 0, "faults are forced before the first event");
+        if let Some(log) = &mut self.faults {
+            log.leave_case();
+        }
+        for way in &mut self.ways {
+            way.link.force_faults(&faults);
+        }
+        self.forced = Some(faults);
     }
 
     /// Runs until `done`, which is asked after every event.
@@ -405,6 +473,9 @@ impl<H: Host, T: EventTap> World<H, T> {
         // A wake-up asked for in the past comes now.
         self.now = self.now.max(at);
         self.oracles.set_now(self.now);
+        if let Some(log) = &mut self.faults {
+            log.count_event();
+        }
         if self.event > self.limits.events_max {
             return Err(Why::EventsMax(self.limits.events_max));
         }
@@ -419,8 +490,8 @@ impl<H: Host, T: EventTap> World<H, T> {
                 self.on_enter(way, frame);
                 Ok(())
             }
-            Event::Arrive { way, frame, sent_at, fate } => {
-                let host = self.on_arrive(way, frame, sent_at, fate);
+            Event::Arrive { way, frame, fate } => {
+                let host = self.on_arrive(way, frame, fate);
                 self.settle(host)
             }
             Event::Wake { host } => self.settle(host),
@@ -429,40 +500,42 @@ impl<H: Host, T: EventTap> World<H, T> {
 
     /// A frame begins its way.
     fn on_enter(&mut self, way: u32, frame: FrameId) {
-        let now = self.now;
-        let passage = self.ways[way as usize].link.offer(now, &mut self.frames, frame);
-        if T::QUEUES {
-            let (frames, bytes) = self.ways[way as usize].link.queue(now);
-            let (link, direction) = ((way / 2) as u16, (way % 2) as u8);
-            self.tap.on_queue(now, link, direction, frames as u32, bytes);
+        let link = &mut self.ways[way as usize].link;
+        let passage = link.offer(self.now, &mut self.frames, frame);
+        if let Some(log) = &mut self.faults {
+            log.extend(link.take_faults());
+            let oracles = &self.oracles;
+            log.tell_case(|| oracles.describe(self.frames.get(frame)));
         }
-        let fate = match passage {
-            Passage::Arrives { at, damaged, again } => {
-                let fate = if damaged { Fate::ArrivedDamaged } else { Fate::Arrived };
-                self.queue.push(at, Event::Arrive { way, frame, sent_at: now, fate });
+        if T::QUEUES {
+            let (frames, bytes) = link.queue(self.now);
+            let (link, direction) = ((way / 2) as u16, (way % 2) as u8);
+            self.tap.on_queue(self.now, link, direction, frames as u32, bytes);
+        }
+        match passage {
+            Passage::Arrives { at, fate, again } => {
+                self.queue.push(at, Event::Arrive { way, frame, fate });
                 if let Some(frame) = again {
-                    let fate = Fate::ArrivedAgain;
-                    self.queue.push(at, Event::Arrive { way, frame, sent_at: now, fate });
+                    self.queue.push(at, Event::Arrive { way, frame, fate: Fate::ArrivedAgain });
                 }
-                return;
             }
-            Passage::QueueFull => Fate::QueueFull,
-            Passage::Lost => Fate::Lost,
-        };
-        self.record(way, frame, now, fate);
-        self.frames.remove(frame);
+            Passage::Ends(fate) => {
+                self.record(way, frame, fate);
+                self.frames.remove(frame);
+            }
+        }
     }
 
     /// A frame ends its way. Answers at which host.
-    fn on_arrive(&mut self, way: u32, frame: FrameId, sent_at: Instant, fate: Fate) -> u32 {
+    fn on_arrive(&mut self, way: u32, frame: FrameId, fate: Fate) -> u32 {
         let Way { to, to_port, .. } = self.ways[way as usize];
         if !self.nodes[to as usize].host.accepts(to_port) {
             self.stats.ring_full += 1;
-            self.record(way, frame, sent_at, Fate::RingFull);
+            self.record(way, frame, Fate::RingFull);
             self.frames.remove(frame);
             return to;
         }
-        self.record(way, frame, sent_at, fate);
+        self.record(way, frame, fate);
         let bytes = self.frames.get(frame);
         self.stats.arrived += 1;
         self.stats.arrived_bytes += bytes.len() as u64;
@@ -474,13 +547,15 @@ impl<H: Host, T: EventTap> World<H, T> {
         to
     }
 
-    fn record(&mut self, way: u32, frame: FrameId, sent_at: Instant, fate: Fate) {
+    fn record(&mut self, way: u32, frame: FrameId, fate: Fate) {
+        let Entry { at: sent_at, number } = self.frames.entry(frame);
         let record = EventRecord {
             at: self.now,
             sent_at,
             link: (way / 2) as u16,
             direction: (way % 2) as u8,
             fate,
+            number,
             bytes: self.frames.get(frame),
         };
         self.digest.record(&record);

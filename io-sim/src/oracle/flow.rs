@@ -126,6 +126,38 @@ impl Flows {
         (self.last.1 as usize, usize::from(from > to))
     }
 
+    /// What a segment carries, in words.
+    pub(super) fn describe(&self, frame: &TcpFrame<'_>) -> String {
+        let tcp = &frame.tcp;
+        let from = SocketAddrV4::new(frame.ip.src, tcp.src_port);
+        let to = SocketAddrV4::new(frame.ip.dst, tcp.dst_port);
+        let name = FlowName { from, to };
+        let end = |end: SocketAddrV4| u128::from(end.ip().to_bits()) << 16 | u128::from(end.port());
+        let (from, to) = (end(from), end(to));
+        let slot = self.index.get(&(from.min(to) << 64 | from.max(to)));
+        let half = |n: usize| slot.map(|slot| &self.flows[*slot as usize].halves[n]);
+        let offset = |n: usize, seq: SeqNumber| {
+            half(n).filter(|half| half.isn.is_some()).map(|half| half.unwrap(seq).saturating_sub(1))
+        };
+        let (mine, theirs) = (usize::from(from > to), usize::from(from < to));
+        let flag = |flag, word| if tcp.flags.contains(flag) { word } else { "" };
+        let syn = flag(TcpFlags::SYN, "SYN");
+        let fin = flag(TcpFlags::FIN, if tcp.payload.is_empty() { "FIN" } else { " and FIN" });
+        if tcp.flags.contains(TcpFlags::RST) {
+            format!("RST of {name}")
+        } else if let (false, Some(first)) = (tcp.payload.is_empty(), offset(mine, tcp.seq)) {
+            format!("bytes {first}..{}{fin} of {name}", first + tcp.payload.len() as u64)
+        } else if !syn.is_empty() || !fin.is_empty() {
+            let ack = flag(TcpFlags::ACK, "-ACK");
+            format!("{syn}{}{fin} of {name}", if syn.is_empty() { "" } else { ack })
+        } else {
+            match offset(theirs, tcp.ack) {
+                Some(acked) => format!("ACK of byte {acked}, {name}"),
+                None => format!("a segment of {name}"),
+            }
+        }
+    }
+
     #[cold]
     fn begin(&mut self, key: Key, opener_is_higher: bool) -> u32 {
         let end = |end: u128| SocketAddrV4::new(Ipv4Addr::from_bits((end >> 16) as u32), end as u16);
