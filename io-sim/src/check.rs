@@ -137,7 +137,9 @@ fn repeat_line(seed: Seed, faults: Option<&[CaseFault]>) -> String {
 fn explain(seed: Seed, body: &impl Fn(Seed)) -> String {
     let recorded = quietly(|| case::run(Plan::Record, u64::MAX, || body(seed)));
     let (Some(failure), all) = (recorded.failure, recorded.ended.faults) else {
-        return String::from("run once more it does not fail: not everything in it is of the seed\n");
+        return String::from(
+            "run once more it does not fail: not everything in it is of the seed\n",
+        );
     };
     if recorded.ended.left_out > 0 {
         return format!("more than {} faults: not reduced\n", all.len());
@@ -180,7 +182,8 @@ fn print_reduced(seed: Seed, count: usize, reduced: &Reduced<CaseFault>, last: &
     };
     let _ = writeln!(text, "of {count} faults {enough} ({tests} runs):");
     for fault in list {
-        let world = if fault.world == 1 { String::new() } else { format!("world {}: ", fault.world) };
+        let world =
+            if fault.world == 1 { String::new() } else { format!("world {}: ", fault.world) };
         let frame = last.ended.frames.get(fault).map(|frame| format!(": {frame}"));
         let _ = writeln!(text, "    {world}{}{}", fault.fault, frame.unwrap_or_default());
     }
@@ -205,7 +208,8 @@ impl Failure {
     /// Numbers may differ, since with fewer faults the same thing happens at another time.
     fn is_like(&self, other: &Self) -> bool {
         let words = |text: &str| -> Vec<String> {
-            let is_word = |word: &&str| !word.is_empty() && !word.contains(|c: char| c.is_numeric());
+            let is_word =
+                |word: &&str| !word.is_empty() && !word.contains(|c: char| c.is_numeric());
             let words = text.split(|c: char| !c.is_alphanumeric());
             words.filter(is_word).map(String::from).collect()
         };

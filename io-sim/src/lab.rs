@@ -378,7 +378,7 @@ impl Lab {
     pub fn run(&mut self) -> Result<Seen<'_>, LabError> {
         if self.goals.is_empty() {
             self.world.run_to_end()?;
-            return Ok(Seen::new(self));
+            return Ok(Seen::new(&self.world));
         }
         // A goal once reached stays so: only the first that is not is asked.
         let mut reached = 0;
@@ -401,7 +401,7 @@ impl Lab {
         let mut results = self.goals.iter().map(|goal| goal(&self.world));
         match failed.or_else(|| results.find_map(Result::err)) {
             Some(what) => Err(self.fetch_failed(what)),
-            None => Ok(Seen::new(self)),
+            None => Ok(Seen::new(&self.world)),
         }
     }
 
@@ -410,9 +410,12 @@ impl Lab {
     /// # Errors
     /// What must never happen and did; a limit that was reached; nothing is to come and it is not
     /// done.
-    pub fn run_until(&mut self, mut done: impl FnMut(&LabView<'_>) -> bool) -> Result<Seen<'_>, LabError> {
-        self.world.run_until(|world| done(&LabView(world)))?;
-        Ok(Seen::new(self))
+    pub fn run_until(
+        &mut self,
+        mut done: impl FnMut(Seen<'_>) -> bool,
+    ) -> Result<Seen<'_>, LabError> {
+        self.world.run_until(|world| done(Seen::new(world)))?;
+        Ok(Seen::new(&self.world))
     }
 
     /// Runs for a time, or until nothing is to come; the time has passed then in either case.
@@ -421,7 +424,7 @@ impl Lab {
     /// What must never happen and did; a limit that was reached.
     pub fn run_for(&mut self, time: Duration) -> Result<Seen<'_>, LabError> {
         self.world.run_for(time)?;
-        Ok(Seen::new(self))
+        Ok(Seen::new(&self.world))
     }
 
     #[cold]
@@ -432,7 +435,7 @@ impl Lab {
 
     /// What was seen so far.
     pub fn seen(&self) -> Seen<'_> {
-        Seen::new(self)
+        Seen::new(&self.world)
     }
 
     /// An application or an endpoint, to change. Its host is called again at the present time.
@@ -476,30 +479,6 @@ impl<T: 'static> Index<Handle<T>> for Lab {
 
     fn index(&self, handle: Handle<T>) -> &T {
         inside(&self.world, handle.id)
-    }
-}
-
-/// A lab between two events of a run.
-#[derive(Debug)]
-pub struct LabView<'a>(&'a LabWorld);
-
-impl LabView<'_> {
-    /// The world.
-    pub fn world(&self) -> &LabWorld {
-        self.0
-    }
-
-    /// The time.
-    pub fn now(&self) -> Instant {
-        self.0.now()
-    }
-}
-
-impl<T: 'static> Index<Handle<T>> for LabView<'_> {
-    type Output = T;
-
-    fn index(&self, handle: Handle<T>) -> &T {
-        inside(self.0, handle.id)
     }
 }
 

@@ -56,7 +56,8 @@ fn a_protocol_with_a_bug() {
 fn run(environment: &[(&str, &str)]) -> (Output, String) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--ignored", "--exact", "a_protocol_with_a_bug", "--nocapture"]);
-    for name in ["SIMOOM_SEED", "SIMOOM_SEEDS", "SIMOOM_FAULTS", "SIMOOM_REDUCE", "RUST_BACKTRACE"] {
+    for name in ["SIMOOM_SEED", "SIMOOM_SEEDS", "SIMOOM_FAULTS", "SIMOOM_REDUCE", "RUST_BACKTRACE"]
+    {
         command.env_remove(name);
     }
     command.envs(environment.iter().copied());

@@ -84,9 +84,8 @@ fn breaks_without_three_and_seven(seed: Seed) {
 }
 
 fn first_failing(body: impl Fn(Seed)) -> Seed {
-    let fails = |n: &u64| {
-        quietly(|| case::run(Plan::Watch, u64::MAX, || body(Seed(*n)))).failure.is_some()
-    };
+    let fails =
+        |n: &u64| quietly(|| case::run(Plan::Watch, u64::MAX, || body(Seed(*n)))).failure.is_some();
     Seed((0..1000).find(fails).expect("one of a thousand seeds fails"))
 }
 
@@ -134,8 +133,7 @@ fn faults_given_by_the_environment_are_the_only_ones() {
 fn recorded_faults_forced_again_are_the_same_run() {
     for n in 0..20 {
         let mut came = None;
-        let recorded =
-            case::run(Plan::Record, u64::MAX, || came = Some(numbers(Seed(n), true)));
+        let recorded = case::run(Plan::Record, u64::MAX, || came = Some(numbers(Seed(n), true)));
         let text = print_faults(&recorded.faults);
         let again = parse_faults(&text).unwrap();
         let mut forced = None;
@@ -165,7 +163,10 @@ fn another_failure_on_the_way_is_not_mistaken_for_the_one_looked_for() {
         assert!(came.contains(&3) || came.contains(&7), "neither");
     });
     let text = explain(seed, &body);
-    assert!(text.contains("\n    drop frame 3 of") && text.contains("\n    drop frame 7 of"), "{text}");
+    assert!(
+        text.contains("\n    drop frame 3 of") && text.contains("\n    drop frame 7 of"),
+        "{text}"
+    );
     assert_eq!(text.matches("\n    drop").count(), 2, "{text}");
 }
 

@@ -184,9 +184,23 @@ mod tests {
     #[test]
     fn what_is_no_fault_is_refused_and_named() {
         for wrong in [
-            "lost", "0f:lost", "0x:3:lost", "f:3:lost", "0f:0:lost", "0f:3:lost=1", "0f:3:late",
-            "0f:3:late=-1", "0f:3:flip=60", "0f:3:flip=60^00", "0f:3:behind=0/5", "0f:3:eaten",
-            "w0/0f:3:lost", "w/0f:3:lost", "+1f:3:lost", "0f:3:", "4294967295f:1:lost",
+            "lost",
+            "0f:lost",
+            "0x:3:lost",
+            "f:3:lost",
+            "0f:0:lost",
+            "0f:3:lost=1",
+            "0f:3:late",
+            "0f:3:late=-1",
+            "0f:3:flip=60",
+            "0f:3:flip=60^00",
+            "0f:3:behind=0/5",
+            "0f:3:eaten",
+            "w0/0f:3:lost",
+            "w/0f:3:lost",
+            "+1f:3:lost",
+            "0f:3:",
+            "4294967295f:1:lost",
         ] {
             let error = parse_faults(&format!("0f:1:lost,{wrong}")).unwrap_err();
             assert!(error.to_string().contains(&format!("{wrong:?}")), "{error}");

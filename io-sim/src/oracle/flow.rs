@@ -96,7 +96,14 @@ struct Text {
 
 impl Flows {
     pub(super) fn new(config: OracleConfig) -> Self {
-        Self { config, index: HashMap::default(), flows: Vec::new(), oldest: 0, last: (0, 0), now: Instant::ZERO }
+        Self {
+            config,
+            index: HashMap::default(),
+            flows: Vec::new(),
+            oldest: 0,
+            last: (0, 0),
+            now: Instant::ZERO,
+        }
     }
 
     pub(super) fn set_now(&mut self, now: Instant) {
@@ -107,9 +114,10 @@ impl Flows {
     /// the direction that sent first before the other.
     pub(super) fn stats(&self) -> impl Iterator<Item = &FlowStats> {
         let (newer, older) = self.flows.split_at(self.oldest.min(self.flows.len()));
-        older.iter().chain(newer).flat_map(|flow| {
-            [&flow.stats[flow.opener], &flow.stats[1 - flow.opener]]
-        })
+        older
+            .iter()
+            .chain(newer)
+            .flat_map(|flow| [&flow.stats[flow.opener], &flow.stats[1 - flow.opener]])
     }
 
     /// The connection of a frame, and which of its ends is the sender.
@@ -160,7 +168,8 @@ impl Flows {
 
     #[cold]
     fn begin(&mut self, key: Key, opener_is_higher: bool) -> u32 {
-        let end = |end: u128| SocketAddrV4::new(Ipv4Addr::from_bits((end >> 16) as u32), end as u16);
+        let end =
+            |end: u128| SocketAddrV4::new(Ipv4Addr::from_bits((end >> 16) as u32), end as u16);
         let (low, high) = (end(key >> 64), end(key & u128::from(u64::MAX)));
         let flow = Flow {
             key,
