@@ -14,6 +14,7 @@ pub use seen::{Seen, Traffic};
 
 use crate::endpoint::{Endpoint, EndpointHost};
 use crate::hash::{EventRecord, EventTap};
+use crate::hosts::Switch;
 use crate::link::LinkConfig;
 use crate::observe::{Probe, ProbeConfig, Timeline, TimelineConfig};
 use crate::seed::{Seed, Stream};
@@ -67,7 +68,7 @@ impl<T> Handle<T> {
     }
 
     /// Where it listens: its address, and the first of its stack's ports, which is 80 unless the
-    /// setup says otherwise.
+    /// setup says otherwise. A switch has no address.
     pub fn addr(self) -> SocketAddrV4 {
         self.addr
     }
@@ -310,6 +311,14 @@ impl Lab {
         Handle::new(id, SocketAddrV4::new(address.ip, 80))
     }
 
+    /// A switch with so many ports, to join hosts to: each link takes the next one. It delays nothing
+    /// and loses nothing; its links do.
+    pub fn switch(&mut self, ports: usize) -> Handle<Switch> {
+        let id = self.world.add_forwarder(Box::new(Switch::new(ports)));
+        self.ports.push((0, ports));
+        Handle::new(id, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0))
+    }
+
     fn next_number(&mut self) -> u16 {
         self.hosts += 1;
         self.hosts
@@ -332,7 +341,8 @@ impl Lab {
     /// Joins two hosts by a link that is the same in both directions.
     ///
     /// # Panics
-    /// Where a host has no port left: a stack and an endpoint have one.
+    /// Where a host has no port left: a stack and an endpoint have one, a switch as many as it was
+    /// made with.
     pub fn join<A, B>(&mut self, one: Handle<A>, other: Handle<B>, link: LinkConfig) -> LinkId {
         self.join_with(one, other, link.clone(), link)
     }
@@ -341,7 +351,8 @@ impl Lab {
     /// and towards it.
     ///
     /// # Panics
-    /// Where a host has no port left: a stack and an endpoint have one.
+    /// Where a host has no port left: a stack and an endpoint have one, a switch as many as it was
+    /// made with.
     pub fn join_with<A, B>(
         &mut self,
         one: Handle<A>,

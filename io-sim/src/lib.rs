@@ -51,6 +51,7 @@ pub mod endpoint;
 pub mod fault;
 pub mod frames;
 pub mod hash;
+pub mod hosts;
 pub mod lab;
 pub mod link;
 pub mod nic;

@@ -141,6 +141,8 @@ pub struct Oracles {
     config: OracleConfig,
     flows: Flows,
     stats: OracleStats,
+    /// What arrives may be damaged though nobody says so.
+    verify_arrivals: bool,
 }
 
 /// What the oracles have looked at.
@@ -159,7 +161,12 @@ impl Oracles {
     pub fn new(config: OracleConfig) -> Self {
         assert!(config.bytes_kept.is_power_of_two(), "bytes_kept is a power of two");
         assert!(config.flows_max > 0, "flows_max is not zero");
-        Self { config, flows: Flows::new(config), stats: OracleStats::default() }
+        Self {
+            config,
+            flows: Flows::new(config),
+            stats: OracleStats::default(),
+            verify_arrivals: false,
+        }
     }
 
     /// What they have looked at.
@@ -204,13 +211,19 @@ impl Oracles {
         }
     }
 
+    /// From now on checksums of what arrives are verified: a frame that was damaged on one link and
+    /// passed on over another is not known to be.
+    pub(crate) fn verify_arrivals(&mut self) {
+        self.verify_arrivals = true;
+    }
+
     /// A frame, whole, reached a host that took it.
     #[inline]
     pub fn on_arrived(&mut self, bytes: &[u8]) {
         if !self.config.enabled {
             return;
         }
-        if let Ok(Frame::Tcp(frame)) = wire::parse(bytes, false) {
+        if let Ok(Frame::Tcp(frame)) = wire::parse(bytes, self.verify_arrivals) {
             self.flows.on_arrived(&frame);
         }
     }

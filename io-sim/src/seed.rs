@@ -222,6 +222,21 @@ impl Draws {
         Duration::from_nanos((-libm::log(uniform) * mean.as_nanos() as f64) as u64)
     }
 
+    /// Pareto distributed between `low` and `high`, both included: a heavy tail of the given shape, in
+    /// thousandths (1,200 is 1.2), cut off at `high`. Neither bound is zero, `low` is not above `high`.
+    pub fn bounded_pareto(&mut self, low: u64, high: u64, shape_thousandths: u32) -> u64 {
+        assert!(
+            0 < low && low <= high && shape_thousandths > 0,
+            "no Pareto between {low} and {high}"
+        );
+        let shape = f64::from(shape_thousandths) / 1000.0;
+        // In [0, 1).
+        let uniform = (self.word() >> 11) as f64 * (1.0 / (1u64 << 53) as f64);
+        let tail = libm::pow(low as f64 / high as f64, shape);
+        let x = low as f64 / libm::pow(1.0 - uniform * (1.0 - tail), 1.0 / shape);
+        (x as u64).clamp(low, high)
+    }
+
     /// One of the given things. There is at least one.
     pub fn one_of<'a, T>(&mut self, things: &'a [T]) -> &'a T {
         &things[self.below(things.len() as u64) as usize]

@@ -156,6 +156,8 @@ struct Node<H> {
     ways: Vec<Option<u32>>,
     /// Whether the oracles hold it to anything.
     judged: bool,
+    /// The oracles do not look at it.
+    forwards: bool,
 }
 
 /// Hosts of type `H`, links, a seed and a time.
@@ -234,12 +236,15 @@ impl<H: Host, T: EventTap> World<H, T> {
     pub fn set_oracles(&mut self, config: OracleConfig) {
         assert_eq!(self.event, 0, "oracles are chosen before the first event");
         self.oracles = Oracles::new(config);
+        if self.nodes.iter().any(|node| node.forwards) {
+            self.oracles.verify_arrivals();
+        }
     }
 
     /// Adds a host. It is called for the first time when the world runs.
     pub fn add_host(&mut self, host: H) -> HostId {
         let id = self.nodes.len() as u32;
-        self.nodes.push(Node { host, ways: Vec::new(), judged: true });
+        self.nodes.push(Node { host, ways: Vec::new(), judged: true, forwards: false });
         self.alarms.add_owner();
         self.wake(id, self.now);
         HostId(id)
@@ -249,6 +254,17 @@ impl<H: Host, T: EventTap> World<H, T> {
     pub fn add_lawless_host(&mut self, host: H) -> HostId {
         let id = self.add_host(host);
         self.nodes[id.0 as usize].judged = false;
+        id
+    }
+
+    /// Adds a host that only passes on what comes, like a switch: the oracles look neither at what
+    /// it sends nor at what reaches it, but at the hosts behind it.
+    pub fn add_forwarder(&mut self, host: H) -> HostId {
+        assert_eq!(self.event, 0, "forwarders are added before the first event");
+        let id = self.add_host(host);
+        self.nodes[id.0 as usize].forwards = true;
+        // What was damaged before a forwarder comes from it like anything else.
+        self.oracles.verify_arrivals();
         id
     }
 
@@ -539,7 +555,7 @@ impl<H: Host, T: EventTap> World<H, T> {
         let bytes = self.frames.get(frame);
         self.stats.arrived += 1;
         self.stats.arrived_bytes += bytes.len() as u64;
-        if fate != Fate::ArrivedDamaged {
+        if fate != Fate::ArrivedDamaged && !self.nodes[to as usize].forwards {
             self.oracles.on_arrived(bytes);
         }
         let mut cx = HostCx { now: self.now, frames: &mut self.frames, sent: &mut self.sent };
@@ -586,8 +602,8 @@ impl<H: Host, T: EventTap> World<H, T> {
         let mut outcome = Ok(());
         for Sending { port, frame, at } in sent.drain(..) {
             let node = &self.nodes[host as usize];
-            let verdict = self.oracles.on_sent(self.frames.get(frame));
-            if let Err(violation) = verdict
+            if !node.forwards
+                && let Err(violation) = self.oracles.on_sent(self.frames.get(frame))
                 && node.judged
                 && outcome.is_ok()
             {

@@ -106,3 +106,20 @@ fn exponential_draws_have_their_mean() {
     // Five standard deviations of the mean of 100,000: 1.6 %.
     assert!((sum / 100_000).abs_diff(1_000_000) < 16_000, "{}", sum / 100_000);
 }
+
+#[test]
+fn pareto_draws_keep_their_bounds_and_their_tail() {
+    let mut draws = Seed(1).stream(Stream::Choice);
+    let sizes: Vec<u64> =
+        (0..100_000).map(|_| draws.bounded_pareto(1000, 1_000_000, 1200)).collect();
+    assert!(sizes.iter().all(|size| (1000..=1_000_000).contains(size)));
+    // P(X > x) = ((1000/x)^1.2 - 0.001^1.2) / (1 - 0.001^1.2); five standard deviations.
+    for (x, expected) in [(2000, 43_502), (10_000, 6_286), (100_000, 373)] {
+        let above = sizes.iter().filter(|size| **size > x).count();
+        let off = 5.0 * (expected as f64).sqrt();
+        assert!((above as f64 - expected as f64).abs() < off, "{above} of 100,000 above {x}");
+    }
+    assert_eq!(draws.bounded_pareto(5, 5, 1), 5);
+    // No upgrade of a dependency moves a seed.
+    assert_eq!(sizes[..4], [3716, 9056, 1325, 3086]);
+}
