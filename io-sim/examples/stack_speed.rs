@@ -22,7 +22,7 @@ fn world(
     seed: Seed,
     connections: u32,
     len: u64,
-    link: LinkConfig,
+    link: &LinkConfig,
 ) -> (World<Either<Client, Server>>, simoom_sim::world::HostId) {
     let mut bodies = MemoryBodies::new();
     let mut catalogue = Catalogue::builder(0);
@@ -42,7 +42,7 @@ fn world(
     let mut world = World::new(seed);
     let client = world.add_host(Either::Left(near.host(seed, client)));
     let server = world.add_host(Either::Right(StackSetup::new(2).host(seed, server)));
-    world.connect((client, 0), (server, 0), link, link);
+    world.connect((client, 0), (server, 0), link.clone(), link.clone());
     (world, client)
 }
 
@@ -77,7 +77,7 @@ fn main() -> ExitCode {
     let mut hash = None;
     let start = std::time::Instant::now();
     for seed in 0..seeds {
-        let (mut world, client) = world(Seed(seed), connections, len, link);
+        let (mut world, client) = world(Seed(seed), connections, len, &link);
         let done = |world: &World<Either<Client, Server>>| {
             world.host(client).left().is_some_and(|host| {
                 let stats = host.stack.app().stats();

@@ -45,12 +45,17 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod case;
+pub mod check;
 pub mod endpoint;
 pub mod fault;
 pub mod frames;
 pub mod hash;
+pub mod hosts;
+pub mod lab;
 pub mod link;
 pub mod nic;
+pub mod observe;
 pub mod oracle;
 pub mod port_host;
 pub mod print;

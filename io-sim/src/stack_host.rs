@@ -73,10 +73,15 @@ impl StackSetup {
 
     /// A host that runs an application.
     pub fn host<A: App>(self, seed: Seed, app: A) -> StackHost<A> {
+        self.host_with(seed, app, NoTrace)
+    }
+
+    /// The same with an observer of its stack.
+    pub fn host_with<A: App, T: Trace>(self, seed: Seed, app: A, trace: T) -> StackHost<A, T> {
         let draws = seed.stream(Stream::Dma(self.number));
         let port = SimPort::new(self.nic, self.number, draws);
         let secrets = seed.secrets(self.number);
-        let stack = Stack::new(self.stack, secrets, &self.nic.caps, app);
+        let stack = Stack::with_trace(self.stack, secrets, &self.nic.caps, app, trace);
         PortHost::new(stack, port, self.host)
     }
 }

@@ -4,11 +4,13 @@
 //! same events. After each one the oracles are asked, and the first thing that must not happen
 //! ends the run with the number of the event where it did.
 
+use crate::case;
 use crate::endpoint::{Host, HostCx, HostFault, Sending};
 use crate::fault::{Fault, FaultLog};
 use crate::frames::{Entry, FrameId, Frames};
 use crate::hash::{EventDigest, EventHash, EventRecord, EventTap, Fate, NoTap};
 use crate::link::{Link, LinkConfig, LinkStats, Passage};
+use crate::observe::FlowStats;
 use crate::oracle::{OracleConfig, OracleStats, Oracles, WireViolation};
 use crate::queue::{Alarms, EventQueue};
 use crate::seed::Seed;
@@ -18,6 +20,13 @@ use std::fmt;
 /// A host of one world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HostId(u32);
+
+impl HostId {
+    /// Its place among the hosts, in the order in which they were added.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// A link of one world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -147,6 +156,8 @@ struct Node<H> {
     ways: Vec<Option<u32>>,
     /// Whether the oracles hold it to anything.
     judged: bool,
+    /// The oracles do not look at it.
+    forwards: bool,
 }
 
 /// Hosts of type `H`, links, a seed and a time.
@@ -154,6 +165,8 @@ struct Node<H> {
 pub struct World<H, T = NoTap> {
     seed: Seed,
     limits: Limits,
+    /// Events that a case of [`crate::check`] leaves to this world, whatever the limits say.
+    events_ceiling: u64,
     now: Instant,
     event: u64,
     events_at_once: u64,
@@ -187,9 +200,12 @@ impl<H: Host> World<H> {
 impl<H: Host, T: EventTap> World<H, T> {
     /// An empty world whose events `tap` sees.
     pub fn with_tap(seed: Seed, tap: T) -> Self {
+        let orders = case::enter();
+        let limits = Limits::default();
         Self {
             seed,
-            limits: Limits::default(),
+            limits: Limits { events_max: limits.events_max.min(orders.events_max), ..limits },
+            events_ceiling: orders.events_max,
             now: Instant::ZERO,
             event: 0,
             events_at_once: 0,
@@ -203,15 +219,16 @@ impl<H: Host, T: EventTap> World<H, T> {
             tap,
             stats: WorldStats::default(),
             sent: Vec::new(),
-            faults: None,
-            forced: None,
+            faults: orders.log,
+            forced: orders.forced,
             failed: None,
         }
     }
 
     /// Other limits.
     pub fn set_limits(&mut self, limits: Limits) {
-        self.limits = limits;
+        let events_max = limits.events_max.min(self.events_ceiling);
+        self.limits = Limits { events_max, ..limits };
     }
 
     /// Other oracles, which have seen nothing yet: before the first event, or what is under way
@@ -219,12 +236,15 @@ impl<H: Host, T: EventTap> World<H, T> {
     pub fn set_oracles(&mut self, config: OracleConfig) {
         assert_eq!(self.event, 0, "oracles are chosen before the first event");
         self.oracles = Oracles::new(config);
+        if self.nodes.iter().any(|node| node.forwards) {
+            self.oracles.verify_arrivals();
+        }
     }
 
     /// Adds a host. It is called for the first time when the world runs.
     pub fn add_host(&mut self, host: H) -> HostId {
         let id = self.nodes.len() as u32;
-        self.nodes.push(Node { host, ways: Vec::new(), judged: true });
+        self.nodes.push(Node { host, ways: Vec::new(), judged: true, forwards: false });
         self.alarms.add_owner();
         self.wake(id, self.now);
         HostId(id)
@@ -234,6 +254,17 @@ impl<H: Host, T: EventTap> World<H, T> {
     pub fn add_lawless_host(&mut self, host: H) -> HostId {
         let id = self.add_host(host);
         self.nodes[id.0 as usize].judged = false;
+        id
+    }
+
+    /// Adds a host that only passes on what comes, like a switch: the oracles look neither at what
+    /// it sends nor at what reaches it, but at the hosts behind it.
+    pub fn add_forwarder(&mut self, host: H) -> HostId {
+        assert_eq!(self.event, 0, "forwarders are added before the first event");
+        let id = self.add_host(host);
+        self.nodes[id.0 as usize].forwards = true;
+        // What was damaged before a forwarder comes from it like anything else.
+        self.oracles.verify_arrivals();
         id
     }
 
@@ -291,6 +322,13 @@ impl<H: Host, T: EventTap> World<H, T> {
         self.oracles.stats()
     }
 
+    /// What each direction of each connection has done, as the wire shows it: in the order in which
+    /// the connections were first seen, the direction that sent first before the other. The oracles
+    /// count it: nothing where they are off.
+    pub fn flows(&self) -> impl Iterator<Item = &FlowStats> {
+        self.oracles.flows()
+    }
+
     /// The digest of all events so far.
     pub fn hash(&self) -> EventHash {
         self.digest.hash()
@@ -299,6 +337,11 @@ impl<H: Host, T: EventTap> World<H, T> {
     /// What sees the events.
     pub fn tap(&self) -> &T {
         &self.tap
+    }
+
+    /// What sees the events, to change.
+    pub fn tap_mut(&mut self) -> &mut T {
+        &mut self.tap
     }
 
     /// Ends the world and gives back what saw its events.
@@ -374,6 +417,9 @@ impl<H: Host, T: EventTap> World<H, T> {
     /// event.
     pub fn force_faults(&mut self, faults: Vec<Fault>) {
         assert_eq!(self.event, 0, "faults are forced before the first event");
+        if let Some(log) = &mut self.faults {
+            log.leave_case();
+        }
         for way in &mut self.ways {
             way.link.force_faults(&faults);
         }
@@ -442,6 +488,10 @@ impl<H: Host, T: EventTap> World<H, T> {
         self.events_at_once = if at > self.now { 1 } else { self.events_at_once + 1 };
         // A wake-up asked for in the past comes now.
         self.now = self.now.max(at);
+        self.oracles.set_now(self.now);
+        if let Some(log) = &mut self.faults {
+            log.count_event();
+        }
         if self.event > self.limits.events_max {
             return Err(Why::EventsMax(self.limits.events_max));
         }
@@ -470,6 +520,13 @@ impl<H: Host, T: EventTap> World<H, T> {
         let passage = link.offer(self.now, &mut self.frames, frame);
         if let Some(log) = &mut self.faults {
             log.extend(link.take_faults());
+            let oracles = &self.oracles;
+            log.tell_case(|| oracles.describe(self.frames.get(frame)));
+        }
+        if T::QUEUES {
+            let (frames, bytes) = link.queue(self.now);
+            let (link, direction) = ((way / 2) as u16, (way % 2) as u8);
+            self.tap.on_queue(self.now, link, direction, frames as u32, bytes);
         }
         match passage {
             Passage::Arrives { at, fate, again } => {
@@ -498,7 +555,7 @@ impl<H: Host, T: EventTap> World<H, T> {
         let bytes = self.frames.get(frame);
         self.stats.arrived += 1;
         self.stats.arrived_bytes += bytes.len() as u64;
-        if fate != Fate::ArrivedDamaged {
+        if fate != Fate::ArrivedDamaged && !self.nodes[to as usize].forwards {
             self.oracles.on_arrived(bytes);
         }
         let mut cx = HostCx { now: self.now, frames: &mut self.frames, sent: &mut self.sent };
@@ -545,8 +602,8 @@ impl<H: Host, T: EventTap> World<H, T> {
         let mut outcome = Ok(());
         for Sending { port, frame, at } in sent.drain(..) {
             let node = &self.nodes[host as usize];
-            let verdict = self.oracles.on_sent(self.frames.get(frame));
-            if let Err(violation) = verdict
+            if !node.forwards
+                && let Err(violation) = self.oracles.on_sent(self.frames.get(frame))
                 && node.judged
                 && outcome.is_ok()
             {

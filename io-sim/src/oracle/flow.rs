@@ -4,8 +4,10 @@
 
 use super::text::{Chunks, Text};
 use super::{FlowName, OracleConfig, OracleStats, WireViolation};
+use crate::observe::FlowStats;
 use hashbrown::HashMap;
 use simoom_core::seq::SeqNumber;
+use simoom_core::time::Instant;
 use simoom_core::wire::TcpFrame;
 use simoom_core::wire::tcp::{TcpFlags, TcpSegment};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -48,6 +50,7 @@ pub(super) struct Flows {
     oldest: usize,
     /// The connection of the last frame: the next one is likely of the same.
     last: (Key, u32),
+    now: Instant,
 }
 
 #[derive(Clone, Debug)]
@@ -55,6 +58,10 @@ struct Flow {
     key: Key,
     /// What the lower end sends, and what the higher one sends.
     halves: [Half; 2],
+    /// What each of them was seen to do.
+    stats: [FlowStats; 2],
+    /// Which of them sent first.
+    opener: usize,
 }
 
 /// What one end sends, and how much of it the other end has.
@@ -89,7 +96,22 @@ impl Flows {
             chunks: Chunks::default(),
             oldest: 0,
             last: (0, 0),
+            now: Instant::ZERO,
         }
+    }
+
+    pub(super) fn set_now(&mut self, now: Instant) {
+        self.now = now;
+    }
+
+    /// The directions of every connection, in the order in which the connections were first seen,
+    /// the direction that sent first before the other.
+    pub(super) fn stats(&self) -> impl Iterator<Item = &FlowStats> {
+        let (newer, older) = self.flows.split_at(self.oldest.min(self.flows.len()));
+        older
+            .iter()
+            .chain(newer)
+            .flat_map(|flow| [&flow.stats[flow.opener], &flow.stats[1 - flow.opener]])
     }
 
     /// The connection of a frame, and which of its ends is the sender.
@@ -100,15 +122,58 @@ impl Flows {
         let to = end(frame.ip.dst, frame.tcp.dst_port);
         let key = from.min(to) << 64 | from.max(to);
         if self.last.0 != key || self.flows.is_empty() {
-            let slot = self.index.get(&key).copied().unwrap_or_else(|| self.begin(key));
+            let slot = self.index.get(&key).copied().unwrap_or_else(|| self.begin(key, from > to));
             self.last = (key, slot);
         }
         (self.last.1 as usize, usize::from(from > to))
     }
 
+    /// What a segment carries, in words.
+    pub(super) fn describe(&self, frame: &TcpFrame<'_>) -> String {
+        let tcp = &frame.tcp;
+        let from = SocketAddrV4::new(frame.ip.src, tcp.src_port);
+        let to = SocketAddrV4::new(frame.ip.dst, tcp.dst_port);
+        let name = FlowName { from, to };
+        let end = |end: SocketAddrV4| u128::from(end.ip().to_bits()) << 16 | u128::from(end.port());
+        let (from, to) = (end(from), end(to));
+        let slot = self.index.get(&(from.min(to) << 64 | from.max(to)));
+        let half = |n: usize| slot.map(|slot| &self.flows[*slot as usize].halves[n]);
+        let offset = |n: usize, seq: SeqNumber| {
+            half(n).filter(|half| half.isn.is_some()).map(|half| half.unwrap(seq).saturating_sub(1))
+        };
+        let (mine, theirs) = (usize::from(from > to), usize::from(from < to));
+        let flag = |flag, word| if tcp.flags.contains(flag) { word } else { "" };
+        let syn = flag(TcpFlags::SYN, "SYN");
+        let fin = flag(TcpFlags::FIN, if tcp.payload.is_empty() { "FIN" } else { " and FIN" });
+        if tcp.flags.contains(TcpFlags::RST) {
+            format!("RST of {name}")
+        } else if let (false, Some(first)) = (tcp.payload.is_empty(), offset(mine, tcp.seq)) {
+            format!("bytes {first}..{}{fin} of {name}", first + tcp.payload.len() as u64)
+        } else if !syn.is_empty() || !fin.is_empty() {
+            let ack = flag(TcpFlags::ACK, "-ACK");
+            format!("{syn}{}{fin} of {name}", if syn.is_empty() { "" } else { ack })
+        } else {
+            match offset(theirs, tcp.ack) {
+                Some(acked) => format!("ACK of byte {acked}, {name}"),
+                None => format!("a segment of {name}"),
+            }
+        }
+    }
+
     #[cold]
-    fn begin(&mut self, key: Key) -> u32 {
-        let flow = Flow { key, halves: Default::default() };
+    fn begin(&mut self, key: Key, opener_is_higher: bool) -> u32 {
+        let end =
+            |end: u128| SocketAddrV4::new(Ipv4Addr::from_bits((end >> 16) as u32), end as u16);
+        let (low, high) = (end(key >> 64), end(key & u128::from(u64::MAX)));
+        let flow = Flow {
+            key,
+            halves: Default::default(),
+            stats: [
+                FlowStats::new(FlowName { from: low, to: high }),
+                FlowStats::new(FlowName { from: high, to: low }),
+            ],
+            opener: usize::from(opener_is_higher),
+        };
         let slot = if self.flows.len() < self.config.flows_max {
             self.flows.push(flow);
             self.flows.len() - 1
@@ -133,28 +198,36 @@ impl Flows {
         stats: &mut OracleStats,
     ) -> Result<(), WireViolation> {
         let (slot, sender) = self.find(frame);
-        let [low, high] = &mut self.flows[slot].halves;
+        let now = self.now;
+        let Flow { halves: [low, high], stats: seen, .. } = &mut self.flows[slot];
         let (mine, theirs) = if sender == 0 { (low, high) } else { (high, low) };
+        let seen = &mut seen[sender];
         let tcp = &frame.tcp;
+        seen.on_sent(now);
         let name = || FlowName {
             from: SocketAddrV4::new(frame.ip.src, tcp.src_port),
             to: SocketAddrV4::new(frame.ip.dst, tcp.dst_port),
         };
         if tcp.flags.contains(TcpFlags::RST) {
+            seen.resets += 1;
             return Ok(());
         }
         if !tcp.flags.contains(TcpFlags::SYN) {
             mine.select(tcp.seq);
         } else if mine.isn != Some(tcp.seq) {
             mine.begin(tcp, &mut self.chunks);
+            seen.on_new_connection();
         }
         if tcp.flags.contains(TcpFlags::ACK) {
             theirs.select(tcp.ack);
+            let waits = theirs.isn.is_some() && theirs.unwrap(tcp.ack) < theirs.sent;
+            seen.on_ack_sent(tcp.ack, tcp.window, tcp.seg_len() == 0, waits);
             let acknowledged = theirs.check_acknowledged(tcp, &name)?;
             theirs.text.on_acknowledged(acknowledged, &mut self.chunks);
         }
         if mine.isn.is_some() && tcp.seg_len() > 0 {
-            mine.check_text(tcp, self.config.bytes_kept, &mut self.chunks, &name, stats)?;
+            let kept = (self.config.bytes_kept, &mut self.chunks);
+            mine.check_text(now, tcp, kept, &name, stats, seen)?;
         }
         Ok(())
     }
@@ -162,7 +235,8 @@ impl Flows {
     #[inline]
     pub(super) fn on_arrived(&mut self, frame: &TcpFrame<'_>) {
         let (slot, sender) = self.find(frame);
-        let [low, high] = &mut self.flows[slot].halves;
+        let now = self.now;
+        let Flow { halves: [low, high], stats: seen, .. } = &mut self.flows[slot];
         let (mine, theirs) = if sender == 0 { (low, high) } else { (high, low) };
         let tcp = &frame.tcp;
         if tcp.flags.contains(TcpFlags::RST) || mine.isn.is_none() {
@@ -176,7 +250,9 @@ impl Flows {
         }
         if tcp.seg_len() > 0 {
             let first = mine.unwrap(tcp.seq);
+            let before = mine.text_came();
             mine.on_came(first, first + u64::from(tcp.seg_len()));
+            seen[sender].on_delivered(now, mine.text_came() - before);
         }
         if tcp.flags.contains(TcpFlags::ACK) && theirs.isn.is_some() {
             theirs.select(tcp.ack);
@@ -189,6 +265,7 @@ impl Flows {
             if acknowledged <= theirs.sent {
                 let edge = acknowledged + (u64::from(tcp.window) << scale);
                 theirs.edge = theirs.edge.max(Some(edge));
+                seen[1 - sender].on_acknowledged(now, acknowledged);
             }
         }
     }
@@ -256,11 +333,12 @@ impl Half {
     #[inline]
     fn check_text(
         &mut self,
+        now: Instant,
         tcp: &TcpSegment<'_>,
-        bytes_kept: usize,
-        chunks: &mut Chunks,
+        (bytes_kept, chunks): (usize, &mut Chunks),
         name: &impl Fn() -> FlowName,
         stats: &mut OracleStats,
+        seen: &mut FlowStats,
     ) -> Result<(), WireViolation> {
         let syn = u64::from(tcp.flags.contains(TcpFlags::SYN));
         let fin = u64::from(tcp.flags.contains(TcpFlags::FIN));
@@ -296,8 +374,16 @@ impl Half {
                 return Err(WireViolation::BeyondWindow { flow: name(), allowed, sent });
             }
         }
+        let again = self.text.end.min(end).saturating_sub(first);
+        seen.on_numbers_sent(now, (len, again), seq < self.sent, end + fin);
         self.sent = self.sent.max(end + fin);
         self.text.check_and_keep(first, tcp.payload, bytes_kept, chunks, name, stats)
+    }
+
+    /// Bytes of text that have reached the other end without a gap.
+    #[inline]
+    fn text_came(&self) -> u64 {
+        self.came.min(self.fin.unwrap_or(u64::MAX)).saturating_sub(1)
     }
 
     /// Numbers `first..end` have reached the other end.
