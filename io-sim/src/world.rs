@@ -555,6 +555,7 @@ impl<H: Host, T: EventTap> World<H, T> {
         let bytes = self.frames.get(frame);
         self.stats.arrived += 1;
         self.stats.arrived_bytes += bytes.len() as u64;
+        // What has reached a switch has not reached the host behind it.
         if fate != Fate::ArrivedDamaged && !self.nodes[to as usize].forwards {
             self.oracles.on_arrived(bytes);
         }
@@ -602,9 +603,12 @@ impl<H: Host, T: EventTap> World<H, T> {
         let mut outcome = Ok(());
         for Sending { port, frame, at } in sent.drain(..) {
             let node = &self.nodes[host as usize];
-            if !node.forwards
-                && let Err(violation) = self.oracles.on_sent(self.frames.get(frame))
-                && node.judged
+            let bytes = self.frames.get(frame);
+            if node.forwards {
+                // Not its own: the hosts behind it were looked at.
+            } else if !node.judged {
+                self.oracles.on_sent_unjudged(bytes);
+            } else if let Err(violation) = self.oracles.on_sent(bytes)
                 && outcome.is_ok()
             {
                 outcome = Err(Why::Wire(HostId(host), violation));
