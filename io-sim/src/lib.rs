@@ -54,6 +54,7 @@ pub mod hash;
 pub mod hosts;
 pub mod lab;
 pub mod link;
+pub mod machine;
 pub mod nic;
 pub mod observe;
 pub mod oracle;

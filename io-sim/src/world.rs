@@ -545,7 +545,8 @@ impl<H: Host, T: EventTap> World<H, T> {
     /// A frame ends its way. Answers at which host.
     fn on_arrive(&mut self, way: u32, frame: FrameId, fate: Fate) -> u32 {
         let Way { to, to_port, .. } = self.ways[way as usize];
-        if !self.nodes[to as usize].host.accepts(to_port) {
+        let bytes = self.frames.get(frame);
+        if !self.nodes[to as usize].host.accepts(to_port, bytes) {
             self.stats.ring_full += 1;
             self.record(way, frame, Fate::RingFull);
             self.frames.remove(frame);
