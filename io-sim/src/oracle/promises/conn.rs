@@ -73,6 +73,9 @@ pub(super) struct Conn {
     pub(super) probing: bool,
     /// The number behind the segment that is timed, and when it was sent.
     pub(super) timing: Option<(SeqNumber, Instant)>,
+    /// Text was sent again then, in its turn: what is new in the same burst is not timed, unless it
+    /// ends what there is to send.
+    pub(super) again_at: Option<Instant>,
     /// When text was sent last.
     pub(super) sent_at: Instant,
     /// The last timeout, and the interval that led from the one before to it.
@@ -139,6 +142,7 @@ impl Conn {
             timer: Some(now),
             probing: false,
             timing: Some((syn.seq + 1, now)),
+            again_at: None,
             sent_at: now,
             fired: None,
             came: zero,

@@ -67,7 +67,9 @@ impl Conn {
                 format!("{seg:?} in {:?}", self.stage),
             ));
         }
-        if std::mem::take(&mut self.syn_again) {
+        // Both may be at the same instant.
+        let expired = self.expiry().is_some_and(|(expiry, _)| expiry <= now);
+        if std::mem::take(&mut self.syn_again) && !expired {
             self.timing = None;
             return Ok(());
         }
@@ -229,7 +231,12 @@ impl Conn {
         self.nxt = self.nxt.max(after);
         self.max = known.max(after);
         if after.gt(known) {
-            if self.timing.is_none() && seg.seq == known {
+            let push = seg.has(TcpFlags::PSH);
+            let timed = self.again_at != Some(now) || push;
+            if push {
+                self.again_at = None;
+            }
+            if self.timing.is_none() && seg.seq == known && timed {
                 self.timing = Some((seg.seq + seg.len.min(self.mss), now));
             }
         } else {
@@ -262,6 +269,7 @@ impl Conn {
         let closed = self.wnd == 0 && seg.seq == self.una;
         if seg.seq == self.nxt && !closed {
             stats.tested(Promise::RetransmissionInOrder);
+            self.again_at = Some(now);
             return Ok(());
         }
         if seg.seq == self.una {
