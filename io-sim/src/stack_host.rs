@@ -2,6 +2,7 @@
 
 use crate::machine::Work;
 use crate::nic::{NicConfig, SimPort};
+use crate::oracle::promises::PromiseConfig;
 use crate::port_host::{Fork, PortHost, PortHostConfig, PortStack};
 use crate::seed::{Seed, Stream};
 use simoom_core::stack::app::App;
@@ -32,6 +33,10 @@ impl<A: App, T: Trace> PortStack for Stack<A, T> {
 
     fn audit(&self) -> Result<(), &'static str> {
         Stack::audit(self)
+    }
+
+    fn promises(&self) -> Option<PromiseConfig> {
+        Some(PromiseConfig::of(self.config()))
     }
 
     fn describe(&self) -> String {

@@ -496,7 +496,11 @@ fn frames_that_come_during_a_stall_are_shown_when_it_ends_and_fill_the_ring_mean
         port.receive(32, |batch| seen.extend(batch.iter().map(|frame| frame.bytes[0])));
         seen
     };
-    assert_eq!((port.rx_len(), port.next_event()), (1, Some(us(10))), "what the stall let out is to be taken");
+    assert_eq!(
+        (port.rx_len(), port.next_event()),
+        (1, Some(us(10))),
+        "what the stall let out is to be taken"
+    );
     port.advance(us(11));
     assert_eq!((port.rx_len(), port.next_event()), (1, Some(us(20))));
     assert_eq!(shown(&mut port), [0]);
