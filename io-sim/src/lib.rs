@@ -46,6 +46,7 @@
 #![forbid(unsafe_code)]
 
 pub mod endpoint;
+pub mod exhaust;
 pub mod fault;
 pub mod frames;
 pub mod hash;

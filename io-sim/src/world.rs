@@ -14,6 +14,11 @@ use crate::seed::Seed;
 use simoom_core::time::{Duration, Instant};
 use std::fmt;
 
+mod gate;
+
+use gate::Gate;
+pub use gate::Ruling;
+
 /// A host of one world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HostId(u32);
@@ -129,6 +134,8 @@ enum Event {
     Arrive { way: u32, frame: FrameId, sent_at: Instant, fate: Fate },
     /// A host wants to be called.
     Wake { host: u32 },
+    /// A packet was swapped with the next one, and none has come.
+    SwapOverdue { number: u32 },
 }
 
 /// One direction of a link, in place: link `n` has the ways `2n` and `2n + 1`.
@@ -168,6 +175,8 @@ pub struct World<H, T = NoTap> {
     stats: WorldStats,
     /// What a host gave to its ports during one call.
     sent: Vec<Sending>,
+    /// Where packets wait for a ruling, in a world that is walked exhaustively.
+    gate: Option<Gate>,
     /// The run has failed: nothing goes on.
     failed: Option<RunError>,
 }
@@ -198,6 +207,7 @@ impl<H: Host, T: EventTap> World<H, T> {
             tap,
             stats: WorldStats::default(),
             sent: Vec::new(),
+            gate: None,
             failed: None,
         }
     }
@@ -415,13 +425,34 @@ impl<H: Host, T: EventTap> World<H, T> {
                 self.settle(host)
             }
             Event::Wake { host } => self.settle(host),
+            Event::SwapOverdue { number } => {
+                self.on_swap_overdue(number);
+                Ok(())
+            }
+        }
+    }
+
+    /// A frame comes to its link, or to the gate before it.
+    #[inline]
+    fn on_enter(&mut self, way: u32, frame: FrameId) {
+        if self.gate.is_none() {
+            self.offer(way, frame);
+        } else if !self.hold(way, frame) {
+            self.offer(way, frame);
+            self.follow(way);
         }
     }
 
     /// A frame begins its way.
-    fn on_enter(&mut self, way: u32, frame: FrameId) {
+    fn offer(&mut self, way: u32, frame: FrameId) {
+        let passage = self.ways[way as usize].link.offer(self.now, &mut self.frames, frame);
+        self.pass(way, frame, passage);
+    }
+
+    /// The link has said what becomes of a frame.
+    #[inline]
+    fn pass(&mut self, way: u32, frame: FrameId, passage: Passage) {
         let now = self.now;
-        let passage = self.ways[way as usize].link.offer(now, &mut self.frames, frame);
         let fate = match passage {
             Passage::Arrives { at, damaged, again } => {
                 let fate = if damaged { Fate::ArrivedDamaged } else { Fate::Arrived };
