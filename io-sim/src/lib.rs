@@ -60,4 +60,5 @@ pub mod seed;
 #[cfg(feature = "smoltcp")]
 pub mod smoltcp_host;
 pub mod stack_host;
+pub mod theory;
 pub mod world;
