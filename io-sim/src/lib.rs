@@ -50,6 +50,7 @@ pub mod exhaust;
 pub mod fault;
 pub mod frames;
 pub mod hash;
+pub mod hosts;
 pub mod link;
 pub mod nic;
 pub mod oracle;
