@@ -19,6 +19,8 @@
 //! counts bytes (RFC 3465, as this stack does) grows by a segment a round however the receiver
 //! acknowledges: b is 1.
 
+use simoom_core::time::Duration;
+
 /// The path and the sender of a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Path {
@@ -69,8 +71,7 @@ pub fn backoff_factor(p: f64) -> f64 {
 pub fn padhye_rate(path: &Path) -> f64 {
     let Path { loss: p, rtt, first_timeout, packets_per_growth: b, window_max } = *path;
     let (q, peak) = (1.0 - p, peak_window(path));
-    let waiting =
-        |w: f64| timeout_chance(p, w) * first_timeout * backoff_factor(p) / q;
+    let waiting = |w: f64| timeout_chance(p, w) * first_timeout * backoff_factor(p) / q;
     if peak < window_max {
         let segments = q / p + peak + timeout_chance(p, peak) / q;
         segments / (rtt * (b / 2.0 * peak + 1.0) + waiting(peak))
@@ -120,6 +121,21 @@ pub fn single_flow_utilisation(buffer: f64) -> f64 {
     let below = (1.0 - low * low) / 2.0;
     let above = (high * high - 1.0) / 2.0;
     (below + above) / ((1.0 - low) + above)
+}
+
+/// RTO after the first sample of the round-trip time, nothing else being known: R + max(G, 4 R/2),
+/// within bounds. RFC 6298 (2.2), (2.4), (2.5). G is the clock's granularity.
+pub fn first_rto(rtt: Duration, granularity: Duration, min: Duration, max: Duration) -> Duration {
+    let variation = (2 * rtt.as_nanos()).max(granularity.as_nanos());
+    Duration::from_nanos(rtt.as_nanos() + variation).max(min).min(max)
+}
+
+/// From one transmission of a segment to the next, where nobody answers, and at last from the
+/// latest to the connection's end: each twice the one before, up to `max`. RFC 6298 (2.5), (5.5);
+/// `retries` retransmissions are made (R2 of RFC 9293 §3.8.3).
+pub fn rto_sequence(first: Duration, max: Duration, retries: u32) -> Vec<Duration> {
+    let doubled = |n: u32| first.as_nanos().saturating_mul(1u64.checked_shl(n).unwrap_or(u64::MAX));
+    (0..=retries).map(|n| Duration::from_nanos(doubled(n)).min(max)).collect()
 }
 
 /// Slope of the line through the points (x, y) with the least squares in y. At least two different x.
@@ -199,6 +215,17 @@ mod tests {
         assert_eq!(single_flow_utilisation(1.0), 1.0);
         assert!(near(single_flow_utilisation(0.0), 0.75, 1e-12));
         assert!(single_flow_utilisation(0.5) > 0.9);
+    }
+
+    #[test]
+    fn timeouts_double_up_to_the_longest() {
+        let ms = Duration::from_millis;
+        assert_eq!(first_rto(ms(100), ms(1), ms(1), ms(60_000)), ms(300));
+        assert_eq!(first_rto(ms(1), ms(5), ms(0), ms(60_000)), ms(6));
+        assert_eq!(first_rto(ms(10), ms(1), ms(200), ms(60_000)), ms(200));
+        let sequence = rto_sequence(ms(300), ms(2_000), 4);
+        assert_eq!(sequence, [300, 600, 1_200, 2_000, 2_000].map(ms));
+        assert_eq!(rto_sequence(ms(1), ms(9), 80).last(), Some(&ms(9)));
     }
 
     #[test]

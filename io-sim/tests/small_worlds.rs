@@ -183,7 +183,8 @@ fn at_rest<A: App>(stack: &mut Stack<A>, port: &mut SimPort, now: Instant) -> Re
 /// Walks through both trees of patterns.
 fn walk_all(dma: DmaPolicy) {
     for (from, (world, hosts, _)) in [("SYN", world(dma)), ("response", world_at_response(dma))] {
-        let plan = Walk { packets: PACKETS, faults_max: FAULTS_MAX, swap_wait: Duration::from_secs(3) };
+        let plan =
+            Walk { packets: PACKETS, faults_max: FAULTS_MAX, swap_wait: Duration::from_secs(3) };
         let patterns = walk(world, plan, |world, _| end(world, hosts))
             .unwrap_or_else(|found| panic!("{dma:?}, from the {from} on: {found}"));
         // Between all packets of one direction and no two in a row of one, some swaps being ruled
@@ -222,7 +223,8 @@ fn the_transfer_is_one_of_six_segments() {
         world.run_to_end().unwrap();
         let server = &world.host(hosts[1]).right().unwrap().stack;
         assert_eq!(server.stats().tx_prepared + server.stats().tx_copied, 6, "{dma:?}");
-        let offered = [Direction::Forward, Direction::Backward].map(|way| world.link_stats(link, way).offered);
+        let offered = [Direction::Forward, Direction::Backward]
+            .map(|way| world.link_stats(link, way).offered);
         println!("{dma:?}: {offered:?}");
         end(world, hosts).unwrap();
     }
