@@ -48,6 +48,7 @@
 mod case;
 pub mod check;
 pub mod endpoint;
+pub mod exhaust;
 pub mod fault;
 pub mod frames;
 pub mod hash;
@@ -65,4 +66,5 @@ pub mod seed;
 #[cfg(feature = "smoltcp")]
 pub mod smoltcp_host;
 pub mod stack_host;
+pub mod theory;
 pub mod world;

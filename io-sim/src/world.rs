@@ -18,6 +18,11 @@ use crate::seed::Seed;
 use simoom_core::time::{Duration, Instant};
 use std::fmt;
 
+mod gate;
+
+use gate::Gate;
+pub use gate::Ruling;
+
 /// A host of one world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HostId(u32);
@@ -143,6 +148,8 @@ enum Event {
     Arrive { way: u32, frame: FrameId, fate: Fate },
     /// A host wants to be called.
     Wake { host: u32 },
+    /// A packet was swapped with the next one, and none has come.
+    SwapOverdue { number: u32 },
 }
 
 /// One direction of a link, in place: link `n` has the ways `2n` and `2n + 1`.
@@ -194,6 +201,8 @@ pub struct World<H, T = NoTap> {
     forced: Option<Vec<Fault>>,
     /// What passed in a host during one call.
     passed: Vec<Passed>,
+    /// Where packets wait for a ruling, in a world that is walked exhaustively.
+    gate: Option<Gate>,
     /// The run has failed: nothing goes on.
     failed: Option<RunError>,
 }
@@ -232,6 +241,7 @@ impl<H: Host, T: EventTap> World<H, T> {
             faults: orders.log,
             forced: orders.forced,
             passed: Vec::new(),
+            gate: None,
             failed: None,
         }
     }
@@ -566,11 +576,26 @@ impl<H: Host, T: EventTap> World<H, T> {
                 self.settle(host)
             }
             Event::Wake { host } => self.settle(host),
+            Event::SwapOverdue { number } => {
+                self.on_swap_overdue(number);
+                Ok(())
+            }
+        }
+    }
+
+    /// A frame comes to its link, or to the gate before it.
+    #[inline]
+    fn on_enter(&mut self, way: u32, frame: FrameId) {
+        if self.gate.is_none() {
+            self.offer(way, frame);
+        } else if !self.hold(way, frame) {
+            self.offer(way, frame);
+            self.follow(way);
         }
     }
 
     /// A frame begins its way.
-    fn on_enter(&mut self, way: u32, frame: FrameId) {
+    fn offer(&mut self, way: u32, frame: FrameId) {
         let link = &mut self.ways[way as usize].link;
         let passage = link.offer(self.now, &mut self.frames, frame);
         if let Some(log) = &mut self.faults {
@@ -583,6 +608,12 @@ impl<H: Host, T: EventTap> World<H, T> {
             let (link, direction) = ((way / 2) as u16, (way % 2) as u8);
             self.tap.on_queue(self.now, link, direction, frames as u32, bytes);
         }
+        self.pass(way, frame, passage);
+    }
+
+    /// The link has said what becomes of a frame.
+    #[inline]
+    fn pass(&mut self, way: u32, frame: FrameId, passage: Passage) {
         match passage {
             Passage::Arrives { at, fate, again } => {
                 self.queue.push(at, Event::Arrive { way, frame, fate });
