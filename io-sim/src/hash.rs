@@ -123,8 +123,15 @@ impl fmt::Debug for EventDigest {
 
 /// Sees every record of a world. Must not change anything that the world can see.
 pub trait EventTap {
+    /// Whether [`EventTap::on_queue`] is to be called.
+    const QUEUES: bool = false;
+
     /// A frame ended its way over a link.
     fn on_event(&mut self, record: &EventRecord<'_>);
+
+    /// A frame was offered to one direction of a link, whose queue now holds so much, the frame
+    /// being sent not counted.
+    fn on_queue(&mut self, _at: Instant, _link: u16, _direction: u8, _frames: u32, _bytes: u64) {}
 }
 
 /// Sees nothing.

@@ -51,6 +51,7 @@ pub mod frames;
 pub mod hash;
 pub mod link;
 pub mod nic;
+pub mod observe;
 pub mod oracle;
 pub mod port_host;
 pub mod print;

@@ -5,6 +5,8 @@
 //! connection carries one byte value for ever, that nothing is sent beyond the window that reached
 //! the sender, and that nothing is acknowledged that never came. They know no stack.
 
+use crate::observe::FlowStats;
+use simoom_core::time::Instant;
 use simoom_core::wire::{self, Frame};
 use std::fmt;
 use std::net::SocketAddrV4;
@@ -163,6 +165,19 @@ impl Oracles {
     /// What they have looked at.
     pub fn stats(&self) -> &OracleStats {
         &self.stats
+    }
+
+    /// The time from now on: what the flows' statistics say.
+    #[inline]
+    pub fn set_now(&mut self, now: Instant) {
+        self.flows.set_now(now);
+    }
+
+    /// What each direction of each connection has done: in the order in which the connections were
+    /// first seen, the direction that sent first before the other. Nothing where the oracles are
+    /// off; the oldest are forgotten beyond [`OracleConfig::flows_max`] connections.
+    pub fn flows(&self) -> impl Iterator<Item = &FlowStats> {
+        self.flows.stats()
     }
 
     /// A host sends a frame.

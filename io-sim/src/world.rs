@@ -8,6 +8,7 @@ use crate::endpoint::{Host, HostCx, HostFault, Sending};
 use crate::frames::{FrameId, Frames};
 use crate::hash::{EventDigest, EventHash, EventRecord, EventTap, Fate, NoTap};
 use crate::link::{Link, LinkConfig, LinkStats, Passage};
+use crate::observe::FlowStats;
 use crate::oracle::{OracleConfig, OracleStats, Oracles, WireViolation};
 use crate::queue::{Alarms, EventQueue};
 use crate::seed::Seed;
@@ -278,6 +279,13 @@ impl<H: Host, T: EventTap> World<H, T> {
         self.oracles.stats()
     }
 
+    /// What each direction of each connection has done, as the wire shows it: in the order in which
+    /// the connections were first seen, the direction that sent first before the other. The oracles
+    /// count it: nothing where they are off.
+    pub fn flows(&self) -> impl Iterator<Item = &FlowStats> {
+        self.oracles.flows()
+    }
+
     /// The digest of all events so far.
     pub fn hash(&self) -> EventHash {
         self.digest.hash()
@@ -396,6 +404,7 @@ impl<H: Host, T: EventTap> World<H, T> {
         self.events_at_once = if at > self.now { 1 } else { self.events_at_once + 1 };
         // A wake-up asked for in the past comes now.
         self.now = self.now.max(at);
+        self.oracles.set_now(self.now);
         if self.event > self.limits.events_max {
             return Err(Why::EventsMax(self.limits.events_max));
         }
@@ -422,6 +431,11 @@ impl<H: Host, T: EventTap> World<H, T> {
     fn on_enter(&mut self, way: u32, frame: FrameId) {
         let now = self.now;
         let passage = self.ways[way as usize].link.offer(now, &mut self.frames, frame);
+        if T::QUEUES {
+            let (frames, bytes) = self.ways[way as usize].link.queue(now);
+            let (link, direction) = ((way / 2) as u16, (way % 2) as u8);
+            self.tap.on_queue(now, link, direction, frames as u32, bytes);
+        }
         let fate = match passage {
             Passage::Arrives { at, damaged, again } => {
                 let fate = if damaged { Fate::ArrivedDamaged } else { Fate::Arrived };

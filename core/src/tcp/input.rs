@@ -182,7 +182,7 @@ impl Tcb {
         let interval = config.challenge_ack_interval.as_millis() as u32;
         if clock.wrapping_sub(self.challenged_at) >= interval {
             self.challenged_at = clock;
-            self.flags |= flag::ACK_NOW;
+            self.flags |= flag::ACK_NOW | flag::CHALLENGE;
         }
     }
 

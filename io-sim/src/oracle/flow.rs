@@ -3,8 +3,10 @@
 //! Offsets are counted from the SYN, which is number 0; the first byte of the stream is number 1.
 
 use super::{FlowName, OracleConfig, OracleStats, WireViolation};
+use crate::observe::FlowStats;
 use hashbrown::HashMap;
 use simoom_core::seq::SeqNumber;
+use simoom_core::time::Instant;
 use simoom_core::wire::TcpFrame;
 use simoom_core::wire::tcp::{TcpFlags, TcpSegment};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -46,6 +48,7 @@ pub(super) struct Flows {
     oldest: usize,
     /// The connection of the last frame: the next one is likely of the same.
     last: (Key, u32),
+    now: Instant,
 }
 
 #[derive(Clone, Debug)]
@@ -53,6 +56,10 @@ struct Flow {
     key: Key,
     /// What the lower end sends, and what the higher one sends.
     halves: [Half; 2],
+    /// What each of them was seen to do.
+    stats: [FlowStats; 2],
+    /// Which of them sent first.
+    opener: usize,
 }
 
 /// What one end sends, and how much of it the other end has.
@@ -89,7 +96,20 @@ struct Text {
 
 impl Flows {
     pub(super) fn new(config: OracleConfig) -> Self {
-        Self { config, index: HashMap::default(), flows: Vec::new(), oldest: 0, last: (0, 0) }
+        Self { config, index: HashMap::default(), flows: Vec::new(), oldest: 0, last: (0, 0), now: Instant::ZERO }
+    }
+
+    pub(super) fn set_now(&mut self, now: Instant) {
+        self.now = now;
+    }
+
+    /// The directions of every connection, in the order in which the connections were first seen,
+    /// the direction that sent first before the other.
+    pub(super) fn stats(&self) -> impl Iterator<Item = &FlowStats> {
+        let (newer, older) = self.flows.split_at(self.oldest.min(self.flows.len()));
+        older.iter().chain(newer).flat_map(|flow| {
+            [&flow.stats[flow.opener], &flow.stats[1 - flow.opener]]
+        })
     }
 
     /// The connection of a frame, and which of its ends is the sender.
@@ -100,15 +120,25 @@ impl Flows {
         let to = end(frame.ip.dst, frame.tcp.dst_port);
         let key = from.min(to) << 64 | from.max(to);
         if self.last.0 != key || self.flows.is_empty() {
-            let slot = self.index.get(&key).copied().unwrap_or_else(|| self.begin(key));
+            let slot = self.index.get(&key).copied().unwrap_or_else(|| self.begin(key, from > to));
             self.last = (key, slot);
         }
         (self.last.1 as usize, usize::from(from > to))
     }
 
     #[cold]
-    fn begin(&mut self, key: Key) -> u32 {
-        let flow = Flow { key, halves: Default::default() };
+    fn begin(&mut self, key: Key, opener_is_higher: bool) -> u32 {
+        let end = |end: u128| SocketAddrV4::new(Ipv4Addr::from_bits((end >> 16) as u32), end as u16);
+        let (low, high) = (end(key >> 64), end(key & u128::from(u64::MAX)));
+        let flow = Flow {
+            key,
+            halves: Default::default(),
+            stats: [
+                FlowStats::new(FlowName { from: low, to: high }),
+                FlowStats::new(FlowName { from: high, to: low }),
+            ],
+            opener: usize::from(opener_is_higher),
+        };
         let slot = if self.flows.len() < self.config.flows_max {
             self.flows.push(flow);
             self.flows.len() - 1
@@ -130,27 +160,34 @@ impl Flows {
         stats: &mut OracleStats,
     ) -> Result<(), WireViolation> {
         let (slot, sender) = self.find(frame);
-        let [low, high] = &mut self.flows[slot].halves;
+        let now = self.now;
+        let Flow { halves: [low, high], stats: seen, .. } = &mut self.flows[slot];
         let (mine, theirs) = if sender == 0 { (low, high) } else { (high, low) };
+        let seen = &mut seen[sender];
         let tcp = &frame.tcp;
+        seen.on_sent(now);
         let name = || FlowName {
             from: SocketAddrV4::new(frame.ip.src, tcp.src_port),
             to: SocketAddrV4::new(frame.ip.dst, tcp.dst_port),
         };
         if tcp.flags.contains(TcpFlags::RST) {
+            seen.resets += 1;
             return Ok(());
         }
         if !tcp.flags.contains(TcpFlags::SYN) {
             mine.select(tcp.seq);
         } else if mine.isn != Some(tcp.seq) {
             mine.begin(tcp);
+            seen.on_new_connection();
         }
         if tcp.flags.contains(TcpFlags::ACK) {
             theirs.select(tcp.ack);
+            let waits = theirs.isn.is_some() && theirs.unwrap(tcp.ack) < theirs.sent;
+            seen.on_ack_sent(tcp.ack, tcp.window, tcp.seg_len() == 0, waits);
             theirs.check_acknowledged(tcp, &name)?;
         }
         if mine.isn.is_some() && tcp.seg_len() > 0 {
-            mine.check_text(tcp, self.config.bytes_kept, &name, stats)?;
+            mine.check_text(now, tcp, self.config.bytes_kept, &name, stats, seen)?;
         }
         Ok(())
     }
@@ -158,7 +195,8 @@ impl Flows {
     #[inline]
     pub(super) fn on_arrived(&mut self, frame: &TcpFrame<'_>) {
         let (slot, sender) = self.find(frame);
-        let [low, high] = &mut self.flows[slot].halves;
+        let now = self.now;
+        let Flow { halves: [low, high], stats: seen, .. } = &mut self.flows[slot];
         let (mine, theirs) = if sender == 0 { (low, high) } else { (high, low) };
         let tcp = &frame.tcp;
         if tcp.flags.contains(TcpFlags::RST) || mine.isn.is_none() {
@@ -172,7 +210,9 @@ impl Flows {
         }
         if tcp.seg_len() > 0 {
             let first = mine.unwrap(tcp.seq);
+            let before = mine.text_came();
             mine.on_came(first, first + u64::from(tcp.seg_len()));
+            seen[sender].on_delivered(now, mine.text_came() - before);
         }
         if tcp.flags.contains(TcpFlags::ACK) && theirs.isn.is_some() {
             theirs.select(tcp.ack);
@@ -185,6 +225,7 @@ impl Flows {
             if acknowledged <= theirs.sent {
                 let edge = acknowledged + (u64::from(tcp.window) << scale);
                 theirs.edge = theirs.edge.max(Some(edge));
+                seen[1 - sender].on_acknowledged(now, acknowledged);
             }
         }
     }
@@ -242,10 +283,12 @@ impl Half {
     #[inline]
     fn check_text(
         &mut self,
+        now: Instant,
         tcp: &TcpSegment<'_>,
         bytes_kept: usize,
         name: &impl Fn() -> FlowName,
         stats: &mut OracleStats,
+        seen: &mut FlowStats,
     ) -> Result<(), WireViolation> {
         let syn = u64::from(tcp.flags.contains(TcpFlags::SYN));
         let fin = u64::from(tcp.flags.contains(TcpFlags::FIN));
@@ -281,8 +324,16 @@ impl Half {
                 return Err(WireViolation::BeyondWindow { flow: name(), allowed, sent });
             }
         }
+        let again = self.text.end.min(end).saturating_sub(first);
+        seen.on_numbers_sent(now, (len, again), seq < self.sent, end + fin);
         self.sent = self.sent.max(end + fin);
         self.text.check_and_keep(first, tcp.payload, bytes_kept, name, stats)
+    }
+
+    /// Bytes of text that have reached the other end without a gap.
+    #[inline]
+    fn text_came(&self) -> u64 {
+        self.came.min(self.fin.unwrap_or(u64::MAX)).saturating_sub(1)
     }
 
     /// Numbers `first..end` have reached the other end.
