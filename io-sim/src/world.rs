@@ -5,7 +5,8 @@
 //! ends the run with the number of the event where it did.
 
 use crate::endpoint::{Host, HostCx, HostFault, Sending};
-use crate::frames::{FrameId, Frames};
+use crate::fault::{Fault, FaultLog};
+use crate::frames::{Entry, FrameId, Frames};
 use crate::hash::{EventDigest, EventHash, EventRecord, EventTap, Fate, NoTap};
 use crate::link::{Link, LinkConfig, LinkStats, Passage};
 use crate::observe::FlowStats;
@@ -127,7 +128,7 @@ enum Event {
     /// The last bit of a frame has left its host.
     Enter { way: u32, frame: FrameId },
     /// A frame reaches the other end.
-    Arrive { way: u32, frame: FrameId, sent_at: Instant, fate: Fate },
+    Arrive { way: u32, frame: FrameId, fate: Fate },
     /// A host wants to be called.
     Wake { host: u32 },
 }
@@ -169,6 +170,10 @@ pub struct World<H, T = NoTap> {
     stats: WorldStats,
     /// What a host gave to its ports during one call.
     sent: Vec<Sending>,
+    /// What went wrong on the links, where somebody wants to know.
+    faults: Option<FaultLog>,
+    /// What is to go wrong, instead of what chances would do.
+    forced: Option<Vec<Fault>>,
     /// The run has failed: nothing goes on.
     failed: Option<RunError>,
 }
@@ -199,6 +204,8 @@ impl<H: Host, T: EventTap> World<H, T> {
             tap,
             stats: WorldStats::default(),
             sent: Vec::new(),
+            faults: None,
+            forced: None,
             failed: None,
         }
     }
@@ -242,7 +249,13 @@ impl<H: Host, T: EventTap> World<H, T> {
         let id = self.ways.len() as u32 / 2;
         for (from, to, config) in [(one, other, forward), (other, one, backward)] {
             let number = self.ways.len() as u32;
-            let link = Link::new(config, self.seed, number);
+            let mut link = Link::new(config, self.seed, number);
+            if self.faults.is_some() {
+                link.record_faults();
+            }
+            if let Some(faults) = &self.forced {
+                link.force_faults(faults);
+            }
             self.ways.push(Way { link, to: to.0.0, to_port: to.1 });
             let ways = &mut self.nodes[from.0.0 as usize].ways;
             if ways.len() <= from.1 {
@@ -337,9 +350,42 @@ impl<H: Host, T: EventTap> World<H, T> {
     /// From now on nothing goes wrong on any link.
     pub fn heal(&mut self) {
         for way in &mut self.ways {
-            let healed = way.link.config().healed();
-            way.link.set_config(healed);
+            way.link.heal();
         }
+    }
+
+    /// From now on what chances do to frames on links is written down. Costs nothing where it was
+    /// not asked for.
+    pub fn record_faults(&mut self) {
+        self.faults.get_or_insert_default();
+        for way in &mut self.ways {
+            way.link.record_faults();
+        }
+    }
+
+    /// What was written down, in the order in which it happened: the first
+    /// [`FAULTS_MAX`](crate::fault::FAULTS_MAX). Forced faults are written down too.
+    pub fn faults(&self) -> Vec<Fault> {
+        self.faults.as_ref().map(|log| log.faults().to_vec()).unwrap_or_default()
+    }
+
+    /// How many faults happened beyond those: more than zero means that the list forced on another
+    /// run does not give this one.
+    pub fn faults_left_out(&self) -> u64 {
+        self.faults.as_ref().map_or(0, FaultLog::left_out)
+    }
+
+    /// Nothing goes wrong by chance on any link, now or made later; what the list says happens, to
+    /// the frames it names. Chances take no draws then; jitter, hosts and NICs draw as ever, so that
+    /// the whole list of an earlier run of this seed gives that run again, event for event. See
+    /// [`Link::force_faults`] for what a fault does that does not fit its frame. Before the first
+    /// event.
+    pub fn force_faults(&mut self, faults: Vec<Fault>) {
+        assert_eq!(self.event, 0, "faults are forced before the first event");
+        for way in &mut self.ways {
+            way.link.force_faults(&faults);
+        }
+        self.forced = Some(faults);
     }
 
     /// Runs until `done`, which is asked after every event.
@@ -419,8 +465,8 @@ impl<H: Host, T: EventTap> World<H, T> {
                 self.on_enter(way, frame);
                 Ok(())
             }
-            Event::Arrive { way, frame, sent_at, fate } => {
-                let host = self.on_arrive(way, frame, sent_at, fate);
+            Event::Arrive { way, frame, fate } => {
+                let host = self.on_arrive(way, frame, fate);
                 self.settle(host)
             }
             Event::Wake { host } => self.settle(host),
@@ -429,40 +475,40 @@ impl<H: Host, T: EventTap> World<H, T> {
 
     /// A frame begins its way.
     fn on_enter(&mut self, way: u32, frame: FrameId) {
-        let now = self.now;
-        let passage = self.ways[way as usize].link.offer(now, &mut self.frames, frame);
+        let link = &mut self.ways[way as usize].link;
+        let passage = link.offer(self.now, &mut self.frames, frame);
         if T::QUEUES {
-            let (frames, bytes) = self.ways[way as usize].link.queue(now);
+            let (frames, bytes) = link.queue(self.now);
             let (link, direction) = ((way / 2) as u16, (way % 2) as u8);
-            self.tap.on_queue(now, link, direction, frames as u32, bytes);
+            self.tap.on_queue(self.now, link, direction, frames as u32, bytes);
         }
-        let fate = match passage {
-            Passage::Arrives { at, damaged, again } => {
-                let fate = if damaged { Fate::ArrivedDamaged } else { Fate::Arrived };
-                self.queue.push(at, Event::Arrive { way, frame, sent_at: now, fate });
+        if let Some(log) = &mut self.faults {
+            log.extend(link.take_faults());
+        }
+        match passage {
+            Passage::Arrives { at, fate, again } => {
+                self.queue.push(at, Event::Arrive { way, frame, fate });
                 if let Some(frame) = again {
-                    let fate = Fate::ArrivedAgain;
-                    self.queue.push(at, Event::Arrive { way, frame, sent_at: now, fate });
+                    self.queue.push(at, Event::Arrive { way, frame, fate: Fate::ArrivedAgain });
                 }
-                return;
             }
-            Passage::QueueFull => Fate::QueueFull,
-            Passage::Lost => Fate::Lost,
-        };
-        self.record(way, frame, now, fate);
-        self.frames.remove(frame);
+            Passage::Ends(fate) => {
+                self.record(way, frame, fate);
+                self.frames.remove(frame);
+            }
+        }
     }
 
     /// A frame ends its way. Answers at which host.
-    fn on_arrive(&mut self, way: u32, frame: FrameId, sent_at: Instant, fate: Fate) -> u32 {
+    fn on_arrive(&mut self, way: u32, frame: FrameId, fate: Fate) -> u32 {
         let Way { to, to_port, .. } = self.ways[way as usize];
         if !self.nodes[to as usize].host.accepts(to_port) {
             self.stats.ring_full += 1;
-            self.record(way, frame, sent_at, Fate::RingFull);
+            self.record(way, frame, Fate::RingFull);
             self.frames.remove(frame);
             return to;
         }
-        self.record(way, frame, sent_at, fate);
+        self.record(way, frame, fate);
         let bytes = self.frames.get(frame);
         self.stats.arrived += 1;
         self.stats.arrived_bytes += bytes.len() as u64;
@@ -474,13 +520,15 @@ impl<H: Host, T: EventTap> World<H, T> {
         to
     }
 
-    fn record(&mut self, way: u32, frame: FrameId, sent_at: Instant, fate: Fate) {
+    fn record(&mut self, way: u32, frame: FrameId, fate: Fate) {
+        let Entry { at: sent_at, number } = self.frames.entry(frame);
         let record = EventRecord {
             at: self.now,
             sent_at,
             link: (way / 2) as u16,
             direction: (way % 2) as u8,
             fate,
+            number,
             bytes: self.frames.get(frame),
         };
         self.digest.record(&record);
