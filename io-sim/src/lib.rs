@@ -45,6 +45,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "pcap")]
+pub mod capture;
 pub mod endpoint;
 pub mod fault;
 pub mod frames;
