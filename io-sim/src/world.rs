@@ -433,8 +433,8 @@ impl<H: Host, T: EventTap> World<H, T> {
         Ok(true)
     }
 
-    /// When the next event is.
-    fn next_at(&self) -> Option<Instant> {
+    /// When the next event is; None where nothing is to come.
+    pub fn next_at(&self) -> Option<Instant> {
         let frame = self.queue.next_key();
         let alarm = self.alarms.next().map(|(key, _)| key);
         frame.into_iter().chain(alarm).min().map(|(at, _)| at)
