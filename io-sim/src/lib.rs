@@ -45,6 +45,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "pcap")]
+pub mod capture;
 mod case;
 pub mod check;
 pub mod endpoint;

@@ -36,7 +36,7 @@ impl HostId {
 
 /// A link of one world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LinkId(u32);
+pub struct LinkId(pub(crate) u32);
 
 /// One of the two directions of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -421,6 +421,13 @@ impl<H: Host, T: EventTap> World<H, T> {
         self.nodes.iter().map(|node| &node.host)
     }
 
+    /// The direction of a link that leads away from a port, where one does.
+    pub fn way_of(&self, host: HostId, port: usize) -> Option<(LinkId, Direction)> {
+        let way = self.nodes[host.0 as usize].ways.get(port).copied().flatten()?;
+        let direction = if way % 2 == 0 { Direction::Forward } else { Direction::Backward };
+        Some((LinkId(way / 2), direction))
+    }
+
     /// What one direction of a link has done.
     pub fn link_stats(&self, link: LinkId, direction: Direction) -> &LinkStats {
         self.ways[link.0 as usize * 2 + direction as usize].link.stats()
@@ -526,8 +533,8 @@ impl<H: Host, T: EventTap> World<H, T> {
         kept.map_err(|(host, broken)| self.fail(Why::Promise(HostId(host), Box::new(broken))))
     }
 
-    /// When the next event is.
-    fn next_at(&self) -> Option<Instant> {
+    /// When the next event is; None where nothing is to come.
+    pub fn next_at(&self) -> Option<Instant> {
         let frame = self.queue.next_key();
         let alarm = self.alarms.next().map(|(key, _)| key);
         frame.into_iter().chain(alarm).min().map(|(at, _)| at)
@@ -597,6 +604,11 @@ impl<H: Host, T: EventTap> World<H, T> {
     /// A frame begins its way.
     fn offer(&mut self, way: u32, frame: FrameId) {
         let link = &mut self.ways[way as usize].link;
+        if T::ENTRIES {
+            let (id, direction) = ((way / 2) as u16, (way % 2) as u8);
+            let number = link.stats().offered + 1;
+            self.tap.on_enter(self.now, id, direction, number, self.frames.get(frame));
+        }
         let passage = link.offer(self.now, &mut self.frames, frame);
         if let Some(log) = &mut self.faults {
             log.extend(link.take_faults());
