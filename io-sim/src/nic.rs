@@ -2,7 +2,7 @@
 //!
 //! A frame's bytes are copied when the modelled DMA runs, not when the frame was submitted: what
 //! memory holds *then* goes on the wire. When that is, and when completions show, is a policy.
-//! Two oracles are always on: a hash taken at submit is compared when DMA runs, and a write to a
+//! Two oracles are always on: a copy taken at submit is compared when DMA runs, and a write to a
 //! buffer that the device owns is noticed as it happens.
 //!
 //! Time comes in through [`SimPort::advance`]; frames come in through [`SimPort::deliver`] and go
@@ -14,6 +14,7 @@ pub use stall::{RandomStalls, Stall, Stalled};
 
 use crate::frames::{FrameId, Frames};
 use crate::link::Rate;
+use crate::oracle::promises::{Glimpse, Passage, Passed};
 use crate::seed::Draws;
 use simoom_core::port::{
     BATCH_MAX, Buf, Census, ChecksumOffload, Port, PortCaps, RxFrame, TxFull, TxSync,
@@ -24,7 +25,6 @@ use simoom_core::wire::{self, WireError, WireErrorKind};
 use stall::Stalls;
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use xxhash_rust::xxh3::xxh3_64;
 
 /// When the device reads a frame that was made visible to it. Frames are always read in order,
 /// and within [`NicConfig::lateness_max`] unless the wire or the ring says otherwise.
@@ -180,7 +180,8 @@ pub struct Sent {
 struct Slot {
     buffer: u32,
     len: u16,
-    hash: u64,
+    /// Which place of the ring it has.
+    place: u32,
     /// When it may be read by policy; final from the doorbell on, but for `WholeRing` and `NextTurn`.
     due: Instant,
     /// When its last bit has left, once it was read.
@@ -212,6 +213,10 @@ pub struct SimPort {
     now: Instant,
     draws: Draws,
     memory: Vec<u8>,
+    /// What was submitted to each place of the ring, as it was then.
+    submitted: Vec<u8>,
+    /// The place that is filled next.
+    next_place: u32,
     stride: usize,
     free: Vec<u32>,
     places: Vec<Place>,
@@ -242,6 +247,8 @@ pub struct SimPort {
     frames: Frames,
     violation: Option<NicViolation>,
     stats: NicStats,
+    /// What passed between the caller and this port, where somebody watches.
+    passed: Option<Vec<Passed>>,
 }
 
 impl SimPort {
@@ -264,6 +271,8 @@ impl SimPort {
             now: Instant::ZERO,
             draws,
             memory: vec![0; stride * caps.buffers as usize],
+            submitted: vec![0; stride * caps.tx_slots as usize],
+            next_place: 0,
             stride,
             // Buffer 0 is taken first.
             free: (0..caps.buffers).rev().collect(),
@@ -286,6 +295,20 @@ impl SimPort {
             frames: Frames::default(),
             violation: None,
             stats: NicStats::default(),
+            passed: None,
+        }
+    }
+
+    /// From now on notes what segments pass between the caller and this port.
+    pub fn watch(&mut self) {
+        self.passed.get_or_insert_default();
+    }
+
+    /// Moves what passed since the last call to the end of `into`.
+    #[inline]
+    pub fn take_passed(&mut self, into: &mut Vec<Passed>) {
+        if let Some(passed) = &mut self.passed {
+            into.append(passed);
         }
     }
 
@@ -528,7 +551,8 @@ impl SimPort {
         self.read += 1;
         let start = slot.buffer as usize * self.stride;
         let bytes = &self.memory[start..start + usize::from(slot.len)];
-        if xxh3_64(bytes) != slot.hash {
+        let start = slot.place as usize * self.stride;
+        if *bytes != self.submitted[start..start + bytes.len()] {
             let (buffer, len) = (slot.buffer, slot.len);
             self.violation.get_or_insert(NicViolation::FrameChangedAfterSubmit { buffer, len });
         }
@@ -594,6 +618,10 @@ impl SimPort {
         }
         self.pushed = self.ring.len();
         if how == TxSync::PushAndReclaim {
+            let no_buffer = self.tx_free() > 0;
+            if let Some(passed) = &mut self.passed {
+                passed.push(Passed { at: self.now, what: Passage::Starved { no_buffer } });
+            }
             self.stats.reclaims_asked += 1;
             self.asked = self.pushed.saturating_sub(self.config.caps.tx_hold_idle as usize);
         }
@@ -678,6 +706,14 @@ impl Port for SimPort {
         for (shown, frame) in batch.iter_mut().zip(self.rx.range(..count)) {
             shown.bytes = self.frames.get(*frame);
         }
+        if let Some(passed) = &mut self.passed {
+            let verify = !self.config.caps.checksum.rx;
+            for frame in &batch[..count] {
+                if let Some(seg) = Glimpse::of(frame.bytes, verify) {
+                    passed.push(Passed { at: self.now, what: Passage::Took(seg) });
+                }
+            }
+        }
         on_batch(&batch[..count]);
         for frame in self.rx.drain(..count) {
             self.frames.remove(frame);
@@ -705,9 +741,18 @@ impl Port for SimPort {
         self.places[buffer as usize] = Place::Device;
         self.caller -= 1;
         let start = buffer as usize * self.stride;
-        let hash = xxh3_64(&self.memory[start..start + usize::from(len)]);
+        let bytes = &self.memory[start..start + usize::from(len)];
+        if let Some(passed) = &mut self.passed
+            && let Some(seg) = Glimpse::of(bytes, false)
+        {
+            passed.push(Passed { at: self.now, what: Passage::Sent(seg) });
+        }
+        let place = self.next_place;
+        self.next_place = (place + 1) % self.config.caps.tx_slots;
+        let start = place as usize * self.stride;
+        self.submitted[start..start + bytes.len()].copy_from_slice(bytes);
         let never = Instant::FAR_FUTURE;
-        self.ring.push_back(Slot { buffer, len, hash, due: never, left: never });
+        self.ring.push_back(Slot { buffer, len, place, due: never, left: never });
         Ok(())
     }
 

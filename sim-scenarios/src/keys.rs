@@ -104,6 +104,26 @@ pub(crate) static LINK: Section = Section {
     ],
 };
 
+/// A link alone in its file.
+pub(crate) static LINK_ALONE: Section = Section {
+    title: "a link alone",
+    about: "`[link]` in a file of its own, which `simoom relay` reads: the keys of `[link.NAME]`, but for the two ends. Forward is from the first port to the second.",
+    keys: &[
+        &[
+            key("forward", Kind::Section, "none", "what is different on the way there"),
+            key("backward", Kind::Section, "none", "what is different on the way back"),
+        ],
+        LINK_KEYS,
+    ],
+};
+
+/// The file of a link alone.
+pub(crate) static LINK_FILE: Section = Section {
+    title: "the file of a link",
+    about: "What stands at the top of it.",
+    keys: &[&[key("link", Kind::Section, "required", "`[link]`, the only table")]],
+};
+
 /// One direction of a link.
 pub(crate) static DIRECTION: Section = Section {
     title: "a direction of a link",
@@ -432,6 +452,7 @@ pub(crate) static OPTIMISTIC_ACKER: Section = Section {
 pub(crate) static ALL: &[&Section] = &[
     &FILE, &SERVER, &CLIENT, &MACHINE, &SMOLTCP_SERVER, &SMOLTCP_CLIENT, &RECEIVER, &SWITCH,
     &CROSS_SOURCE, &CROSS_SINK, &SYN_FLOOD, &RANDOM_SEGMENTS, &BLIND_INJECTOR, &OPTIMISTIC_ACKER,
-    &LINK, &AT, &LIMITS, &BOUND, &CASE, &WHERE, &FAULT,
+    &LINK, &AT, &LIMITS, &BOUND, &CASE, &WHERE, &FAULT, &LINK_FILE,
+    &LINK_ALONE,
 ];
 

@@ -69,7 +69,7 @@ impl<T: EventTap> Demo<T> {
         let server = world.add_host(Either::Left(Either::Left(server(seed, &pages))));
         // What goes through a switch is not its own: the oracles judge the hosts behind it.
         let switch = Switch::new(usize::from(clients) + 1);
-        let switch = world.add_lawless_host(Either::Left(Either::Right(switch)));
+        let switch = world.add_forwarder(Either::Left(Either::Right(switch)));
         world.connect((server, 0), (switch, 0), backbone(), backbone());
         let mut demo = Self { world, server, clients: Vec::new() };
         for n in 0..clients {

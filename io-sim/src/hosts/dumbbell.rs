@@ -1,6 +1,6 @@
 //! Topologies: hosts around one switch, and around two that one link joins.
 //!
-//! The hosts are in the world already; the switches are added here, as hosts that the oracles hold to nothing.
+//! The hosts are in the world already; the switches are added here, as forwarders, at which the oracles do not look.
 
 use super::switch::Switch;
 use crate::endpoint::Host;
@@ -76,7 +76,7 @@ fn star_with_ports<H: Host + From<Switch>, T: EventTap>(
     spokes: &[Spoke],
     ports: usize,
 ) -> Star {
-    let switch = world.add_lawless_host(Switch::new(ports).into());
+    let switch = world.add_forwarder(Switch::new(ports).into());
     let links = spokes.iter().enumerate().map(|(n, spoke)| {
         let Spoke { host, up, down } = spoke.clone();
         world.connect(host, (switch, n), up, down)

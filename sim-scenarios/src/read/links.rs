@@ -22,6 +22,24 @@ pub(super) struct LinkDraft {
     ways: [WayDraft; 2],
 }
 
+/// Both directions of a link whose ends are nobody's concern.
+#[derive(Clone, Debug, Default)]
+pub(super) struct WayDrafts([WayDraft; 2]);
+
+impl WayDrafts {
+    /// Puts in what a table says of both directions, and what its `forward` and `backward` say of
+    /// one.
+    pub(super) fn read(&mut self, link: &Fields<'_>, sink: &mut Sink<'_>) {
+        read_ways(&mut self.0, link, sink);
+    }
+
+    /// The directions, forward first.
+    pub(super) fn configs(self) -> [LinkConfig; 2] {
+        let draft = LinkDraft { name: String::new(), ends: [None; 2], ways: self.0 };
+        [draft.config(0), draft.config(1)]
+    }
+}
+
 /// One direction, before the queue's bound is known.
 #[derive(Clone, Debug)]
 struct WayDraft {
@@ -153,22 +171,26 @@ pub(super) fn read(
             if link.has("from") && link.text("from") == link.text("to") {
                 link.complain("to", "must be another host than from", sink);
             }
-            for way in &mut draft.ways {
-                way.apply(&link, sink);
-            }
-            for (direction, key) in ["forward", "backward"].into_iter().enumerate() {
-                if let Some((table, at)) = link.table(key) {
-                    let path = link.path_of(key);
-                    let fields = Fields::open(table, at, path, &keys::DIRECTION, sink);
-                    draft.ways[direction].apply(&fields, sink);
-                } else if link.node(key).is_some() {
-                    link.complain(key, "must be a table", sink);
-                }
-            }
+            read_ways(&mut draft.ways, &link, sink);
         }
         drafts.push(draft);
     }
     drafts
+}
+
+/// What a table says of both directions, and what its `forward` and `backward` say of one.
+fn read_ways(ways: &mut [WayDraft; 2], link: &Fields<'_>, sink: &mut Sink<'_>) {
+    for way in &mut *ways {
+        way.apply(link, sink);
+    }
+    for (direction, key) in ["forward", "backward"].into_iter().enumerate() {
+        if let Some((table, at)) = link.table(key) {
+            let fields = Fields::open(table, at, link.path_of(key), &keys::DIRECTION, sink);
+            ways[direction].apply(&fields, sink);
+        } else if link.node(key).is_some() {
+            link.complain(key, "must be a table", sink);
+        }
+    }
 }
 
 /// What to say of a host that there is not.

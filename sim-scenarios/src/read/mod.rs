@@ -2,6 +2,7 @@
 //! everything that is wrong is said at once.
 
 mod hosts;
+mod link_file;
 mod links;
 mod peers;
 #[cfg(test)]
@@ -19,11 +20,19 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use link_file::LinkFile;
+
 /// Cases of one scenario, at most.
 pub const CASES_MAX: usize = 2_000;
 
 /// Bytes of a scenario file, at most.
 pub const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// What is wrong with a file as a whole.
+fn whole_file(path: &Path, what: String) -> Errors {
+    let problems = vec![Problem { line: 0, column: 0, key: String::new(), what }];
+    Errors { file: path.to_owned(), problems }
+}
 
 /// A scenario file that was read and found right.
 #[derive(Clone, Debug)]
@@ -51,10 +60,7 @@ impl Scenario {
     /// # Errors
     /// Everything that is wrong with it, each with its line.
     pub fn load(path: &Path) -> Result<Self, Errors> {
-        let whole = |what: String| Errors {
-            file: path.to_owned(),
-            problems: vec![Problem { line: 0, column: 0, key: String::new(), what }],
-        };
+        let whole = |what| whole_file(path, what);
         let cannot = |error| whole(format!("cannot be read: {error}"));
         let len = std::fs::metadata(path).map_err(cannot)?.len();
         if len > FILE_BYTES_MAX {
