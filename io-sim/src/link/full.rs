@@ -258,6 +258,15 @@ impl Link {
         if self.config.trace.is_some() {
             return self.serve_by_trace(now, frames);
         }
+        // What a trace had begun, the rate ends.
+        if self.busy_until <= now
+            && self.config.outages.sends_at(now) == now
+            && let Some(full) = &mut self.full
+            && let Some((frame, left)) = full.in_transit.take()
+        {
+            self.busy_until = now + self.config.rate.time_of(left);
+            self.send(self.busy_until, frames, frame);
+        }
         while self.busy_until <= now
             && self.config.outages.sends_at(now) == now
             && let Some((frame, len)) = self.next_to_send(now, frames)
