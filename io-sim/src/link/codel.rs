@@ -70,14 +70,14 @@ impl CoDel {
         Verdict::Send
     }
 
-    /// The queue is empty: its delay does not stand. RFC 8289 §5.6, `dodequeue`.
+    /// The queue is empty: its delay does not stand. RFC 8289 §5, `dodequeue`.
     pub(super) fn on_empty(&mut self) {
         self.first_above_time = None;
         self.dropping = false;
         self.moves_on = false;
     }
 
-    /// Whether the delay has stood above the target for an interval. RFC 8289 §5.6, `dodequeue`.
+    /// Whether the delay has stood above the target for an interval. RFC 8289 §5, `dodequeue`.
     fn is_above(
         &mut self,
         config: &CoDelConfig,
@@ -94,7 +94,7 @@ impl CoDel {
     }
 }
 
-/// When to drop next: the rate grows with the square root of the count. RFC 8289 §5.5. In integers,
+/// When to drop next: the rate grows with the square root of the count. RFC 8289 §5, `control_law`. In integers,
 /// rounded down.
 pub(super) fn control_law(config: &CoDelConfig, at: Instant, count: u32) -> Instant {
     let interval = u128::from(config.interval.as_nanos());

@@ -222,21 +222,21 @@ pub enum Aqm {
     CoDel(CoDelConfig),
 }
 
-/// The numbers of CoDel. RFC 8289 §4.
+/// The numbers of CoDel. RFC 8289 §4.3, §4.4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CoDelConfig {
-    /// The standing delay that is acceptable. RFC 8289 §4.3 asks for 5 to 10 % of `interval`.
+    /// The standing delay that is acceptable. RFC 8289 §4.4 asks for 5 to 10 % of `interval`.
     pub target: Duration,
     /// How long the delay has to stand above it before something is done; a worst round trip of the
-    /// connections through this queue. RFC 8289 §4.2. Not zero.
+    /// connections through this queue. RFC 8289 §4.3. Not zero.
     pub interval: Duration,
-    /// Whether packets of ECN-capable transports (ECT) are marked (CE) instead of dropped. RFC 3168
-    /// §5, RFC 8289 §5.4 (others are dropped as without it).
+    /// Whether packets of ECN-capable transports (ECT) are marked (CE) instead of dropped (RFC
+    /// 3168 §5); others are dropped as without it.
     pub ecn: bool,
 }
 
 impl Default for CoDelConfig {
-    /// 5 ms and 100 ms, the values of RFC 8289 §4.4 for the Internet, without ECN.
+    /// 5 ms and 100 ms, the values of RFC 8289 for the Internet, without ECN.
     fn default() -> Self {
         Self { target: Duration::from_millis(5), interval: Duration::from_millis(100), ecn: false }
     }

@@ -1,6 +1,11 @@
 use super::*;
 use crate::seed::Chance;
 
+mod bench;
+mod loss;
+mod turn;
+mod whole;
+
 const SEED: Seed = Seed(4711);
 
 fn ms(n: u64) -> Duration {
@@ -251,5 +256,3 @@ fn a_forced_fault_that_does_not_fit_its_frame_does_not_happen() {
         assert_eq!(link.take_faults().count(), 0);
     }
 }
-
-mod full;

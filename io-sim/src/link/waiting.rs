@@ -14,7 +14,7 @@ pub(super) struct Waiting {
     frames: VecDeque<Waiter>,
     bytes: u64,
     codel: CoDel,
-    /// The longest frame that has come by. RFC 8289 §5.4.
+    /// The longest frame that has come by. RFC 8289 §5.
     maxpacket: u64,
 }
 
