@@ -335,7 +335,8 @@ impl<H: Host, T: EventTap> World<H, T> {
         self.ways[link.0 as usize * 2 + direction as usize].link.stats()
     }
 
-    /// What one direction of a link is like.
+    /// What one direction of a link is like. A change to come ([`LinkConfig::changes`]) shows when
+    /// the link first has to do with a frame after its time.
     pub fn link_config(&self, link: LinkId, direction: Direction) -> &LinkConfig {
         self.ways[link.0 as usize * 2 + direction as usize].link.config()
     }
