@@ -134,6 +134,7 @@ impl<H: Host, T: EventTap> World<H, T> {
                     *again = Some(self.frames.add_copy(frame));
                 }
                 self.pass(way, frame, passage);
+                self.take_outcomes(way);
             }
             Ruling::Swap => {
                 gate.swaps += 1;
