@@ -4,6 +4,7 @@
 mod any;
 mod hostile;
 mod receiver;
+mod scripted;
 mod slow_reader;
 mod topology;
 
