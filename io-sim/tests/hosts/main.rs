@@ -2,6 +2,7 @@
 //! right, the same seed gives the same hash, and worlds of them fork at any event.
 
 mod any;
+mod browser;
 mod hostile;
 mod receiver;
 mod scripted;
