@@ -126,7 +126,12 @@ fn connections_that_the_server_closes_are_opened_again() {
 /// The server resets connections that stall for a second, which heavy loss makes many do.
 #[test]
 fn requests_whose_connection_breaks_are_made_again() {
-    let server = ServerConfig { stall_timeout: Duration::from_secs(1), ..ServerConfig::default() };
+    // The clock of an answer is looked at when that of an idle connection would have run out.
+    let server = ServerConfig {
+        stall_timeout: Duration::from_secs(1),
+        idle_timeout: Duration::from_secs(1),
+        ..ServerConfig::default()
+    };
     let mut retried = 0;
     for n in 0..5 {
         let config = BrowserConfig::new(SERVER, small_site(Seed(n)), 5);
