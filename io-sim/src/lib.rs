@@ -6,7 +6,8 @@
 //!
 //! Read in this order: [`seed`] (chance), [`link`] (what happens to a frame on the way), [`nic`]
 //! (the port that reads late), [`endpoint`] (what a host is), [`world`] (the loop), [`oracle`]
-//! (what must never happen), [`hash`] (what two runs are compared by).
+//! (what must never happen), [`hash`] (what two runs are compared by), [`hosts`] (who can stand
+//! around a server).
 //!
 //! A world in a test of your own:
 //!
