@@ -1,6 +1,6 @@
 //! Topologies: hosts around one switch, and around two that one link joins.
 //!
-//! The hosts are in the world already; the switches are added here, as hosts that the oracles hold to nothing.
+//! The hosts are in the world already; the switches are added here, as forwarders, at which the oracles do not look.
 
 use super::switch::Switch;
 use crate::endpoint::Host;
@@ -22,7 +22,7 @@ pub struct Spoke {
 impl Spoke {
     /// Port 0 of a host, with the same link both ways.
     pub fn new(host: HostId, link: LinkConfig) -> Self {
-        Self { host: (host, 0), up: link, down: link }
+        Self { host: (host, 0), up: link.clone(), down: link }
     }
 }
 
@@ -76,7 +76,7 @@ fn star_with_ports<H: Host + From<Switch>, T: EventTap>(
     spokes: &[Spoke],
     ports: usize,
 ) -> Star {
-    let switch = world.add_lawless_host(Switch::new(ports).into());
+    let switch = world.add_forwarder(Switch::new(ports).into());
     let links = spokes.iter().enumerate().map(|(n, spoke)| {
         let Spoke { host, up, down } = spoke.clone();
         world.connect(host, (switch, n), up, down)

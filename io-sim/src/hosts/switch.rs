@@ -5,7 +5,7 @@ use crate::frames::FrameId;
 use simoom_core::time::Instant;
 
 /// A switch without delay and without faults: its links have those. What goes through it is not its own: add it
-/// with `World::add_lawless_host`, the oracles judge the hosts behind it.
+/// with `World::add_forwarder`, the oracles judge the hosts behind it.
 #[derive(Clone, Debug)]
 pub struct Switch {
     ports: usize,
