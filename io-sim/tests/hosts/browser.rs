@@ -32,7 +32,7 @@ fn browser_world(
     let server = world.add_host(Either::Left(server_setup().host(seed, app)));
     let app = Browser::new(config, seed, 2);
     let browser = world.add_host(Either::Right(StackSetup::new(2).host(seed, app)));
-    world.connect((server, 0), (browser, 0), link, link);
+    world.connect((server, 0), (browser, 0), link.clone(), link);
     (world, server, browser)
 }
 
