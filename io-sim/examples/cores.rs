@@ -5,7 +5,8 @@
 //! `cores [COSTS.toml]`: without a file, the measured one of the repository.
 
 use simoom_core::content::Mode;
-use simoom_sim::machine::{CostFile, LoadPoint, LoadPlan};
+use simoom_core::time::Duration;
+use simoom_sim::machine::{CostFile, LoadPlan, LoadPoint};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -36,7 +37,13 @@ fn table(costs: &CostFile) -> Result<(), String> {
             show(&plan, &plan.run().map_err(|error| error.to_string())?);
         }
     }
-    println!("the same on one core:");
+    println!("of 3,000 objects, which do not fit the cache:");
+    for mode in modes {
+        let warm_up = Duration::from_millis(80);
+        let plan = LoadPlan { objects: 3_000, connections: 64, warm_up, mode, ..base };
+        show(&plan, &plan.run().map_err(|error| error.to_string())?);
+    }
+    println!("one object, on one core:");
     for interfaces in [2, 4, 8] {
         for mode in modes {
             let plan = LoadPlan { interfaces, connections: 512, cores: 1, mode, ..base };

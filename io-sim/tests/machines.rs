@@ -13,9 +13,7 @@ use simoom_sim::endpoint::{Either, Endpoint, EndpointHost, Host};
 use simoom_sim::hash::EventHash;
 use simoom_sim::link::{LinkConfig, Rate};
 use simoom_sim::machine::{CoreStats, CostModel, Machine, MachineConfig, MachineSetup, Ring, Work};
-use simoom_sim::nic::{
-    CompletionPolicy, DmaPolicy, NicConfig, RandomStalls, SimPort, Stalled,
-};
+use simoom_sim::nic::{CompletionPolicy, DmaPolicy, NicConfig, RandomStalls, SimPort, Stalled};
 use simoom_sim::port_host::{Fork, PortStack};
 use simoom_sim::seed::{Chance, Seed, Stream, check};
 use simoom_sim::stack_host::StackHost;
@@ -100,7 +98,7 @@ fn pair(
     (world, [client, server])
 }
 
-fn clients<'a>(world: &'a World<Machines>, host: HostId) -> impl Iterator<Item = &'a Client> {
+fn clients(world: &World<Machines>, host: HostId) -> impl Iterator<Item = &Client> {
     let machine = world.host(host).right().unwrap();
     machine.shards().iter().map(|shard| shard.stack.app())
 }
@@ -217,7 +215,8 @@ struct Notes(Vec<(u32, u32)>);
 
 impl PortStack for Notes {
     fn turn(&mut self, _now: Instant, port: &mut SimPort) -> Option<Instant> {
-        let word = |bytes: &[u8], at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+        let word =
+            |bytes: &[u8], at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
         port.receive(BATCH_MAX, |batch| {
             self.0.extend(batch.iter().map(|frame| (word(frame.bytes, 34), word(frame.bytes, 42))));
         });
@@ -263,7 +262,9 @@ impl Endpoint for Flows {
             self.left -= 1;
             let flow = self.draws.below(self.sent.len() as u64) as u32;
             let mut frame = vec![2; 12];
-            frame.extend([8, 0, 0x45, 0, 0, 46, 0, 0, 0x40, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+            frame.extend([
+                8, 0, 0x45, 0, 0, 46, 0, 0, 0x40, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2,
+            ]);
             frame.extend((flow * 77_777).to_be_bytes());
             frame.extend([0; 4]);
             frame.extend(self.sent[flow as usize].to_be_bytes());
@@ -299,7 +300,8 @@ fn the_frames_of_a_flow_come_to_one_shard_in_order_however_slow_the_cores_are() 
             let port = SimPort::new(nic, number, seed.stream(Stream::Dma(number)));
             Ring { stack: Notes::default(), port, core: usize::from(ring) % cores }
         };
-        machine.add_interface(Spread::in_turn(MICROSOFT_KEY, rings), (0..rings).map(ring).collect());
+        machine
+            .add_interface(Spread::in_turn(MICROSOFT_KEY, rings), (0..rings).map(ring).collect());
         let mut world: World<Hosts> = World::new(seed);
         let flows = Flows { draws, sent: vec![0; 40], left: 3_000 };
         let sender = world.add_lawless_host(Either::Right(EndpointHost::new(flows)));
@@ -333,8 +335,7 @@ fn a_core_that_is_too_slow_overflows_its_ring_and_is_busy_all_the_time() {
     let run = |cost| {
         let mut setup = MachineSetup { cost, ..small(SERVER) };
         setup.each.nic.rx_slots = 64;
-        let (mut world, [client, host]) =
-            pair(Seed(1), setup, small(CLIENT), (64, 400), link());
+        let (mut world, [client, host]) = pair(Seed(1), setup, small(CLIENT), (64, 400), link());
         run_all(&mut world, client, 400);
         let machine = server(&world, host);
         let dropped = machine.ring_stats(0).map(|ring| ring.rx_ring_full).sum::<u64>();
@@ -374,8 +375,7 @@ fn latency_grows_with_the_load_of_the_core_and_falls_with_a_second_one() {
 #[test]
 fn time_on_a_core_is_the_sum_of_what_its_turns_did() {
     let setup = MachineSetup { cost: COSTS, rings: 3, cores: 2, ..small(SERVER) };
-    let (mut world, [client, host]) =
-        pair(Seed(5), setup, small(CLIENT), (20, 100), link());
+    let (mut world, [client, host]) = pair(Seed(5), setup, small(CLIENT), (20, 100), link());
     run_all(&mut world, client, 100);
     let machine = server(&world, host);
     for (core, stats) in machine.core_stats().enumerate() {
@@ -463,20 +463,27 @@ fn the_rings_of_an_interface_share_its_line() {
     let client = small(CLIENT);
     let (mut world, [client, host]) = pair(Seed(9), setup, client, (40, 400), link());
     run_all(&mut world, client, 400);
-    let bytes = server(&world, host).shards().iter().map(|s| s.stack.stats().bytes_out).sum::<u64>();
+    let bytes =
+        server(&world, host).shards().iter().map(|s| s.stack.stats().bytes_out).sum::<u64>();
     let frames: Vec<u64> = server(&world, host).ring_stats(0).map(|ring| ring.tx).collect();
     let least = Rate::gbit(1).time_of(bytes + 24 * frames.iter().sum::<u64>());
     assert!(world.now() - Instant::ZERO >= least, "faster than the line");
-    assert!((world.now() - Instant::ZERO).as_nanos() < least.as_nanos() * 3 / 2, "{:?}", world.now());
+    assert!(
+        (world.now() - Instant::ZERO).as_nanos() < least.as_nanos() * 3 / 2,
+        "{:?}",
+        world.now()
+    );
     assert!(frames.iter().all(|ring| ring * 4 > frames.iter().sum::<u64>()), "{frames:?}");
 }
 
 #[test]
 fn a_machine_says_what_it_waits_for() {
-    let (mut world, [_, host]) =
-        pair(Seed(1), small(SERVER), small(CLIENT), (1, 1), link());
+    let (mut world, [_, host]) = pair(Seed(1), small(SERVER), small(CLIENT), (1, 1), link());
     world.run_for(Duration::from_millis(1)).unwrap();
     let text = world.host(host).describe();
-    assert!(text.contains("core 0 busy for") && text.contains("a stack of 1 connections"), "{text}");
+    assert!(
+        text.contains("core 0 busy for") && text.contains("a stack of 1 connections"),
+        "{text}"
+    );
     assert!(server(&world, host).shards()[0].port.census().free > 0);
 }

@@ -123,9 +123,9 @@ impl CostModel {
             (prepared * cold, self.cold_frame_ps / 1024),
             (work.copied_frames * cold, self.cold_copy_ps / 1024),
         ];
-        terms.into_iter().fold(0, |sum: u64, (count, each)| {
-            sum.saturating_add(count.saturating_mul(each))
-        })
+        terms
+            .into_iter()
+            .fold(0, |sum: u64, (count, each)| sum.saturating_add(count.saturating_mul(each)))
     }
 }
 
@@ -187,7 +187,9 @@ mod tests {
         };
         assert_eq!(MODEL.picoseconds_of(&work), 1_023_450_006_708);
         assert_eq!(CostModel::ZERO.picoseconds_of(&work), 0);
-        assert!(CostModel::ZERO.is_zero() && CostModel { cache_bytes: 9, ..CostModel::ZERO }.is_zero());
+        assert!(
+            CostModel::ZERO.is_zero() && CostModel { cache_bytes: 9, ..CostModel::ZERO }.is_zero()
+        );
         assert!(!MODEL.is_zero());
         let huge = Work { turns: u64::MAX, ..work };
         assert_eq!(MODEL.picoseconds_of(&huge), u64::MAX);

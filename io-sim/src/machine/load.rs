@@ -35,7 +35,7 @@ pub struct LoadPlan {
     pub objects: u32,
     /// How segments get into buffers.
     pub mode: Mode,
-    /// What turns of the server cost.
+    /// What turns of the server cost. Its stacks share the cache of the model evenly.
     pub cost: CostModel,
     /// Rate of each interface and its link.
     pub rate: Rate,
@@ -209,7 +209,8 @@ impl LoadPlan {
         setup.interfaces = self.interfaces;
         setup.rings = self.rings;
         setup.cores = self.cores;
-        setup.cost = self.cost;
+        let stacks = u64::from(self.interfaces) * u64::from(self.rings);
+        setup.cost = CostModel { cache_bytes: self.cost.cache_bytes / stacks, ..self.cost };
         setup.tx_coalesce = TX_COALESCE;
         setup.machine(self.seed, |_, _| {
             let mut bodies = MemoryBodies::new();

@@ -55,7 +55,12 @@ pub struct MachineConfig {
 impl Default for MachineConfig {
     /// One core, and nothing takes time.
     fn default() -> Self {
-        Self { cores: 1, cost: CostModel::ZERO, host: PortHostConfig::default(), tx_coalesce: Duration::ZERO }
+        Self {
+            cores: 1,
+            cost: CostModel::ZERO,
+            host: PortHostConfig::default(),
+            tx_coalesce: Duration::ZERO,
+        }
     }
 }
 

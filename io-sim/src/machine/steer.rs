@@ -70,7 +70,8 @@ impl Steering {
     }
 
     fn steer_frame(&self, frame: &[u8]) -> Option<Steered> {
-        let ethertype = |at: usize| Some(u16::from_be_bytes([*frame.get(at)?, *frame.get(at + 1)?]));
+        let ethertype =
+            |at: usize| Some(u16::from_be_bytes([*frame.get(at)?, *frame.get(at + 1)?]));
         let (kind, packet) = match ethertype(12)? {
             ETHERTYPE_VLAN => (ethertype(16)?, frame.get(18..)?),
             kind => (kind, frame.get(14..)?),

@@ -1,6 +1,9 @@
 use super::*;
+use crate::link::Rate;
 use crate::seed::{Seed, Stream, check};
+use simoom_core::port::{Census, Port, PortCaps, TxFull};
 use simoom_core::seq::SeqNumber;
+use simoom_core::time::Duration;
 use simoom_core::wire::checksum;
 use simoom_core::wire::emit::{HeaderTemplate, TcpHeader, write_tcp_frame};
 use simoom_core::wire::ethernet::MacAddr;
@@ -496,7 +499,11 @@ fn frames_that_come_during_a_stall_are_shown_when_it_ends_and_fill_the_ring_mean
         port.receive(32, |batch| seen.extend(batch.iter().map(|frame| frame.bytes[0])));
         seen
     };
-    assert_eq!((port.rx_len(), port.next_event()), (1, Some(us(10))), "what the stall let out is to be taken");
+    assert_eq!(
+        (port.rx_len(), port.next_event()),
+        (1, Some(us(10))),
+        "what the stall let out is to be taken"
+    );
     port.advance(us(11));
     assert_eq!((port.rx_len(), port.next_event()), (1, Some(us(20))));
     assert_eq!(shown(&mut port), [0]);
