@@ -2,7 +2,7 @@
 //!
 //! A frame's bytes are copied when the modelled DMA runs, not when the frame was submitted: what
 //! memory holds *then* goes on the wire. When that is, and when completions show, is a policy.
-//! Two oracles are always on: a hash taken at submit is compared when DMA runs, and a write to a
+//! Two oracles are always on: a copy taken at submit is compared when DMA runs, and a write to a
 //! buffer that the device owns is noticed as it happens.
 //!
 //! Time comes in through [`SimPort::advance`]; frames come in through [`SimPort::deliver`] and go
@@ -16,14 +16,14 @@ pub use config::{CompletionPolicy, DmaPolicy, NicConfig};
 pub use stall::{RandomStalls, Stall, Stalled};
 
 use crate::frames::{FrameId, Frames};
+use crate::oracle::promises::{Passage, Passed};
 use crate::seed::Draws;
-use simoom_core::port::{Buf, TxSync};
+use simoom_core::port::{Buf, Port, TxSync};
 use simoom_core::time::Instant;
 use simoom_core::wire::rewrite::TcpFrameMut;
 use simoom_core::wire::{self, WireError, WireErrorKind};
 use stall::Stalls;
 use std::collections::VecDeque;
-use xxhash_rust::xxh3::xxh3_64;
 
 /// What the caller did to a buffer that the device owned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +85,8 @@ pub struct Sent {
 struct Slot {
     buffer: u32,
     len: u16,
-    hash: u64,
+    /// Which place of the ring it has.
+    place: u32,
     /// When it may be read by policy; final from the doorbell on, but for `WholeRing` and `NextTurn`.
     due: Instant,
     /// When its last bit has left, once it was read.
@@ -117,6 +118,10 @@ pub struct SimPort {
     now: Instant,
     draws: Draws,
     memory: Vec<u8>,
+    /// What was submitted to each place of the ring, as it was then.
+    submitted: Vec<u8>,
+    /// The place that is filled next.
+    next_place: u32,
     stride: usize,
     free: Vec<u32>,
     places: Vec<Place>,
@@ -147,6 +152,8 @@ pub struct SimPort {
     frames: Frames,
     violation: Option<NicViolation>,
     stats: NicStats,
+    /// What passed between the caller and this port, where somebody watches.
+    passed: Option<Vec<Passed>>,
 }
 
 impl SimPort {
@@ -169,6 +176,8 @@ impl SimPort {
             now: Instant::ZERO,
             draws,
             memory: vec![0; stride * caps.buffers as usize],
+            submitted: vec![0; stride * caps.tx_slots as usize],
+            next_place: 0,
             stride,
             // Buffer 0 is taken first.
             free: (0..caps.buffers).rev().collect(),
@@ -191,6 +200,20 @@ impl SimPort {
             frames: Frames::default(),
             violation: None,
             stats: NicStats::default(),
+            passed: None,
+        }
+    }
+
+    /// From now on notes what segments pass between the caller and this port.
+    pub fn watch(&mut self) {
+        self.passed.get_or_insert_default();
+    }
+
+    /// Moves what passed since the last call to the end of `into`.
+    #[inline]
+    pub fn take_passed(&mut self, into: &mut Vec<Passed>) {
+        if let Some(passed) = &mut self.passed {
+            into.append(passed);
         }
     }
 
@@ -433,7 +456,8 @@ impl SimPort {
         self.read += 1;
         let start = slot.buffer as usize * self.stride;
         let bytes = &self.memory[start..start + usize::from(slot.len)];
-        if xxh3_64(bytes) != slot.hash {
+        let start = slot.place as usize * self.stride;
+        if *bytes != self.submitted[start..start + bytes.len()] {
             let (buffer, len) = (slot.buffer, slot.len);
             self.violation.get_or_insert(NicViolation::FrameChangedAfterSubmit { buffer, len });
         }
@@ -499,6 +523,10 @@ impl SimPort {
         }
         self.pushed = self.ring.len();
         if how == TxSync::PushAndReclaim {
+            let no_buffer = self.tx_free() > 0;
+            if let Some(passed) = &mut self.passed {
+                passed.push(Passed { at: self.now, what: Passage::Starved { no_buffer } });
+            }
             self.stats.reclaims_asked += 1;
             self.asked = self.pushed.saturating_sub(self.config.caps.tx_hold_idle as usize);
         }

@@ -2,6 +2,7 @@
 
 use crate::machine::Work;
 use crate::nic::{NicConfig, SimPort};
+use crate::oracle::promises::PromiseConfig;
 use crate::port_host::{Fork, PortHost, PortHostConfig, PortStack};
 use crate::seed::{Seed, Stream};
 use simoom_core::stack::app::App;
@@ -32,6 +33,10 @@ impl<A: App, T: Trace> PortStack for Stack<A, T> {
 
     fn audit(&self) -> Result<(), &'static str> {
         Stack::audit(self)
+    }
+
+    fn promises(&self) -> Option<PromiseConfig> {
+        Some(PromiseConfig::of(self.config()))
     }
 
     fn describe(&self) -> String {
@@ -92,10 +97,15 @@ impl StackSetup {
 
     /// A host that runs an application.
     pub fn host<A: App>(self, seed: Seed, app: A) -> StackHost<A> {
+        self.host_with(seed, app, NoTrace)
+    }
+
+    /// The same with an observer of its stack.
+    pub fn host_with<A: App, T: Trace>(self, seed: Seed, app: A, trace: T) -> StackHost<A, T> {
         let draws = seed.stream(Stream::Dma(self.number));
         let port = SimPort::new(self.nic, self.number, draws);
         let secrets = seed.secrets(self.number);
-        let stack = Stack::new(self.stack, secrets, &self.nic.caps, app);
+        let stack = Stack::with_trace(self.stack, secrets, &self.nic.caps, app, trace);
         PortHost::new(stack, port, self.host)
     }
 }

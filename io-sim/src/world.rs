@@ -4,23 +4,39 @@
 //! same events. After each one the oracles are asked, and the first thing that must not happen
 //! ends the run with the number of the event where it did.
 
+use crate::case;
 use crate::endpoint::{Host, HostCx, HostFault, Sending};
-use crate::frames::{FrameId, Frames};
+use crate::fault::{Fault, FaultLog};
+use crate::frames::{Entry, FrameId, Frames};
 use crate::hash::{EventDigest, EventHash, EventRecord, EventTap, Fate, NoTap};
 use crate::link::{Link, LinkConfig, LinkStats, Passage};
+use crate::observe::FlowStats;
+use crate::oracle::promises::{self, BrokenPromise, Passed, PromiseConfig, Promises};
 use crate::oracle::{OracleConfig, OracleStats, Oracles, WireViolation};
 use crate::queue::{Alarms, EventQueue};
 use crate::seed::Seed;
 use simoom_core::time::{Duration, Instant};
 use std::fmt;
 
+mod gate;
+
+use gate::Gate;
+pub use gate::Ruling;
+
 /// A host of one world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HostId(u32);
 
+impl HostId {
+    /// Its place among the hosts, in the order in which they were added.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// A link of one world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LinkId(u32);
+pub struct LinkId(pub(crate) u32);
 
 /// One of the two directions of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,6 +75,8 @@ impl Default for Limits {
 pub enum Why {
     /// A host sent what must not be sent.
     Wire(HostId, WireViolation),
+    /// A host broke a promise of TCP.
+    Promise(HostId, Box<BrokenPromise>),
     /// A host's own oracles.
     Host(HostId, HostFault),
     /// Nothing is to come, and it is not done.
@@ -91,6 +109,7 @@ impl fmt::Display for RunError {
         write!(f, "seed {}, event {}, at {:?}: ", self.seed, self.event, self.at)?;
         match &self.why {
             Why::Wire(host, violation) => write!(f, "host {} {violation}", host.0)?,
+            Why::Promise(host, broken) => write!(f, "host {} broke a promise: {broken}", host.0)?,
             Why::Host(host, fault) => write!(f, "host {}: {fault}", host.0)?,
             Why::NothingLeft => f.write_str("not done, and nothing is to come")?,
             Why::EventsMax(n) => write!(f, "not done after {n} events, the limit")?,
@@ -126,9 +145,11 @@ enum Event {
     /// The last bit of a frame has left its host.
     Enter { way: u32, frame: FrameId },
     /// A frame reaches the other end.
-    Arrive { way: u32, frame: FrameId, sent_at: Instant, fate: Fate },
+    Arrive { way: u32, frame: FrameId, fate: Fate },
     /// A host wants to be called.
     Wake { host: u32 },
+    /// A packet was swapped with the next one, and none has come.
+    SwapOverdue { number: u32 },
 }
 
 /// One direction of a link, in place: link `n` has the ways `2n` and `2n + 1`.
@@ -146,6 +167,8 @@ struct Node<H> {
     ways: Vec<Option<u32>>,
     /// Whether the oracles hold it to anything.
     judged: bool,
+    /// The oracles do not look at it.
+    forwards: bool,
 }
 
 /// Hosts of type `H`, links, a seed and a time.
@@ -153,6 +176,8 @@ struct Node<H> {
 pub struct World<H, T = NoTap> {
     seed: Seed,
     limits: Limits,
+    /// Events that a case of [`crate::check`] leaves to this world, whatever the limits say.
+    events_ceiling: u64,
     now: Instant,
     event: u64,
     events_at_once: u64,
@@ -163,11 +188,21 @@ pub struct World<H, T = NoTap> {
     nodes: Vec<Node<H>>,
     ways: Vec<Way>,
     oracles: Oracles,
+    promises: Promises,
+    hold_to_promises: bool,
     digest: EventDigest,
     tap: T,
     stats: WorldStats,
     /// What a host gave to its ports during one call.
     sent: Vec<Sending>,
+    /// What went wrong on the links, where somebody wants to know.
+    faults: Option<FaultLog>,
+    /// What is to go wrong, instead of what chances would do.
+    forced: Option<Vec<Fault>>,
+    /// What passed in a host during one call.
+    passed: Vec<Passed>,
+    /// Where packets wait for a ruling, in a world that is walked exhaustively.
+    gate: Option<Gate>,
     /// The run has failed: nothing goes on.
     failed: Option<RunError>,
 }
@@ -182,9 +217,12 @@ impl<H: Host> World<H> {
 impl<H: Host, T: EventTap> World<H, T> {
     /// An empty world whose events `tap` sees.
     pub fn with_tap(seed: Seed, tap: T) -> Self {
+        let orders = case::enter();
+        let limits = Limits::default();
         Self {
             seed,
-            limits: Limits::default(),
+            limits: Limits { events_max: limits.events_max.min(orders.events_max), ..limits },
+            events_ceiling: orders.events_max,
             now: Instant::ZERO,
             event: 0,
             events_at_once: 0,
@@ -194,17 +232,24 @@ impl<H: Host, T: EventTap> World<H, T> {
             nodes: Vec::new(),
             ways: Vec::new(),
             oracles: Oracles::new(OracleConfig::default()),
+            promises: Promises::default(),
+            hold_to_promises: OracleConfig::default().promises,
             digest: EventDigest::default(),
             tap,
             stats: WorldStats::default(),
             sent: Vec::new(),
+            faults: orders.log,
+            forced: orders.forced,
+            passed: Vec::new(),
+            gate: None,
             failed: None,
         }
     }
 
     /// Other limits.
     pub fn set_limits(&mut self, limits: Limits) {
-        self.limits = limits;
+        let events_max = limits.events_max.min(self.events_ceiling);
+        self.limits = Limits { events_max, ..limits };
     }
 
     /// Other oracles, which have seen nothing yet: before the first event, or what is under way
@@ -212,12 +257,47 @@ impl<H: Host, T: EventTap> World<H, T> {
     pub fn set_oracles(&mut self, config: OracleConfig) {
         assert_eq!(self.event, 0, "oracles are chosen before the first event");
         self.oracles = Oracles::new(config);
+        if self.nodes.iter().any(|node| node.forwards) {
+            self.oracles.verify_arrivals();
+        }
+        self.hold_to_promises = config.enabled && config.promises;
+        for host in 0..self.nodes.len() as u32 {
+            if self.hold_to_promises && self.nodes[host as usize].judged {
+                if let Some(config) = self.nodes[host as usize].host.promises() {
+                    self.promises.hold(host, config);
+                }
+            } else {
+                self.promises.release(host);
+            }
+        }
     }
 
-    /// Adds a host. It is called for the first time when the world runs.
-    pub fn add_host(&mut self, host: H) -> HostId {
+    /// Holds a host to other promises than it gives by itself, as with more latency; before the
+    /// first event. False where it cannot show what passes between its stack and its ports.
+    pub fn hold_to_promises(&mut self, host: HostId, config: PromiseConfig) -> bool {
+        assert_eq!(self.event, 0, "promises begin before the first event");
+        let shows = self.nodes[host.0 as usize].host.promises().is_some();
+        if shows {
+            self.promises.hold(host.0, config);
+        }
+        shows
+    }
+
+    /// How often each promise was put to the test.
+    pub fn promise_stats(&self) -> &promises::Stats {
+        self.promises.stats()
+    }
+
+    /// Adds a host. It is called for the first time when the world runs. If it says what it
+    /// promises, it is held to that.
+    pub fn add_host(&mut self, mut host: H) -> HostId {
         let id = self.nodes.len() as u32;
-        self.nodes.push(Node { host, ways: Vec::new(), judged: true });
+        if self.hold_to_promises
+            && let Some(config) = host.promises()
+        {
+            self.promises.hold(id, config);
+        }
+        self.nodes.push(Node { host, ways: Vec::new(), judged: true, forwards: false });
         self.alarms.add_owner();
         self.wake(id, self.now);
         HostId(id)
@@ -227,6 +307,18 @@ impl<H: Host, T: EventTap> World<H, T> {
     pub fn add_lawless_host(&mut self, host: H) -> HostId {
         let id = self.add_host(host);
         self.nodes[id.0 as usize].judged = false;
+        self.promises.release(id.0);
+        id
+    }
+
+    /// Adds a host that only passes on what comes, like a switch: the oracles look neither at what
+    /// it sends nor at what reaches it, but at the hosts behind it.
+    pub fn add_forwarder(&mut self, host: H) -> HostId {
+        assert_eq!(self.event, 0, "forwarders are added before the first event");
+        let id = self.add_host(host);
+        self.nodes[id.0 as usize].forwards = true;
+        // What was damaged before a forwarder comes from it like anything else.
+        self.oracles.verify_arrivals();
         id
     }
 
@@ -241,7 +333,13 @@ impl<H: Host, T: EventTap> World<H, T> {
         let id = self.ways.len() as u32 / 2;
         for (from, to, config) in [(one, other, forward), (other, one, backward)] {
             let number = self.ways.len() as u32;
-            let link = Link::new(config, self.seed, number);
+            let mut link = Link::new(config, self.seed, number);
+            if self.faults.is_some() {
+                link.record_faults();
+            }
+            if let Some(faults) = &self.forced {
+                link.force_faults(faults);
+            }
             self.ways.push(Way { link, to: to.0.0, to_port: to.1 });
             let ways = &mut self.nodes[from.0.0 as usize].ways;
             if ways.len() <= from.1 {
@@ -278,6 +376,13 @@ impl<H: Host, T: EventTap> World<H, T> {
         self.oracles.stats()
     }
 
+    /// What each direction of each connection has done, as the wire shows it: in the order in which
+    /// the connections were first seen, the direction that sent first before the other. The oracles
+    /// count it: nothing where they are off.
+    pub fn flows(&self) -> impl Iterator<Item = &FlowStats> {
+        self.oracles.flows()
+    }
+
     /// The digest of all events so far.
     pub fn hash(&self) -> EventHash {
         self.digest.hash()
@@ -286,6 +391,11 @@ impl<H: Host, T: EventTap> World<H, T> {
     /// What sees the events.
     pub fn tap(&self) -> &T {
         &self.tap
+    }
+
+    /// What sees the events, to change.
+    pub fn tap_mut(&mut self) -> &mut T {
+        &mut self.tap
     }
 
     /// Ends the world and gives back what saw its events.
@@ -311,6 +421,13 @@ impl<H: Host, T: EventTap> World<H, T> {
         self.nodes.iter().map(|node| &node.host)
     }
 
+    /// The direction of a link that leads away from a port, where one does.
+    pub fn way_of(&self, host: HostId, port: usize) -> Option<(LinkId, Direction)> {
+        let way = self.nodes[host.0 as usize].ways.get(port).copied().flatten()?;
+        let direction = if way % 2 == 0 { Direction::Forward } else { Direction::Backward };
+        Some((LinkId(way / 2), direction))
+    }
+
     /// What one direction of a link has done.
     pub fn link_stats(&self, link: LinkId, direction: Direction) -> &LinkStats {
         self.ways[link.0 as usize * 2 + direction as usize].link.stats()
@@ -329,9 +446,45 @@ impl<H: Host, T: EventTap> World<H, T> {
     /// From now on nothing goes wrong on any link.
     pub fn heal(&mut self) {
         for way in &mut self.ways {
-            let healed = way.link.config().healed();
-            way.link.set_config(healed);
+            way.link.heal();
         }
+    }
+
+    /// From now on what chances do to frames on links is written down. Costs nothing where it was
+    /// not asked for.
+    pub fn record_faults(&mut self) {
+        self.faults.get_or_insert_default();
+        for way in &mut self.ways {
+            way.link.record_faults();
+        }
+    }
+
+    /// What was written down, in the order in which it happened: the first
+    /// [`FAULTS_MAX`](crate::fault::FAULTS_MAX). Forced faults are written down too.
+    pub fn faults(&self) -> Vec<Fault> {
+        self.faults.as_ref().map(|log| log.faults().to_vec()).unwrap_or_default()
+    }
+
+    /// How many faults happened beyond those: more than zero means that the list forced on another
+    /// run does not give this one.
+    pub fn faults_left_out(&self) -> u64 {
+        self.faults.as_ref().map_or(0, FaultLog::left_out)
+    }
+
+    /// Nothing goes wrong by chance on any link, now or made later; what the list says happens, to
+    /// the frames it names. Chances take no draws then; jitter, hosts and NICs draw as ever, so that
+    /// the whole list of an earlier run of this seed gives that run again, event for event. See
+    /// [`Link::force_faults`] for what a fault does that does not fit its frame. Before the first
+    /// event.
+    pub fn force_faults(&mut self, faults: Vec<Fault>) {
+        assert_eq!(self.event, 0, "faults are forced before the first event");
+        if let Some(log) = &mut self.faults {
+            log.leave_case();
+        }
+        for way in &mut self.ways {
+            way.link.force_faults(&faults);
+        }
+        self.forced = Some(faults);
     }
 
     /// Runs until `done`, which is asked after every event.
@@ -351,7 +504,7 @@ impl<H: Host, T: EventTap> World<H, T> {
             self.step()?;
         }
         self.now = end;
-        Ok(())
+        self.check_promises(end)
     }
 
     /// Runs until nothing is to come.
@@ -366,14 +519,22 @@ impl<H: Host, T: EventTap> World<H, T> {
             return Err(error.clone());
         }
         let Some((at, event)) = self.pop() else {
+            // Nothing is to come: what is due will never be done.
+            self.check_promises(Instant::FAR_FUTURE)?;
             return Ok(false);
         };
         self.happen(at, event).map_err(|why| self.fail(why))?;
         Ok(true)
     }
 
-    /// When the next event is.
-    fn next_at(&self) -> Option<Instant> {
+    /// What was due before `now` must have been done.
+    fn check_promises(&mut self, now: Instant) -> Result<(), RunError> {
+        let kept = self.promises.on_time(now);
+        kept.map_err(|(host, broken)| self.fail(Why::Promise(HostId(host), Box::new(broken))))
+    }
+
+    /// When the next event is; None where nothing is to come.
+    pub fn next_at(&self) -> Option<Instant> {
         let frame = self.queue.next_key();
         let alarm = self.alarms.next().map(|(key, _)| key);
         frame.into_iter().chain(alarm).min().map(|(at, _)| at)
@@ -396,6 +557,10 @@ impl<H: Host, T: EventTap> World<H, T> {
         self.events_at_once = if at > self.now { 1 } else { self.events_at_once + 1 };
         // A wake-up asked for in the past comes now.
         self.now = self.now.max(at);
+        self.oracles.set_now(self.now);
+        if let Some(log) = &mut self.faults {
+            log.count_event();
+        }
         if self.event > self.limits.events_max {
             return Err(Why::EventsMax(self.limits.events_max));
         }
@@ -405,55 +570,92 @@ impl<H: Host, T: EventTap> World<H, T> {
         if self.events_at_once > self.limits.events_at_once_max {
             return Err(Why::TimeStandsStill(self.events_at_once));
         }
+        if let Err((host, broken)) = self.promises.on_time(self.now) {
+            return Err(Why::Promise(HostId(host), Box::new(broken)));
+        }
         match event {
             Event::Enter { way, frame } => {
                 self.on_enter(way, frame);
                 Ok(())
             }
-            Event::Arrive { way, frame, sent_at, fate } => {
-                let host = self.on_arrive(way, frame, sent_at, fate);
+            Event::Arrive { way, frame, fate } => {
+                let host = self.on_arrive(way, frame, fate);
                 self.settle(host)
             }
             Event::Wake { host } => self.settle(host),
+            Event::SwapOverdue { number } => {
+                self.on_swap_overdue(number);
+                Ok(())
+            }
+        }
+    }
+
+    /// A frame comes to its link, or to the gate before it.
+    #[inline]
+    fn on_enter(&mut self, way: u32, frame: FrameId) {
+        if self.gate.is_none() {
+            self.offer(way, frame);
+        } else if !self.hold(way, frame) {
+            self.offer(way, frame);
+            self.follow(way);
         }
     }
 
     /// A frame begins its way.
-    fn on_enter(&mut self, way: u32, frame: FrameId) {
-        let now = self.now;
-        let passage = self.ways[way as usize].link.offer(now, &mut self.frames, frame);
-        let fate = match passage {
-            Passage::Arrives { at, damaged, again } => {
-                let fate = if damaged { Fate::ArrivedDamaged } else { Fate::Arrived };
-                self.queue.push(at, Event::Arrive { way, frame, sent_at: now, fate });
+    fn offer(&mut self, way: u32, frame: FrameId) {
+        let link = &mut self.ways[way as usize].link;
+        if T::ENTRIES {
+            let (id, direction) = ((way / 2) as u16, (way % 2) as u8);
+            let number = link.stats().offered + 1;
+            self.tap.on_enter(self.now, id, direction, number, self.frames.get(frame));
+        }
+        let passage = link.offer(self.now, &mut self.frames, frame);
+        if let Some(log) = &mut self.faults {
+            log.extend(link.take_faults());
+            let oracles = &self.oracles;
+            log.tell_case(|| oracles.describe(self.frames.get(frame)));
+        }
+        if T::QUEUES {
+            let (frames, bytes) = link.queue(self.now);
+            let (link, direction) = ((way / 2) as u16, (way % 2) as u8);
+            self.tap.on_queue(self.now, link, direction, frames as u32, bytes);
+        }
+        self.pass(way, frame, passage);
+    }
+
+    /// The link has said what becomes of a frame.
+    #[inline]
+    fn pass(&mut self, way: u32, frame: FrameId, passage: Passage) {
+        match passage {
+            Passage::Arrives { at, fate, again } => {
+                self.queue.push(at, Event::Arrive { way, frame, fate });
                 if let Some(frame) = again {
-                    let fate = Fate::ArrivedAgain;
-                    self.queue.push(at, Event::Arrive { way, frame, sent_at: now, fate });
+                    self.queue.push(at, Event::Arrive { way, frame, fate: Fate::ArrivedAgain });
                 }
-                return;
             }
-            Passage::QueueFull => Fate::QueueFull,
-            Passage::Lost => Fate::Lost,
-        };
-        self.record(way, frame, now, fate);
-        self.frames.remove(frame);
+            Passage::Ends(fate) => {
+                self.record(way, frame, fate);
+                self.frames.remove(frame);
+            }
+        }
     }
 
     /// A frame ends its way. Answers at which host.
-    fn on_arrive(&mut self, way: u32, frame: FrameId, sent_at: Instant, fate: Fate) -> u32 {
+    fn on_arrive(&mut self, way: u32, frame: FrameId, fate: Fate) -> u32 {
         let Way { to, to_port, .. } = self.ways[way as usize];
         let bytes = self.frames.get(frame);
         if !self.nodes[to as usize].host.accepts(to_port, bytes) {
             self.stats.ring_full += 1;
-            self.record(way, frame, sent_at, Fate::RingFull);
+            self.record(way, frame, Fate::RingFull);
             self.frames.remove(frame);
             return to;
         }
-        self.record(way, frame, sent_at, fate);
+        self.record(way, frame, fate);
         let bytes = self.frames.get(frame);
         self.stats.arrived += 1;
         self.stats.arrived_bytes += bytes.len() as u64;
-        if fate != Fate::ArrivedDamaged {
+        // What has reached a switch has not reached the host behind it.
+        if fate != Fate::ArrivedDamaged && !self.nodes[to as usize].forwards {
             self.oracles.on_arrived(bytes);
         }
         let mut cx = HostCx { now: self.now, frames: &mut self.frames, sent: &mut self.sent };
@@ -461,13 +663,15 @@ impl<H: Host, T: EventTap> World<H, T> {
         to
     }
 
-    fn record(&mut self, way: u32, frame: FrameId, sent_at: Instant, fate: Fate) {
+    fn record(&mut self, way: u32, frame: FrameId, fate: Fate) {
+        let Entry { at: sent_at, number } = self.frames.entry(frame);
         let record = EventRecord {
             at: self.now,
             sent_at,
             link: (way / 2) as u16,
             direction: (way % 2) as u8,
             fate,
+            number,
             bytes: self.frames.get(frame),
         };
         self.digest.record(&record);
@@ -481,6 +685,14 @@ impl<H: Host, T: EventTap> World<H, T> {
         if node.host.next_wake().is_some_and(|at| at <= self.now) {
             let mut cx = HostCx { now: self.now, frames: &mut self.frames, sent: &mut self.sent };
             node.host.on_wake(&mut cx);
+        }
+        if self.promises.holds(host) {
+            node.host.take_passed(&mut self.passed);
+            if !self.passed.is_empty() {
+                self.promises
+                    .on_passed(host, &mut self.passed)
+                    .map_err(|broken| Why::Promise(HostId(host), Box::new(broken)))?;
+            }
         }
         self.send(host)?;
         let node = &mut self.nodes[host as usize];
@@ -498,9 +710,12 @@ impl<H: Host, T: EventTap> World<H, T> {
         let mut outcome = Ok(());
         for Sending { port, frame, at } in sent.drain(..) {
             let node = &self.nodes[host as usize];
-            let verdict = self.oracles.on_sent(self.frames.get(frame));
-            if let Err(violation) = verdict
-                && node.judged
+            let bytes = self.frames.get(frame);
+            if node.forwards {
+                // Not its own: the hosts behind it were looked at.
+            } else if !node.judged {
+                self.oracles.on_sent_unjudged(bytes);
+            } else if let Err(violation) = self.oracles.on_sent(bytes)
                 && outcome.is_ok()
             {
                 outcome = Err(Why::Wire(HostId(host), violation));

@@ -93,7 +93,7 @@ fn pair(
     let client = world.add_host(Either::Right(client));
     let server = world.add_host(Either::Left(server));
     for interface in 0..interfaces {
-        world.connect((client, interface), (server, interface), link, link);
+        world.connect((client, interface), (server, interface), link.clone(), link.clone());
     }
     (world, [client, server])
 }
@@ -161,7 +161,7 @@ fn one_ring_without_cost_is_the_same_run_as_a_plain_host() {
         let one = client.each.clone().host(seed, client_app(0, 5, 40));
         let one = plain.add_host(Either::Right(one));
         let other = plain.add_host(Either::Left(server.each.clone().host(seed, server_app())));
-        plain.connect((one, 0), (other, 0), lossy, lossy);
+        plain.connect((one, 0), (other, 0), lossy.clone(), lossy.clone());
         let (mut machines, _) = pair(seed, server, client, (5, 40), lossy);
         plain.run_for(Duration::from_secs(5)).unwrap();
         machines.run_for(Duration::from_secs(5)).unwrap();

@@ -133,7 +133,7 @@ impl LoadPlan {
             ..LinkConfig::default()
         };
         for (interface, client) in clients.iter().enumerate() {
-            world.connect((*client, 0), (server, interface), link, link);
+            world.connect((*client, 0), (server, interface), link.clone(), link.clone());
         }
         world.run_for(self.warm_up)?;
         let from = world.now();

@@ -1,10 +1,10 @@
 //! The driver's side of the NIC.
 
 use super::{Doorbell, NicViolation, Place, SimPort, Slot};
+use crate::oracle::promises::{Glimpse, Passage, Passed};
 use simoom_core::port::{BATCH_MAX, Buf, Census, Port, PortCaps, RxFrame, TxFull, TxSync};
 use simoom_core::time::Instant;
 use std::convert::Infallible;
-use xxhash_rust::xxh3::xxh3_64;
 
 impl Port for SimPort {
     type Error = Infallible;
@@ -66,6 +66,14 @@ impl Port for SimPort {
         for (shown, frame) in batch.iter_mut().zip(self.rx.range(..count)) {
             shown.bytes = self.frames.get(*frame);
         }
+        if let Some(passed) = &mut self.passed {
+            let verify = !self.config.caps.checksum.rx;
+            for frame in &batch[..count] {
+                if let Some(seg) = Glimpse::of(frame.bytes, verify) {
+                    passed.push(Passed { at: self.now, what: Passage::Took(seg) });
+                }
+            }
+        }
         on_batch(&batch[..count]);
         for frame in self.rx.drain(..count) {
             self.frames.remove(frame);
@@ -93,9 +101,18 @@ impl Port for SimPort {
         self.places[buffer as usize] = Place::Device;
         self.caller -= 1;
         let start = buffer as usize * self.stride;
-        let hash = xxh3_64(&self.memory[start..start + usize::from(len)]);
+        let bytes = &self.memory[start..start + usize::from(len)];
+        if let Some(passed) = &mut self.passed
+            && let Some(seg) = Glimpse::of(bytes, false)
+        {
+            passed.push(Passed { at: self.now, what: Passage::Sent(seg) });
+        }
+        let place = self.next_place;
+        self.next_place = (place + 1) % self.config.caps.tx_slots;
+        let start = place as usize * self.stride;
+        self.submitted[start..start + bytes.len()].copy_from_slice(bytes);
         let never = Instant::FAR_FUTURE;
-        self.ring.push_back(Slot { buffer, len, hash, due: never, left: never });
+        self.ring.push_back(Slot { buffer, len, place, due: never, left: never });
         Ok(())
     }
 
