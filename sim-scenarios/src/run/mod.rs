@@ -359,9 +359,14 @@ impl<'a, T: EventTap> Run<'a, T> {
 
     /// Delivered bytes are right in every scenario, whatever it expects.
     fn judge_bytes(&mut self) {
+        let ways = self.links.iter().flat_map(|link| {
+            [Direction::Forward, Direction::Backward].map(|d| self.world.link_stats(*link, d))
+        });
+        let forged: u64 = ways.map(|stats| stats.forged).sum();
         for (n, host) in self.case.world.hosts.iter().enumerate() {
             let wrong = self.full_progress(n).wrong_answers;
-            if wrong > 0 {
+            // A frame whose checksum was made right again fools any TCP.
+            if wrong > forged {
                 let seed = self.world.seed();
                 let what = format!("seed {seed}, host {}: {wrong} wrong answers", host.name);
                 self.violations.push(what);
@@ -370,6 +375,12 @@ impl<'a, T: EventTap> Run<'a, T> {
     }
 
     fn judge(&mut self) {
+        for n in 0..self.hosts.len() {
+            if let Some(failure) = self.world.host(self.hosts[n]).script_failure() {
+                let name = &self.case.world.hosts[n].name;
+                self.violations.push(format!("host {name}: its script: {failure}"));
+            }
+        }
         let fails = |expectations: &[Expectation], run: &Self| -> Vec<String> {
             expectations.iter().filter_map(|e| run.complaint(e)).collect()
         };
