@@ -148,10 +148,10 @@ enum Event {
     Arrive { way: u32, frame: FrameId, fate: Fate },
     /// A host wants to be called.
     Wake { host: u32 },
-    /// A packet was swapped with the next one, and none has come.
-    SwapOverdue { number: u32 },
     /// A link has something to do with a frame that it keeps.
     Serve { way: u32 },
+    /// A packet was swapped with the next one, and none has come.
+    SwapOverdue { number: u32 },
 }
 
 /// One direction of a link, in place: link `n` has the ways `2n` and `2n + 1`.
@@ -608,13 +608,15 @@ impl<H: Host, T: EventTap> World<H, T> {
                 self.settle(host)
             }
             Event::Wake { host } => self.settle(host),
-            Event::SwapOverdue { number } => {
-                self.on_swap_overdue(number);
-                Ok(())
-            }
             Event::Serve { way } => {
                 self.ways[way as usize].link.on_wake(self.now, &mut self.frames);
+                self.log_faults(way, None);
+                self.tell_queue(way);
                 self.take_outcomes(way);
+                Ok(())
+            }
+            Event::SwapOverdue { number } => {
+                self.on_swap_overdue(number);
                 Ok(())
             }
         }
@@ -641,20 +643,11 @@ impl<H: Host, T: EventTap> World<H, T> {
         }
         let passage = link.offer(self.now, &mut self.frames, frame);
         self.log_faults(way, Some(frame));
-        if T::QUEUES {
-            self.show_queue(way);
-        }
+        self.tell_queue(way);
         match passage {
             Passage::Stays => self.take_outcomes(way),
             passage => self.pass(way, frame, passage),
         }
-    }
-
-    /// The tap sees how much waits.
-    fn show_queue(&mut self, way: u32) {
-        let (frames, bytes) = self.ways[way as usize].link.queue(self.now);
-        let (link, direction) = ((way / 2) as u16, (way % 2) as u8);
-        self.tap.on_queue(self.now, link, direction, frames as u32, bytes);
     }
 
     /// The link has said what becomes of a frame.
@@ -677,24 +670,35 @@ impl<H: Host, T: EventTap> World<H, T> {
 
     /// A link has decided about frames that it kept.
     fn take_outcomes(&mut self, way: u32) {
-        self.log_faults(way, None);
         while let Some(outcome) = self.ways[way as usize].link.take_outcome() {
             match outcome {
                 Outcome::Passed(frame, passage) => self.pass(way, frame, passage),
                 // By the other direction, back to where the frame came from.
-                Outcome::Answer(frame) => self.on_enter(way ^ 1, frame),
+                Outcome::Answer(frame) => self.offer(way ^ 1, frame),
             }
         }
         self.arm(way);
     }
 
-    /// Writes down what a link did, to this frame where it is known.
+    /// Writes down what has gone wrong, with the frame at hand where it is that one's.
     #[inline]
     fn log_faults(&mut self, way: u32, frame: Option<FrameId>) {
         if let Some(log) = &mut self.faults {
             log.extend(self.ways[way as usize].link.take_faults());
-            let oracles = &self.oracles;
-            log.tell_case(|| oracles.describe(self.frames.get(frame?)));
+            let (oracles, frames) = (&self.oracles, &self.frames);
+            let last = log.faults().last().map(|fault| fault.frame);
+            let frame = frame.filter(|frame| last == Some(frames.entry(*frame).number));
+            log.tell_case(|| oracles.describe(frames.get(frame?)));
+        }
+    }
+
+    /// Tells the tap how much waits in one direction of a link.
+    #[inline]
+    fn tell_queue(&mut self, way: u32) {
+        if T::QUEUES {
+            let (frames, bytes) = self.ways[way as usize].link.queue(self.now);
+            let (link, direction) = ((way / 2) as u16, (way % 2) as u8);
+            self.tap.on_queue(self.now, link, direction, frames as u32, bytes);
         }
     }
 
