@@ -126,7 +126,7 @@ pub(crate) fn names(hosts: &Vec<&str>, links: &Vec<&str>) -> Vec<String> {
 }
 
 /// Digits behind the point of a measure in a table.
-pub(crate) fn decimals(name: &str) -> usize {
+pub fn decimals(name: &str) -> usize {
     let last = name.rsplit('.').next().unwrap_or(name);
     let table = match name.split('.').count() {
         1 => WORLD,

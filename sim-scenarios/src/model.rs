@@ -22,6 +22,9 @@ pub struct Case {
     pub scenario: Arc<str>,
     /// Its place on the axes, `loss_percent=1,delay_ms=5`, or `base` where there are none.
     pub name: String,
+    /// The same as pairs of an axis and its value here, both as the name has them; the axis of
+    /// named cases is `case`.
+    pub axes: Vec<(String, String)>,
     /// What must be, at its place in the file.
     pub(crate) expect: Vec<Expectation>,
     /// Of a scenario whose time has not come: what is.

@@ -102,6 +102,11 @@ impl<S: PortStack> Shard<S> {
         self.turns
     }
 
+    /// The number of its interface: that of the host's port.
+    pub fn interface(&self) -> usize {
+        self.interface
+    }
+
     /// The number of its core.
     pub fn core(&self) -> usize {
         self.core

@@ -2,6 +2,7 @@
 
 mod ours;
 mod peers;
+mod probe;
 
 use crate::model::{HostKind, HostSpec, WorkSpec};
 use crate::record::Recorder;

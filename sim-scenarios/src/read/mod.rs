@@ -428,7 +428,13 @@ fn read_case(name: &str, tree: &Table, place: &[&AxisValue], sink: &mut Sink<'_>
     }
     let labels: Vec<_> = place.iter().map(|value| value.label.as_str()).collect();
     let label = if labels.is_empty() { String::from("base") } else { labels.join(",") };
-    Case { scenario: Arc::from(name), name: label, expect: Vec::new(), pinned: None, world, tree }
+    let axis_of = |label: &str| match label.split_once('=') {
+        Some((axis, value)) => (axis.to_owned(), value.to_owned()),
+        None => (String::from("case"), label.to_owned()),
+    };
+    let axes = labels.into_iter().map(axis_of).collect();
+    let (expect, pinned, scenario) = (Vec::new(), None, Arc::from(name));
+    Case { scenario, name: label, axes, expect, pinned, world, tree }
 }
 
 /// Complains about a measure that there is not.

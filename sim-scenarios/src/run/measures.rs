@@ -21,6 +21,16 @@ impl<T: EventTap> Run<'_, T> {
             self.measure_link(n, &mut measures);
         }
         self.measures = measures;
+        self.completion_nanos = self.completions();
+    }
+
+    /// Durations of all requests, ascending.
+    fn completions(&self) -> Vec<u64> {
+        let hosts = self.world.hosts();
+        let mut times: Vec<u64> =
+            hosts.flat_map(ScenarioHost::completions).map(|(time, _)| time).collect();
+        times.sort_unstable();
+        times
     }
 
     /// From the start to the last answer, or to now where not all came.
@@ -48,9 +58,7 @@ impl<T: EventTap> Run<'_, T> {
             put("done_at_ms", in_ms(last.saturating_since(Instant::ZERO).as_nanos()));
         }
         put("goodput_mbit", mbit(bytes, self.span(last, is_done)));
-        let mut times: Vec<u64> =
-            world.hosts().flat_map(ScenarioHost::completions).map(|(time, _)| time).collect();
-        times.sort_unstable();
+        let times = self.completions();
         for (name, percent) in [("time_p50_ms", 50), ("time_p99_ms", 99), ("time_max_ms", 100)] {
             if let Some(time) = percentile(&times, percent) {
                 put(name, in_ms(time));

@@ -2,7 +2,11 @@
 //!
 //! Reads no clock: how long a run took is its caller's business.
 
+mod dump;
 mod measures;
+mod observed;
+
+pub use observed::{Observed, Probed, run_observed};
 
 use crate::host::{Progress, ScenarioHost};
 use crate::model::{Case, Change, Expectation};
@@ -12,7 +16,6 @@ use simoom_sim::hash::{EventHash, EventTap, NoTap};
 use simoom_sim::seed::Seed;
 use simoom_sim::world::{Direction, HostId, Limits, LinkId, RunError, Why, World};
 use std::collections::VecDeque;
-use std::fmt::Write;
 
 /// How a case is run.
 #[derive(Clone, Debug)]
@@ -57,6 +60,8 @@ pub struct RunResult {
     pub simulated_seconds: f64,
     /// Measures that this run has, in a fixed order: of the world, of hosts, of links.
     pub measures: Vec<(String, f64)>,
+    /// How long each answered request took, in nanoseconds, ascending; of clients that know.
+    pub completion_nanos: Vec<u64>,
     /// What went wrong on the links, where it was recorded.
     pub faults: Vec<Fault>,
     /// Where [`RunOptions::until`] stopped it: the state of every connection, one a line.
@@ -117,6 +122,7 @@ struct Run<'a, T> {
     busy: Vec<usize>,
     violations: Vec<String>,
     measures: Vec<(String, f64)>,
+    completion_nanos: Vec<u64>,
     event_hash: EventHash,
     watch: &'a mut dyn FnMut(Watch),
     dump: Option<String>,
@@ -170,6 +176,7 @@ impl<'a, T: EventTap> Run<'a, T> {
             busy,
             violations: Vec::new(),
             measures: Vec::new(),
+            completion_nanos: Vec::new(),
             watch,
             dump: None,
         }
@@ -417,53 +424,6 @@ impl<'a, T: EventTap> Run<'a, T> {
         })
     }
 
-    /// The state of every connection, and what every host says of itself.
-    fn describe(&self) -> String {
-        let world = &self.world;
-        let mut out = format!(
-            "{} {}, seed {}: after event {}, at {:?}, hash {}\n",
-            self.case.scenario,
-            self.case.name,
-            world.seed(),
-            world.events(),
-            world.now(),
-            world.hash()
-        );
-        for (n, id) in self.hosts.iter().enumerate() {
-            let host = world.host(*id);
-            let name = &self.case.world.hosts[n].name;
-            let _ = writeln!(out, "{name}: {}", simoom_sim::endpoint::Host::describe(host));
-            for (key, info) in host.connections() {
-                let _ = writeln!(
-                    out,
-                    "  {} from {}: {:?} una {} nxt {} max {} wnd {} | rcv.nxt {} rcv.wnd {} | mss {} \
-                     cwnd {} ssthresh {} flight {} | srtt {:?} rttvar {:?} rto {:?} backoffs {} \
-                     retries {}{}",
-                    key.local(),
-                    key.remote(),
-                    info.state,
-                    info.snd_una.0,
-                    info.snd_nxt.0,
-                    info.snd_max.0,
-                    info.snd_wnd,
-                    info.rcv_nxt.0,
-                    info.rcv_wnd,
-                    info.mss,
-                    info.cwnd,
-                    info.ssthresh,
-                    info.flight,
-                    info.srtt,
-                    info.rttvar,
-                    info.rto,
-                    info.backoffs,
-                    info.retries,
-                    if info.in_recovery { ", in recovery" } else { "" },
-                );
-            }
-        }
-        out
-    }
-
     fn into_result(self) -> (RunResult, T) {
         let result = RunResult {
             scenario: self.case.scenario.to_string(),
@@ -477,6 +437,7 @@ impl<'a, T: EventTap> Run<'a, T> {
             simulated_seconds: self.world.now().saturating_since(Instant::ZERO).as_nanos() as f64
                 / 1e9,
             measures: self.measures,
+            completion_nanos: self.completion_nanos,
             faults: self.world.faults(),
             dump: self.dump,
         };
