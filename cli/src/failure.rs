@@ -11,7 +11,8 @@ Exit codes:
   2  a wrong argument
   3  a missing privilege or driver; the message says what to type
   4  a directory or file that cannot be read or written
-  5  an interface, address or subnet that is taken";
+  5  an interface, address or subnet that is taken
+  6  a simulated run that broke a rule, missed what its file expects, or did not end";
 
 /// Which exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub(crate) enum Kind {
     File = 4,
     /// Something that another program or interface holds.
     Taken = 5,
+    /// A run of a scenario that failed.
+    Scenario = 6,
 }
 
 /// Why the program ends.

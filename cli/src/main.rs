@@ -1,8 +1,9 @@
 //! The command line: it alone reads arguments, directories, clocks and secrets, and hands them to
 //! the stack as plain values.
 //!
-//! Read in this order: [`serve`] (a live port), [`demo`] (a simulated one), [`relay`] (a simulated link between real hosts), [`content_table`] (what preparing takes), [`site`]
-//! (a directory as a catalogue), [`failure`] (how the program ends).
+//! Read in this order: [`serve`] (a live port), [`demo`] (a simulated one), [`sim`] (worlds written
+//! down in files), [`relay`] (a simulated link between real hosts), [`content_table`] (what preparing
+//! takes), [`site`] (a directory as a catalogue), [`failure`] (how the program ends).
 
 mod content_table;
 mod demo;
@@ -10,6 +11,7 @@ mod failure;
 mod human;
 mod relay;
 mod serve;
+mod sim;
 mod site;
 #[cfg(test)]
 mod testdir;
@@ -34,6 +36,9 @@ enum Command {
     /// Serve the bundled site to simulated clients over a lossy link; needs no privilege, no network
     #[command(after_help = failure::EXIT_CODES)]
     Demo(demo::Args),
+    /// Run a world written down in a file, under one seed or thousands
+    #[command(after_help = format!("{}\n\n{}", sim::EXAMPLE, failure::EXIT_CODES))]
+    Sim(sim::Args),
     /// Put a simulated link in real time between two TAP devices
     #[command(after_help = format!("{}\n\n{}", relay::EXAMPLE, failure::EXIT_CODES))]
     Relay(relay::Args),
@@ -46,6 +51,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(args) => serve::run(args),
         Command::Demo(args) => demo::run(&args),
+        Command::Sim(args) => sim::run(&args),
         Command::Relay(args) => relay::run(&args),
         Command::Content(args) => content_table::run(&args),
     };
