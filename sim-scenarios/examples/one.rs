@@ -30,7 +30,10 @@ fn main() {
     let seed: u64 = std::env::args().nth(3).map_or(0, |s| s.parse().unwrap());
     let s = Scenario::load(file.as_ref()).unwrap_or_else(|e| panic!("\n{e}"));
     for case in s.cases().iter().filter(|c| c.name.contains(&want)) {
-        let (r, _) = run_with(case, &RunOptions::new(Seed(seed)), Tap, &mut |_| {});
+        let mut o = RunOptions::new(Seed(seed));
+        o.until = std::env::var("UNTIL").ok().map(|u| u.parse().unwrap());
+        let (r, _) = run_with(case, &o, Tap, &mut |_| {});
+        if let Some(d) = &r.dump { println!("{d}"); }
         println!("{}", simoom_scenarios::json_line(&r, None));
     }
 }

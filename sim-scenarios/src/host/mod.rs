@@ -357,29 +357,30 @@ impl ScenarioHost {
     }
 
     /// Ends the stacks and counts their buffers home: none may be left but what an idle device
-    /// holds.
-    pub(crate) fn shut_down(&mut self, now: Instant) -> Result<(), String> {
+    /// holds, or what one that is `busy` has yet to send.
+    pub(crate) fn shut_down(&mut self, now: Instant, busy: bool) -> Result<(), String> {
         fn end<A: App>(
             stack: &mut Stack<A, Recorder>,
             port: &mut SimPort,
             now: Instant,
+            busy: bool,
         ) -> Result<(), String> {
             let Ok(()) = stack.shut_down(now, port);
             port.reclaim(Some);
             let (census, hold) = (port.census(), port.caps().tx_hold_idle);
-            if census.caller == 0 && census.device <= hold {
+            if census.caller == 0 && (busy || census.device <= hold) {
                 return Ok(());
             }
             Err(format!("buffers are missing after the stack's end: {census:?}"))
         }
         match self {
-            Self::Server(host) => end(&mut host.stack, &mut host.port, now),
-            Self::Client(host) => end(&mut host.stack, &mut host.port, now),
-            Self::Browser(host) => end(&mut host.stack, &mut host.port, now),
+            Self::Server(host) => end(&mut host.stack, &mut host.port, now, busy),
+            Self::Client(host) => end(&mut host.stack, &mut host.port, now, busy),
+            Self::Browser(host) => end(&mut host.stack, &mut host.port, now, busy),
             Self::Machine(machine) => machine
                 .shards_mut()
                 .iter_mut()
-                .try_for_each(|shard| end(&mut shard.stack, &mut shard.port, now)),
+                .try_for_each(|shard| end(&mut shard.stack, &mut shard.port, now, busy)),
             _ => Ok(()),
         }
     }

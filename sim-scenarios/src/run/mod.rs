@@ -349,8 +349,9 @@ impl<'a, T: EventTap> Run<'a, T> {
     /// Ends every stack and counts its buffers home.
     fn shut_down(&mut self) {
         let now = self.world.now();
+        let busy = !self.is_at_rest();
         for (n, id) in self.hosts.clone().into_iter().enumerate() {
-            if let Err(what) = self.world.host_mut(id).shut_down(now) {
+            if let Err(what) = self.world.host_mut(id).shut_down(now, busy) {
                 let name = &self.case.world.hosts[n].name;
                 self.violations.push(format!("seed {}, host {name}: {what}", self.world.seed()));
             }
