@@ -10,8 +10,8 @@ impl EventTap for Tap {
             let seq = u32::from_be_bytes(b[38..42].try_into().unwrap());
             let ack = u32::from_be_bytes(b[42..46].try_into().unwrap());
             let port = u16::from_be_bytes(b[34..36].try_into().unwrap());
-            let hl = (b[46] >> 4) as usize * 4;
-            let tl = u16::from_be_bytes(b[16..18].try_into().unwrap()) as usize - 20 - hl;
+            let hl = (b[46] >> 4) as i64 * 4;
+            let tl = u16::from_be_bytes(b[16..18].try_into().unwrap()) as i64 - 20 - hl as i64;
             println!(
                 "{:?} sent {:?} dir {} {:?} port {port} seq {seq} ack {ack} flags {:02x} len {tl} win {}",
                 r.at,

@@ -142,12 +142,6 @@ impl HostKind {
         matches!(self, Self::Server(_) | Self::Machine(_) | Self::SmoltcpServer(_))
     }
 
-    /// Whether the oracles hold it to nothing: what passes through it is not its own, or it breaks
-    /// the rules on purpose.
-    pub(crate) fn is_lawless(&self) -> bool {
-        matches!(self, Self::Switch(_) | Self::Hostile(_))
-    }
-
     /// What its stacks are like, where they are ours.
     pub(crate) fn stack_mut(&mut self) -> Option<&mut StackSpec> {
         match self {

@@ -19,6 +19,7 @@ use simoom_sim::hosts::site::SiteConfig;
 use simoom_sim::hosts::{Receiver, Switch};
 use simoom_sim::machine::CoreStats;
 use simoom_sim::nic::SimPort;
+use simoom_sim::oracle::promises::{Passed, PromiseConfig};
 use simoom_sim::seed::Seed;
 use simoom_sim::smoltcp_host::{self, HttpClient, HttpServer};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -84,6 +85,15 @@ impl Host for ScenarioHost {
     #[inline]
     fn audit(&mut self) -> Result<(), HostFault> {
         each!(self, host => host.audit())
+    }
+
+    fn promises(&mut self) -> Option<PromiseConfig> {
+        each!(self, host => host.promises())
+    }
+
+    #[inline]
+    fn take_passed(&mut self, into: &mut Vec<Passed>) {
+        each!(self, host => host.take_passed(into));
     }
 
     fn describe(&self) -> String {

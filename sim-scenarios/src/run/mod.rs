@@ -5,7 +5,7 @@
 mod measures;
 
 use crate::host::{Progress, ScenarioHost};
-use crate::model::{Case, Change, Expectation};
+use crate::model::{Case, Change, Expectation, HostKind};
 use simoom_core::time::Instant;
 use simoom_sim::fault::Fault;
 use simoom_sim::hash::{EventHash, EventTap, NoTap};
@@ -143,9 +143,10 @@ impl<'a, T: EventTap> Run<'a, T> {
         let hosts: Vec<_> = (0..spec.hosts.len())
             .map(|n| {
                 let host = ScenarioHost::build(&spec.hosts, n, options.seed);
-                match spec.hosts[n].kind.is_lawless() {
-                    true => world.add_lawless_host(host),
-                    false => world.add_host(host),
+                match &spec.hosts[n].kind {
+                    HostKind::Switch(_) => world.add_forwarder(host),
+                    HostKind::Hostile(_) => world.add_lawless_host(host),
+                    _ => world.add_host(host),
                 }
             })
             .collect();
