@@ -5,9 +5,10 @@
 //! ends the run with the number of the event where it did.
 
 use crate::endpoint::{Host, HostCx, HostFault, Sending};
-use crate::frames::{FrameId, Frames};
+use crate::fault::{Fault, FaultLog};
+use crate::frames::{Entry, FrameId, Frames};
 use crate::hash::{EventDigest, EventHash, EventRecord, EventTap, Fate, NoTap};
-use crate::link::{Link, LinkConfig, LinkStats, Passage};
+use crate::link::{Link, LinkConfig, LinkStats, Outcome, Passage};
 use crate::oracle::{OracleConfig, OracleStats, Oracles, WireViolation};
 use crate::queue::{Alarms, EventQueue};
 use crate::seed::Seed;
@@ -131,11 +132,13 @@ enum Event {
     /// The last bit of a frame has left its host.
     Enter { way: u32, frame: FrameId },
     /// A frame reaches the other end.
-    Arrive { way: u32, frame: FrameId, sent_at: Instant, fate: Fate },
+    Arrive { way: u32, frame: FrameId, fate: Fate },
     /// A host wants to be called.
     Wake { host: u32 },
     /// A packet was swapped with the next one, and none has come.
     SwapOverdue { number: u32 },
+    /// A link has something to do with a frame that it keeps.
+    Serve { way: u32 },
 }
 
 /// One direction of a link, in place: link `n` has the ways `2n` and `2n + 1`.
@@ -166,6 +169,8 @@ pub struct World<H, T = NoTap> {
     queue: EventQueue<Event>,
     /// When each host wants to be called.
     alarms: Alarms,
+    /// When each direction of a link does.
+    link_alarms: Alarms,
     frames: Frames,
     nodes: Vec<Node<H>>,
     ways: Vec<Way>,
@@ -177,6 +182,10 @@ pub struct World<H, T = NoTap> {
     sent: Vec<Sending>,
     /// Where packets wait for a ruling, in a world that is walked exhaustively.
     gate: Option<Gate>,
+    /// What went wrong on the links, where somebody wants to know.
+    faults: Option<FaultLog>,
+    /// What is to go wrong, instead of what chances would do.
+    forced: Option<Vec<Fault>>,
     /// The run has failed: nothing goes on.
     failed: Option<RunError>,
 }
@@ -199,6 +208,7 @@ impl<H: Host, T: EventTap> World<H, T> {
             events_at_once: 0,
             queue: EventQueue::default(),
             alarms: Alarms::default(),
+            link_alarms: Alarms::default(),
             frames: Frames::default(),
             nodes: Vec::new(),
             ways: Vec::new(),
@@ -208,6 +218,8 @@ impl<H: Host, T: EventTap> World<H, T> {
             stats: WorldStats::default(),
             sent: Vec::new(),
             gate: None,
+            faults: None,
+            forced: None,
             failed: None,
         }
     }
@@ -251,8 +263,15 @@ impl<H: Host, T: EventTap> World<H, T> {
         let id = self.ways.len() as u32 / 2;
         for (from, to, config) in [(one, other, forward), (other, one, backward)] {
             let number = self.ways.len() as u32;
-            let link = Link::new(config, self.seed, number);
+            let mut link = Link::new(config, self.seed, number);
+            if self.faults.is_some() {
+                link.record_faults();
+            }
+            if let Some(faults) = &self.forced {
+                link.force_faults(faults);
+            }
             self.ways.push(Way { link, to: to.0.0, to_port: to.1 });
+            self.link_alarms.add_owner();
             let ways = &mut self.nodes[from.0.0 as usize].ways;
             if ways.len() <= from.1 {
                 ways.resize(from.1 + 1, None);
@@ -326,22 +345,65 @@ impl<H: Host, T: EventTap> World<H, T> {
         self.ways[link.0 as usize * 2 + direction as usize].link.stats()
     }
 
-    /// What one direction of a link is like.
+    /// What one direction of a link is like. A change to come ([`LinkConfig::changes`]) shows when
+    /// the link first has to do with a frame after its time.
     pub fn link_config(&self, link: LinkId, direction: Direction) -> &LinkConfig {
         self.ways[link.0 as usize * 2 + direction as usize].link.config()
     }
 
-    /// Changes one direction of a link for frames that enter it from now on.
+    /// Frames and bytes that wait in one direction of a link now, the one being sent not counted.
+    pub fn link_queue(&mut self, link: LinkId, direction: Direction) -> (usize, u64) {
+        self.ways[link.0 as usize * 2 + direction as usize].link.queue(self.now)
+    }
+
+    /// Changes one direction of a link for frames that enter it from now on, and for those that
+    /// wait for their turn in it where it was not known in advance ([`Link::set_config`]).
     pub fn set_link(&mut self, link: LinkId, direction: Direction, config: LinkConfig) {
-        self.ways[link.0 as usize * 2 + direction as usize].link.set_config(config);
+        let way = link.0 * 2 + direction as u32;
+        self.ways[way as usize].link.set_config(self.now, config);
+        self.arm(way);
     }
 
     /// From now on nothing goes wrong on any link.
     pub fn heal(&mut self) {
-        for way in &mut self.ways {
-            let healed = way.link.config().healed();
-            way.link.set_config(healed);
+        for way in 0..self.ways.len() {
+            self.ways[way].link.heal(self.now);
+            self.arm(way as u32);
         }
+    }
+
+    /// From now on what chances do to frames on links is written down. Costs nothing where it was
+    /// not asked for.
+    pub fn record_faults(&mut self) {
+        self.faults.get_or_insert_default();
+        for way in &mut self.ways {
+            way.link.record_faults();
+        }
+    }
+
+    /// What was written down, in the order in which it happened: the first
+    /// [`FAULTS_MAX`](crate::fault::FAULTS_MAX). Forced faults are written down too.
+    pub fn faults(&self) -> Vec<Fault> {
+        self.faults.as_ref().map(|log| log.faults().to_vec()).unwrap_or_default()
+    }
+
+    /// How many faults happened beyond those: more than zero means that the list forced on another
+    /// run does not give this one.
+    pub fn faults_left_out(&self) -> u64 {
+        self.faults.as_ref().map_or(0, FaultLog::left_out)
+    }
+
+    /// Nothing goes wrong by chance on any link, now or made later; what the list says happens, to
+    /// the frames it names. Chances take no draws then; jitter, hosts and NICs draw as ever, so that
+    /// the whole list of an earlier run of this seed gives that run again, event for event. See
+    /// [`Link::force_faults`] for what a fault does that does not fit its frame. Before the first
+    /// event.
+    pub fn force_faults(&mut self, faults: Vec<Fault>) {
+        assert_eq!(self.event, 0, "faults are forced before the first event");
+        for way in &mut self.ways {
+            way.link.force_faults(&faults);
+        }
+        self.forced = Some(faults);
     }
 
     /// Runs until `done`, which is asked after every event.
@@ -386,13 +448,22 @@ impl<H: Host, T: EventTap> World<H, T> {
     fn next_at(&self) -> Option<Instant> {
         let frame = self.queue.next_key();
         let alarm = self.alarms.next().map(|(key, _)| key);
-        frame.into_iter().chain(alarm).min().map(|(at, _)| at)
+        let link = self.link_alarms.next().map(|(key, _)| key);
+        frame.into_iter().chain(alarm).chain(link).min().map(|(at, _)| at)
     }
 
     #[inline]
     fn pop(&mut self) -> Option<(Instant, Event)> {
         let frame = self.queue.next_key();
-        match self.alarms.next() {
+        let alarm = self.alarms.next();
+        if let Some((key, way)) = self.link_alarms.next()
+            && frame.is_none_or(|frame| key < frame)
+            && alarm.is_none_or(|(alarm, _)| key < alarm)
+        {
+            self.link_alarms.clear(way);
+            return Some((key.0, Event::Serve { way }));
+        }
+        match alarm {
             Some((key, host)) if frame.is_none_or(|frame| key < frame) => {
                 self.alarms.clear(host);
                 Some((key.0, Event::Wake { host }))
@@ -420,13 +491,18 @@ impl<H: Host, T: EventTap> World<H, T> {
                 self.on_enter(way, frame);
                 Ok(())
             }
-            Event::Arrive { way, frame, sent_at, fate } => {
-                let host = self.on_arrive(way, frame, sent_at, fate);
+            Event::Arrive { way, frame, fate } => {
+                let host = self.on_arrive(way, frame, fate);
                 self.settle(host)
             }
             Event::Wake { host } => self.settle(host),
             Event::SwapOverdue { number } => {
                 self.on_swap_overdue(number);
+                Ok(())
+            }
+            Event::Serve { way } => {
+                self.ways[way as usize].link.on_wake(self.now, &mut self.frames);
+                self.take_outcomes(way);
                 Ok(())
             }
         }
@@ -445,41 +521,78 @@ impl<H: Host, T: EventTap> World<H, T> {
 
     /// A frame begins its way.
     fn offer(&mut self, way: u32, frame: FrameId) {
-        let passage = self.ways[way as usize].link.offer(self.now, &mut self.frames, frame);
-        self.pass(way, frame, passage);
+        let link = &mut self.ways[way as usize].link;
+        match link.offer(self.now, &mut self.frames, frame) {
+            Passage::Stays => self.take_outcomes(way),
+            passage => {
+                self.log_faults(way);
+                self.on_passage(way, frame, passage);
+            }
+        }
     }
 
-    /// The link has said what becomes of a frame.
+    /// What a link says of a frame happens.
     #[inline]
-    fn pass(&mut self, way: u32, frame: FrameId, passage: Passage) {
-        let now = self.now;
-        let fate = match passage {
-            Passage::Arrives { at, damaged, again } => {
-                let fate = if damaged { Fate::ArrivedDamaged } else { Fate::Arrived };
-                self.queue.push(at, Event::Arrive { way, frame, sent_at: now, fate });
+    fn on_passage(&mut self, way: u32, frame: FrameId, passage: Passage) {
+        match passage {
+            Passage::Arrives { at, fate, again } => {
+                self.queue.push(at, Event::Arrive { way, frame, fate });
                 if let Some(frame) = again {
-                    let fate = Fate::ArrivedAgain;
-                    self.queue.push(at, Event::Arrive { way, frame, sent_at: now, fate });
+                    self.queue.push(at, Event::Arrive { way, frame, fate: Fate::ArrivedAgain });
                 }
-                return;
             }
-            Passage::QueueFull => Fate::QueueFull,
-            Passage::Lost => Fate::Lost,
-        };
-        self.record(way, frame, now, fate);
-        self.frames.remove(frame);
+            Passage::Ends(fate) => {
+                self.record(way, frame, fate);
+                self.frames.remove(frame);
+            }
+            Passage::Stays => {}
+        }
+    }
+
+    /// A link has decided about frames that it kept.
+    fn take_outcomes(&mut self, way: u32) {
+        self.log_faults(way);
+        while let Some(outcome) = self.ways[way as usize].link.take_outcome() {
+            match outcome {
+                Outcome::Passed(frame, passage) => self.on_passage(way, frame, passage),
+                // By the other direction, back to where the frame came from.
+                Outcome::Answer(frame) => self.on_enter(way ^ 1, frame),
+            }
+        }
+        self.arm(way);
+    }
+
+    #[inline]
+    fn log_faults(&mut self, way: u32) {
+        if let Some(log) = &mut self.faults {
+            log.extend(self.ways[way as usize].link.take_faults());
+        }
+    }
+
+    /// Moves a link's alarm.
+    fn arm(&mut self, way: u32) {
+        match self.ways[way as usize].link.next_wake(self.now) {
+            Some(at) => {
+                let at = at.max(self.now);
+                if self.link_alarms.of(way) != Some(at) {
+                    let number = self.queue.next_number();
+                    self.link_alarms.set(way, at, number);
+                }
+            }
+            None => self.link_alarms.clear(way),
+        }
     }
 
     /// A frame ends its way. Answers at which host.
-    fn on_arrive(&mut self, way: u32, frame: FrameId, sent_at: Instant, fate: Fate) -> u32 {
+    fn on_arrive(&mut self, way: u32, frame: FrameId, fate: Fate) -> u32 {
         let Way { to, to_port, .. } = self.ways[way as usize];
         if !self.nodes[to as usize].host.accepts(to_port) {
             self.stats.ring_full += 1;
-            self.record(way, frame, sent_at, Fate::RingFull);
+            self.record(way, frame, Fate::RingFull);
             self.frames.remove(frame);
             return to;
         }
-        self.record(way, frame, sent_at, fate);
+        self.record(way, frame, fate);
         let bytes = self.frames.get(frame);
         self.stats.arrived += 1;
         self.stats.arrived_bytes += bytes.len() as u64;
@@ -491,13 +604,15 @@ impl<H: Host, T: EventTap> World<H, T> {
         to
     }
 
-    fn record(&mut self, way: u32, frame: FrameId, sent_at: Instant, fate: Fate) {
+    fn record(&mut self, way: u32, frame: FrameId, fate: Fate) {
+        let Entry { at: sent_at, number } = self.frames.entry(frame);
         let record = EventRecord {
             at: self.now,
             sent_at,
             link: (way / 2) as u16,
             direction: (way % 2) as u8,
             fate,
+            number,
             bytes: self.frames.get(frame),
         };
         self.digest.record(&record);

@@ -143,7 +143,7 @@ fn world_with(dma: DmaPolicy, syn_retries_max: u8) -> (Small, [HostId; 2], LinkI
         delay: Duration::from_millis(1),
         ..LinkConfig::default()
     };
-    let link = world.connect((client, 0), (server, 0), link, link);
+    let link = world.connect((client, 0), (server, 0), link.clone(), link);
     (world, [client, server], link)
 }
 

@@ -164,7 +164,7 @@ fn over_seeds<R>(seeds: Range<u64>, body: impl Fn(Seed) -> R) -> Vec<R> {
 /// come together and counts them as one, and so does a sender that halves its window once a round.
 fn mean_window(seed: Seed, ppm: u32, losses: u32) -> f64 {
     let path = link(Rate::UNLIMITED, Duration::from_millis(50));
-    let lossy = LinkConfig { loss: Chance::ppm(ppm), ..path };
+    let lossy = LinkConfig { loss: Chance::ppm(ppm), ..path.clone() };
     let mut bench = Bench::new(World::new(seed), server(seed, |_| {}), receiver(), lossy, path);
     // Past slow start: a hundred round trips and as many losses as a window has.
     bench.run_for(Duration::from_secs(60));
@@ -314,7 +314,7 @@ fn silent(seed: Seed) -> (Bench<Sendings>, Timeouts) {
     let manners = Manners { rto: Duration::from_secs(1_000_000), ..Manners::default() };
     let config = ReceiverConfig { manners, ..receiver() };
     let world = World::with_tap(seed, Sendings::default());
-    (Bench::new(world, server, config, path, path), timeouts)
+    (Bench::new(world, server, config, path.clone(), path), timeouts)
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -333,7 +333,7 @@ impl Bench<Sendings> {
             assert!(self.world.step().unwrap());
         }
         let way = Direction::Forward;
-        let config = *self.world.link_config(self.link, way);
+        let config = self.world.link_config(self.link, way).clone();
         self.world.set_link(self.link, way, LinkConfig { loss: Chance::ALWAYS, ..config });
     }
 

@@ -83,7 +83,8 @@ impl<T: EventTap> Demo<T> {
             };
             let host = demo.world.add_host(Either::Right(client));
             let access = access(loss_ppm);
-            let link = demo.world.connect((host, 0), (switch, usize::from(n) + 1), access, access);
+            let link =
+                demo.world.connect((host, 0), (switch, usize::from(n) + 1), access.clone(), access);
             demo.clients.push(Client { host, link, requests: share.into() });
         }
         demo

@@ -47,7 +47,7 @@ fn world(one: u8, other: u8) -> World<EndpointHost<Counter>> {
     let a = world.add_host(Counter::host(0, one));
     let b = world.add_host(Counter::host(100, other));
     let link = LinkConfig { rate: Rate::UNLIMITED, ..LinkConfig::default() };
-    world.connect((a, 0), (b, 0), link, link);
+    world.connect((a, 0), (b, 0), link.clone(), link);
     world
 }
 

@@ -67,7 +67,7 @@ fn pair<E: simoom_sim::endpoint::Endpoint>(
     let mut world = World::new(seed);
     let server = world.add_host(Either::Left(server(seed)));
     let other = world.add_host(Either::Right(EndpointHost::new(other)));
-    world.connect((server, 0), (other, 0), link, link);
+    world.connect((server, 0), (other, 0), link.clone(), link);
     (world, server, other)
 }
 
