@@ -45,14 +45,21 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "pcap")]
+pub mod capture;
+mod case;
+pub mod check;
 pub mod endpoint;
 pub mod exhaust;
 pub mod fault;
 pub mod frames;
 pub mod hash;
 pub mod hosts;
+pub mod lab;
 pub mod link;
+pub mod machine;
 pub mod nic;
+pub mod observe;
 pub mod oracle;
 pub mod port_host;
 pub mod print;

@@ -7,7 +7,10 @@ use super::recovery::Recovery;
 use super::rto::Rto;
 use super::state::State;
 use super::timers::{NEVER, TimerKind};
+use super::why::Why;
 use super::window::{self, ReceiveWindow};
+use crate::marks::mark;
+use crate::mutants::mutant;
 use crate::seq::SeqNumber;
 use crate::time::{Duration, Instant};
 use crate::wire::tcp::{TIMESTAMPS_LEN, TcpFlags, TcpSegment};
@@ -46,6 +49,8 @@ pub(super) mod flag {
     pub(in crate::tcp) const SCALING: u16 = 1 << 11;
     /// The congestion window was in full use since the last ACK.
     pub(in crate::tcp) const LIMITED: u16 = 1 << 12;
+    /// The ACK that is to be sent is a challenge: for observers alone.
+    pub(in crate::tcp) const CHALLENGE: u16 = 1 << 13;
 }
 
 /// SND of the RFC.
@@ -139,6 +144,8 @@ pub struct Info {
     pub retries: u8,
     /// Whether fast recovery is under way.
     pub in_recovery: bool,
+    /// What the segment at hand is sent for; None outside of [`crate::trace::Trace::on_sent`].
+    pub why: Option<Why>,
 }
 
 impl Tcb {
@@ -269,6 +276,12 @@ impl Tcb {
         self.acked
     }
 
+    /// Whether a number of ours has been sent before.
+    #[inline]
+    pub(crate) fn was_sent(&self, seq: SeqNumber) -> bool {
+        seq.lt(self.snd.max)
+    }
+
     /// The application closed: after what the source still has, FIN follows. RFC 9293 §3.10.4.
     pub fn close(&mut self) {
         self.flags |= flag::CLOSING;
@@ -279,8 +292,12 @@ impl Tcb {
     /// be removed. RFC 9293 §3.10.5.
     pub fn abort(&mut self, now: Instant) -> Option<SegmentPlan> {
         match self.state {
-            State::SynSent | State::Closing | State::LastAck | State::TimeWait => None,
+            State::SynSent | State::Closing | State::LastAck | State::TimeWait => {
+                mark!(AbortSilent);
+                None
+            }
             _ => {
+                mark!(AbortSent);
                 let mut plan = self.plain_segment(now, TcpFlags::RST | TcpFlags::ACK);
                 plan.window = 0;
                 Some(plan)
@@ -294,6 +311,7 @@ impl Tcb {
         if self.state.can_receive()
             && self.rcv.is_worth_announcing(config.receive_window, u32::from(config.mss))
         {
+            mark!(WindowUpdateSent);
             self.flags |= flag::ACK_NOW;
         }
     }
@@ -334,7 +352,19 @@ impl Tcb {
             backoffs: self.backoffs,
             retries: self.retries,
             in_recovery: self.recovery.is_active(),
+            why: None,
         }
+    }
+
+    /// What there is to see once a segment that ends before `end` was sent for the reason `why`,
+    /// whether TCP was told of it or will be later.
+    pub(crate) fn info_behind(&self, config: &Config, end: SeqNumber, why: Why) -> Info {
+        let mut info = self.info(config);
+        info.why = Some(why);
+        info.snd_nxt = info.snd_nxt.max(end);
+        info.snd_max = info.snd_max.max(end);
+        info.flight = info.snd_nxt.since(info.snd_una);
+        info
     }
 
     /// Checks what must hold between two events.
@@ -372,6 +402,7 @@ impl Tcb {
 /// IW of RFC 6928 §2: so many segments, of Ethernet's size where they are larger, but two at least.
 pub(super) fn initial_window(config: &Config, mss: u16) -> u32 {
     let (segments, mss) = (u32::from(config.initial_window_segments.max(1)), u32::from(mss));
+    let segments = if mutant!(InitialWindowTripled) { 3 * segments } else { segments };
     (segments * mss).min((segments * 1_460).max(2 * mss))
 }
 

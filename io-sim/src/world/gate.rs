@@ -126,7 +126,7 @@ impl<H: Host, T: EventTap> World<H, T> {
                 let link = &mut self.ways[way as usize].link;
                 let mut passage = link.offer(now, &mut self.frames, frame);
                 self.bend(ruling, frame, &mut passage);
-                self.log_faults(way);
+                self.log_faults(way, Some(frame));
                 self.on_passage(way, frame, passage);
             }
             Ruling::Swap => {

@@ -1,7 +1,11 @@
 //! The hosts of `simoom_sim::hosts` around our file server: each does what its name says, delivered bytes are
 //! right, the same seed gives the same hash, and worlds of them fork at any event.
 
+mod any;
+mod hostile;
 mod receiver;
+mod slow_reader;
+mod topology;
 
 use simoom_core::server::bodies::MemoryBodies;
 use simoom_core::server::catalogue::{Catalogue, FileInfo};
