@@ -184,23 +184,23 @@
 //! ```
 //!
 //! smoltcp joins in the same way, with the feature `smoltcp`: `lab.fetch_smoltcp(…)` and
-//! `lab.serve_smoltcp(…)` are another TCP at either end, over the same files; [`smoltcp_host`] shows how
-//! little it takes.
+//! `lab.serve_smoltcp(…)` are another TCP at either end, over the same files; the module
+//! `smoltcp_host` shows how little it takes.
 //!
 //! # When a test fails
 //!
 //! A failure prints the line that repeats its seed. Then the list of what went wrong on the links is
-//! made smaller until nothing can be left out. If the protocol above forgot a retransmission, the test
-//! would say, below the panic:
+//! made smaller until nothing can be left out. Had the protocol above forgotten to acknowledge what comes
+//! a second time, the test would say, below its panic:
 //!
 //! ```text
-//! seed v1:3 failed; to repeat it:
-//!     SIMOOM_SEED=v1:3 cargo test -p my-protocol every_number_arrives
-//! of 14 faults 1 is enough (9 runs):
-//!     drop frame 5 of link 0 forward
-//! which ends with: 4 of 50 numbers arrived
+//! seed v1:0 failed; to repeat it:
+//!     SIMOOM_SEED=v1:0 cargo test -p my-protocol every_number_arrives
+//! of 5 faults 1 is enough (4 runs):
+//!     drop frame 27 of link 0 backward
+//! which ends with: 27 of 50 numbers arrived
 //! to run with these alone:
-//!     SIMOOM_SEED=v1:3 SIMOOM_FAULTS=0f:5:lost cargo test -p my-protocol every_number_arrives
+//!     SIMOOM_SEED=v1:0 SIMOOM_FAULTS=0b:27:lost cargo test -p my-protocol every_number_arrives
 //! ```
 //!
 //! For TCP it says which bytes of which connection the frame carried. [`check`](mod@check) has the rest:
