@@ -6,6 +6,7 @@
 
 use crate::frames::{FrameId, Frames};
 use crate::nic::NicViolation;
+use crate::oracle::promises::{Passed, PromiseConfig};
 use simoom_core::time::Instant;
 use std::fmt;
 
@@ -129,6 +130,16 @@ pub trait Host {
         Ok(())
     }
 
+    /// What its TCP promises, where it can show what passes between it and its ports. Asked when it
+    /// is added to a world; it takes notes from then on.
+    fn promises(&mut self) -> Option<PromiseConfig> {
+        None
+    }
+
+    /// Moves what passed between stack and ports since the last call to the end of `into`, oldest
+    /// first.
+    fn take_passed(&mut self, _into: &mut Vec<Passed>) {}
+
     /// What it waits for, to be printed when a run ends too early.
     fn describe(&self) -> String;
 }
@@ -242,6 +253,15 @@ impl<L: Host, R: Host> Host for Either<L, R> {
         either!(self, host => host.audit())
     }
 
+    fn promises(&mut self) -> Option<PromiseConfig> {
+        either!(self, host => host.promises())
+    }
+
+    #[inline]
+    fn take_passed(&mut self, into: &mut Vec<Passed>) {
+        either!(self, host => host.take_passed(into));
+    }
+
     fn describe(&self) -> String {
         either!(self, host => host.describe())
     }
@@ -270,6 +290,14 @@ impl<H: Host + ?Sized> Host for Box<H> {
 
     fn audit(&mut self) -> Result<(), HostFault> {
         (**self).audit()
+    }
+
+    fn promises(&mut self) -> Option<PromiseConfig> {
+        (**self).promises()
+    }
+
+    fn take_passed(&mut self, into: &mut Vec<Passed>) {
+        (**self).take_passed(into);
     }
 
     fn describe(&self) -> String {

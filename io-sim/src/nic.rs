@@ -10,6 +10,7 @@
 
 use crate::frames::{FrameId, Frames};
 use crate::link::Rate;
+use crate::oracle::promises::{Glimpse, Passage, Passed};
 use crate::seed::Draws;
 use simoom_core::port::{
     BATCH_MAX, Buf, Census, ChecksumOffload, Port, PortCaps, RxFrame, TxFull, TxSync,
@@ -208,6 +209,8 @@ pub struct SimPort {
     frames: Frames,
     violation: Option<NicViolation>,
     stats: NicStats,
+    /// What passed between the caller and this port, where somebody watches.
+    passed: Option<Vec<Passed>>,
 }
 
 impl SimPort {
@@ -245,6 +248,20 @@ impl SimPort {
             frames: Frames::default(),
             violation: None,
             stats: NicStats::default(),
+            passed: None,
+        }
+    }
+
+    /// From now on notes what segments pass between the caller and this port.
+    pub fn watch(&mut self) {
+        self.passed.get_or_insert_default();
+    }
+
+    /// Moves what passed since the last call to the end of `into`.
+    #[inline]
+    pub fn take_passed(&mut self, into: &mut Vec<Passed>) {
+        if let Some(passed) = &mut self.passed {
+            into.append(passed);
         }
     }
 
@@ -493,6 +510,14 @@ impl Port for SimPort {
         for (shown, frame) in batch.iter_mut().zip(self.rx.range(..count)) {
             shown.bytes = self.frames.get(*frame);
         }
+        if let Some(passed) = &mut self.passed {
+            let verify = !self.config.caps.checksum.rx;
+            for frame in &batch[..count] {
+                if let Some(seg) = Glimpse::of(frame.bytes, verify) {
+                    passed.push(Passed { at: self.now, what: Passage::Took(seg) });
+                }
+            }
+        }
         on_batch(&batch[..count]);
         for frame in self.rx.drain(..count) {
             self.frames.remove(frame);
@@ -519,7 +544,13 @@ impl Port for SimPort {
         self.places[buffer as usize] = Place::Device;
         self.caller -= 1;
         let start = buffer as usize * self.stride;
-        let hash = xxh3_64(&self.memory[start..start + usize::from(len)]);
+        let bytes = &self.memory[start..start + usize::from(len)];
+        if let Some(passed) = &mut self.passed
+            && let Some(seg) = Glimpse::of(bytes, false)
+        {
+            passed.push(Passed { at: self.now, what: Passage::Sent(seg) });
+        }
+        let hash = xxh3_64(bytes);
         let never = Instant::FAR_FUTURE;
         self.ring.push_back(Slot { buffer, len, hash, due: never, left: never });
         Ok(())
@@ -571,6 +602,10 @@ impl Port for SimPort {
         }
         self.pushed = self.ring.len();
         if how == TxSync::PushAndReclaim {
+            let no_buffer = self.tx_free() > 0;
+            if let Some(passed) = &mut self.passed {
+                passed.push(Passed { at: self.now, what: Passage::Starved { no_buffer } });
+            }
             self.stats.reclaims_asked += 1;
             self.asked = self.pushed.saturating_sub(self.config.caps.tx_hold_idle as usize);
         }

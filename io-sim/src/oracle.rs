@@ -12,6 +12,7 @@ use std::fmt;
 use std::net::SocketAddrV4;
 
 mod flow;
+pub mod promises;
 
 use flow::Flows;
 
@@ -25,11 +26,14 @@ pub struct OracleConfig {
     pub bytes_kept: usize,
     /// Connections remembered at most; the oldest are forgotten.
     pub flows_max: usize,
+    /// Whether judged hosts that say what they promise ([`crate::endpoint::Host::promises`]) are held
+    /// to it.
+    pub promises: bool,
 }
 
 impl Default for OracleConfig {
     fn default() -> Self {
-        Self { enabled: true, bytes_kept: 1 << 20, flows_max: 1 << 14 }
+        Self { enabled: true, bytes_kept: 1 << 20, flows_max: 1 << 14, promises: true }
     }
 }
 

@@ -7,6 +7,7 @@
 use crate::endpoint::{Host, HostCx, HostFault, Sending};
 use crate::frames::FrameId;
 use crate::nic::SimPort;
+use crate::oracle::promises::{Passed, PromiseConfig};
 use simoom_core::port::Port;
 use simoom_core::time::{Duration, Instant};
 use std::fmt;
@@ -25,6 +26,11 @@ pub trait PortStack {
     /// # Errors
     /// What does not hold.
     fn audit(&self) -> Result<(), &'static str>;
+
+    /// What its TCP promises, if its turns take no time.
+    fn promises(&self) -> Option<PromiseConfig> {
+        None
+    }
 
     /// What it waits for, to be printed when a run ends too early.
     fn describe(&self) -> String;
@@ -169,6 +175,17 @@ impl<S: PortStack> Host for PortHost<S> {
             self.stack.audit().map_err(HostFault::Audit)?;
         }
         Ok(())
+    }
+
+    fn promises(&mut self) -> Option<PromiseConfig> {
+        let promises = self.stack.promises()?;
+        self.port.watch();
+        Some(promises)
+    }
+
+    #[inline]
+    fn take_passed(&mut self, into: &mut Vec<Passed>) {
+        self.port.take_passed(into);
     }
 
     fn describe(&self) -> String {

@@ -1,6 +1,7 @@
 //! The simoom stack as what drives a port of a world.
 
 use crate::nic::{NicConfig, SimPort};
+use crate::oracle::promises::PromiseConfig;
 use crate::port_host::{Fork, PortHost, PortHostConfig, PortStack};
 use crate::seed::{Seed, Stream};
 use simoom_core::stack::app::App;
@@ -27,6 +28,10 @@ impl<A: App, T: Trace> PortStack for Stack<A, T> {
 
     fn audit(&self) -> Result<(), &'static str> {
         Stack::audit(self)
+    }
+
+    fn promises(&self) -> Option<PromiseConfig> {
+        Some(PromiseConfig::of(self.config()))
     }
 
     fn describe(&self) -> String {

@@ -11,6 +11,7 @@ use crate::frames::{Entry, FrameId, Frames};
 use crate::hash::{EventDigest, EventHash, EventRecord, EventTap, Fate, NoTap};
 use crate::link::{Link, LinkConfig, LinkStats, Passage};
 use crate::observe::FlowStats;
+use crate::oracle::promises::{self, BrokenPromise, Passed, PromiseConfig, Promises};
 use crate::oracle::{OracleConfig, OracleStats, Oracles, WireViolation};
 use crate::queue::{Alarms, EventQueue};
 use crate::seed::Seed;
@@ -69,6 +70,8 @@ impl Default for Limits {
 pub enum Why {
     /// A host sent what must not be sent.
     Wire(HostId, WireViolation),
+    /// A host broke a promise of TCP.
+    Promise(HostId, Box<BrokenPromise>),
     /// A host's own oracles.
     Host(HostId, HostFault),
     /// Nothing is to come, and it is not done.
@@ -101,6 +104,7 @@ impl fmt::Display for RunError {
         write!(f, "seed {}, event {}, at {:?}: ", self.seed, self.event, self.at)?;
         match &self.why {
             Why::Wire(host, violation) => write!(f, "host {} {violation}", host.0)?,
+            Why::Promise(host, broken) => write!(f, "host {} broke a promise: {broken}", host.0)?,
             Why::Host(host, fault) => write!(f, "host {}: {fault}", host.0)?,
             Why::NothingLeft => f.write_str("not done, and nothing is to come")?,
             Why::EventsMax(n) => write!(f, "not done after {n} events, the limit")?,
@@ -177,6 +181,8 @@ pub struct World<H, T = NoTap> {
     nodes: Vec<Node<H>>,
     ways: Vec<Way>,
     oracles: Oracles,
+    promises: Promises,
+    hold_to_promises: bool,
     digest: EventDigest,
     tap: T,
     stats: WorldStats,
@@ -186,6 +192,8 @@ pub struct World<H, T = NoTap> {
     faults: Option<FaultLog>,
     /// What is to go wrong, instead of what chances would do.
     forced: Option<Vec<Fault>>,
+    /// What passed in a host during one call.
+    passed: Vec<Passed>,
     /// The run has failed: nothing goes on.
     failed: Option<RunError>,
 }
@@ -215,12 +223,15 @@ impl<H: Host, T: EventTap> World<H, T> {
             nodes: Vec::new(),
             ways: Vec::new(),
             oracles: Oracles::new(OracleConfig::default()),
+            promises: Promises::default(),
+            hold_to_promises: OracleConfig::default().promises,
             digest: EventDigest::default(),
             tap,
             stats: WorldStats::default(),
             sent: Vec::new(),
             faults: orders.log,
             forced: orders.forced,
+            passed: Vec::new(),
             failed: None,
         }
     }
@@ -239,11 +250,43 @@ impl<H: Host, T: EventTap> World<H, T> {
         if self.nodes.iter().any(|node| node.forwards) {
             self.oracles.verify_arrivals();
         }
+        self.hold_to_promises = config.enabled && config.promises;
+        for host in 0..self.nodes.len() as u32 {
+            if self.hold_to_promises && self.nodes[host as usize].judged {
+                if let Some(config) = self.nodes[host as usize].host.promises() {
+                    self.promises.hold(host, config);
+                }
+            } else {
+                self.promises.release(host);
+            }
+        }
     }
 
-    /// Adds a host. It is called for the first time when the world runs.
-    pub fn add_host(&mut self, host: H) -> HostId {
+    /// Holds a host to other promises than it gives by itself, as with more latency; before the
+    /// first event. False where it cannot show what passes between its stack and its ports.
+    pub fn hold_to_promises(&mut self, host: HostId, config: PromiseConfig) -> bool {
+        assert_eq!(self.event, 0, "promises begin before the first event");
+        let shows = self.nodes[host.0 as usize].host.promises().is_some();
+        if shows {
+            self.promises.hold(host.0, config);
+        }
+        shows
+    }
+
+    /// How often each promise was put to the test.
+    pub fn promise_stats(&self) -> &promises::Stats {
+        self.promises.stats()
+    }
+
+    /// Adds a host. It is called for the first time when the world runs. If it says what it
+    /// promises, it is held to that.
+    pub fn add_host(&mut self, mut host: H) -> HostId {
         let id = self.nodes.len() as u32;
+        if self.hold_to_promises
+            && let Some(config) = host.promises()
+        {
+            self.promises.hold(id, config);
+        }
         self.nodes.push(Node { host, ways: Vec::new(), judged: true, forwards: false });
         self.alarms.add_owner();
         self.wake(id, self.now);
@@ -254,6 +297,7 @@ impl<H: Host, T: EventTap> World<H, T> {
     pub fn add_lawless_host(&mut self, host: H) -> HostId {
         let id = self.add_host(host);
         self.nodes[id.0 as usize].judged = false;
+        self.promises.release(id.0);
         id
     }
 
@@ -443,7 +487,7 @@ impl<H: Host, T: EventTap> World<H, T> {
             self.step()?;
         }
         self.now = end;
-        Ok(())
+        self.check_promises(end)
     }
 
     /// Runs until nothing is to come.
@@ -458,10 +502,18 @@ impl<H: Host, T: EventTap> World<H, T> {
             return Err(error.clone());
         }
         let Some((at, event)) = self.pop() else {
+            // Nothing is to come: what is due will never be done.
+            self.check_promises(Instant::FAR_FUTURE)?;
             return Ok(false);
         };
         self.happen(at, event).map_err(|why| self.fail(why))?;
         Ok(true)
+    }
+
+    /// What was due before `now` must have been done.
+    fn check_promises(&mut self, now: Instant) -> Result<(), RunError> {
+        let kept = self.promises.on_time(now);
+        kept.map_err(|(host, broken)| self.fail(Why::Promise(HostId(host), Box::new(broken))))
     }
 
     /// When the next event is.
@@ -500,6 +552,9 @@ impl<H: Host, T: EventTap> World<H, T> {
         }
         if self.events_at_once > self.limits.events_at_once_max {
             return Err(Why::TimeStandsStill(self.events_at_once));
+        }
+        if let Err((host, broken)) = self.promises.on_time(self.now) {
+            return Err(Why::Promise(HostId(host), Box::new(broken)));
         }
         match event {
             Event::Enter { way, frame } => {
@@ -585,6 +640,14 @@ impl<H: Host, T: EventTap> World<H, T> {
         if node.host.next_wake().is_some_and(|at| at <= self.now) {
             let mut cx = HostCx { now: self.now, frames: &mut self.frames, sent: &mut self.sent };
             node.host.on_wake(&mut cx);
+        }
+        if self.promises.holds(host) {
+            node.host.take_passed(&mut self.passed);
+            if !self.passed.is_empty() {
+                self.promises
+                    .on_passed(host, &mut self.passed)
+                    .map_err(|broken| Why::Promise(HostId(host), Box::new(broken)))?;
+            }
         }
         self.send(host)?;
         let node = &mut self.nodes[host as usize];
