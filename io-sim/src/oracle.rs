@@ -221,6 +221,19 @@ impl Oracles {
         self.verify_arrivals = true;
     }
 
+    /// A host that is held to nothing sends a frame: its own, one of another host that it passes on, or one
+    /// that pretends to be of another. Whoever believes a lie is not to blame for it.
+    #[inline]
+    pub fn on_sent_unjudged(&mut self, bytes: &[u8]) {
+        if !self.config.enabled {
+            return;
+        }
+        // A link in front of a forwarder may have damaged the frame; nobody believes that.
+        if let Ok(Frame::Tcp(frame)) = wire::parse(bytes, true) {
+            self.flows.on_sent_unjudged(&frame);
+        }
+    }
+
     /// A frame, whole, reached a host that took it.
     #[inline]
     pub fn on_arrived(&mut self, bytes: &[u8]) {

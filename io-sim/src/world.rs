@@ -665,9 +665,12 @@ impl<H: Host, T: EventTap> World<H, T> {
         let mut outcome = Ok(());
         for Sending { port, frame, at } in sent.drain(..) {
             let node = &self.nodes[host as usize];
-            if !node.forwards
-                && let Err(violation) = self.oracles.on_sent(self.frames.get(frame))
-                && node.judged
+            let bytes = self.frames.get(frame);
+            if node.forwards {
+                // It was seen as its host sent it.
+            } else if !node.judged {
+                self.oracles.on_sent_unjudged(bytes);
+            } else if let Err(violation) = self.oracles.on_sent(bytes)
                 && outcome.is_ok()
             {
                 outcome = Err(Why::Wire(HostId(host), violation));

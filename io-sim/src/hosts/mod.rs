@@ -6,6 +6,7 @@
 
 pub mod cross_traffic;
 pub mod dumbbell;
+pub mod hostile;
 pub mod receiver;
 pub mod switch;
 pub mod tcp_peer;

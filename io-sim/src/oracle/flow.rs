@@ -80,6 +80,9 @@ struct Half {
     /// Ranges beyond `came` that have reached the other end, ascending, disjoint, not touching.
     islands: Vec<(u64, u64)>,
     text: Text,
+    /// Somebody who is held to nothing sent, in the name of this end, what this end never did. From then on
+    /// the other end may have received anything: its acknowledgements are not checked.
+    lied: bool,
     /// The connection that had this name before: late segments of it are still under way, and a
     /// listener that went back to LISTEN may have two initial sequence numbers out at once.
     before: Option<Box<Half>>,
@@ -221,7 +224,7 @@ impl Flows {
             mine.begin(tcp);
             seen.on_new_connection();
         }
-        if tcp.flags.contains(TcpFlags::ACK) {
+        if tcp.flags.contains(TcpFlags::ACK) && !theirs.lied {
             theirs.select(tcp.ack);
             let waits = theirs.isn.is_some() && theirs.unwrap(tcp.ack) < theirs.sent;
             seen.on_ack_sent(tcp.ack, tcp.window, tcp.seg_len() == 0, waits);
@@ -231,6 +234,39 @@ impl Flows {
             mine.check_text(now, tcp, self.config.bytes_kept, &name, stats, seen)?;
         }
         Ok(())
+    }
+
+    /// What a forwarder passes on is what its sender sent before. Anything else is a lie, and what is
+    /// known of a liar's own end is only what it announced: its SYN, for the windows that follow.
+    pub(super) fn on_sent_unjudged(&mut self, frame: &TcpFrame<'_>) {
+        let (slot, sender) = self.find(frame);
+        let now = self.now;
+        let Flow { halves, stats: seen, .. } = &mut self.flows[slot];
+        let (half, seen) = (&mut halves[sender], &mut seen[sender]);
+        let tcp = &frame.tcp;
+        seen.on_sent(now);
+        if tcp.flags.contains(TcpFlags::RST) {
+            seen.resets += 1;
+            return;
+        }
+        let syn = tcp.flags.contains(TcpFlags::SYN);
+        let is_repeated = |half: &Half| {
+            let first = half.unwrap(tcp.seq);
+            half.isn.is_some()
+                && (!syn || half.isn == Some(tcp.seq))
+                && first <= half.sent
+                && first.saturating_add(u64::from(tcp.seg_len())) <= half.sent
+        };
+        let honest = half.sent > 0;
+        if honest && (is_repeated(half) || half.before.as_deref().is_some_and(is_repeated)) {
+            return;
+        }
+        half.lied = true;
+        if syn && !honest {
+            half.isn = Some(tcp.seq);
+            // Which of several the other end believes is not known: the largest window counts.
+            half.scale = half.scale.max(tcp.options.window_scale);
+        }
     }
 
     #[inline]
@@ -244,19 +280,25 @@ impl Flows {
             return;
         }
         let syn = tcp.flags.contains(TcpFlags::SYN);
-        if !syn {
+        if mine.lied {
+            // A lie is no reason to take another connection for the present one.
+        } else if !syn {
             mine.select(tcp.seq);
         } else if mine.isn != Some(tcp.seq) && !mine.return_to(tcp.seq) {
             return;
         }
         if tcp.seg_len() > 0 {
             let first = mine.unwrap(tcp.seq);
-            let before = mine.text_came();
-            mine.on_came(first, first + u64::from(tcp.seg_len()));
-            seen[sender].on_delivered(now, mine.text_came() - before);
+            if let Some(end) = first.checked_add(tcp.seg_len().into()) {
+                let before = mine.text_came();
+                mine.on_came(first, end);
+                seen[sender].on_delivered(now, mine.text_came() - before);
+            }
         }
         if tcp.flags.contains(TcpFlags::ACK) && theirs.isn.is_some() {
-            theirs.select(tcp.ack);
+            if !mine.lied {
+                theirs.select(tcp.ack);
+            }
             let scale = match (syn, mine.scale, theirs.scale) {
                 (false, Some(shift), Some(_)) => shift.min(14),
                 _ => 0,

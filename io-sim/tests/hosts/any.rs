@@ -51,6 +51,10 @@ any! {
     Receiver(EndpointHost<Receiver>);
     Source(EndpointHost<CrossSource>);
     Sink(EndpointHost<CrossSink>);
+    SynFlood(EndpointHost<hostile::SynFlood>);
+    Random(EndpointHost<hostile::RandomSegments>);
+    Blind(EndpointHost<hostile::BlindInjector>);
+    OptAck(EndpointHost<hostile::OptimisticAcker>);
 }
 
 /// The host of a kind, or the test is wrong.

@@ -2,7 +2,9 @@
 //! right, the same seed gives the same hash, and worlds of them fork at any event.
 
 mod any;
+mod hostile;
 mod receiver;
+mod slow_reader;
 mod topology;
 
 use simoom_core::server::bodies::MemoryBodies;

@@ -174,6 +174,9 @@ pub(crate) struct Conn {
     /// Offset of the next time.
     shrink_at: u64,
     ask_at: Instant,
+    /// Bytes of the present request that are handed over one by one.
+    drip_from: usize,
+    drip_at: Instant,
     opened_at: Instant,
     asked_at: Instant,
     first_byte_at: Option<Instant>,
@@ -226,6 +229,8 @@ impl Conn {
             shrunk_until: Instant::ZERO,
             shrink_at: manners.shrinking.map_or(u64::MAX, |s| s.after),
             ask_at: Instant::FAR_FUTURE,
+            drip_from: 0,
+            drip_at: Instant::FAR_FUTURE,
             opened_at: now,
             asked_at: now,
             first_byte_at: None,
@@ -261,7 +266,7 @@ impl Conn {
                     until => until,
                 };
                 let receive = self.ack_at.min(self.read_at).min(shrunk);
-                self.rto_at.min(receive).min(self.ask_at)
+                self.rto_at.min(receive).min(self.ask_at).min(self.drip_at)
             }
         }
     }
@@ -584,10 +589,14 @@ impl Conn {
             self.ask_at = Instant::FAR_FUTURE;
             self.ask(now, means);
         }
+        if self.drip_at <= now {
+            self.drip(now, means);
+        }
         if self.fin_came() && !self.fin {
             // Whatever was still to be asked will not be answered.
             self.fin = true;
             self.ask_at = Instant::FAR_FUTURE;
+            self.drip_at = Instant::FAR_FUTURE;
         }
     }
 
@@ -620,13 +629,35 @@ impl Conn {
         self.asked_at = now;
         self.waiting = true;
         means.stats.requests += 1;
-        self.text.extend_from_slice(&request.bytes);
         self.answers.expect(request.expected.clone());
+        if means.manners.drip.is_some() {
+            self.drip_from = 0;
+            self.drip_at = now;
+            return;
+        }
+        self.text.extend_from_slice(&request.bytes);
         let is_last = self.asked as usize == means.requests.len();
         self.fin |= is_last && means.manners.closing == Closing::BehindRequests;
         // An answer of no bytes is there already.
         if let Some(is_right) = self.answers.take_finished(self.read) {
             self.complete(now, is_right, means);
+        }
+    }
+
+    /// Hands over one more byte of the present request.
+    fn drip(&mut self, now: Instant, means: &Means<'_>) {
+        self.drip_at = Instant::FAR_FUTURE;
+        let request = &means.requests[self.asked as usize - 1];
+        let Some(byte) = request.bytes.get(self.drip_from) else { return };
+        self.text.push(*byte);
+        self.drip_from += 1;
+        if self.drip_from < request.bytes.len()
+            && let Some(every) = means.manners.drip
+        {
+            self.drip_at = now + every;
+        } else {
+            let is_last = self.asked as usize == means.requests.len();
+            self.fin |= is_last && means.manners.closing == Closing::BehindRequests;
         }
     }
 

@@ -105,6 +105,8 @@ pub struct Manners {
     pub shrinking: Option<Shrinking>,
     /// How it ends.
     pub closing: Closing,
+    /// Hostile: a request is handed over one byte at a time, so far apart ("slow headers"); None: at once.
+    pub drip: Option<Duration>,
     /// From an answer to the next request of the same connection.
     pub think: Duration,
     /// The first retransmission timeout of what this side sends; doubled each time, up to a minute. Its round-trip
@@ -128,6 +130,7 @@ impl Default for Manners {
             reading: Reading::AtOnce,
             shrinking: None,
             closing: Closing::AfterAnswers,
+            drip: None,
             think: Duration::ZERO,
             rto: Duration::from_secs(1),
             verify_one_in: 1,
