@@ -58,7 +58,7 @@ fn scene(seed: Seed, client: ReceiverConfig, hostile: impl Into<Any>) -> Scene {
     let switch = world.add_forwarder(Switch::new(3).mirrored(2).into());
     for (port, host) in [server, client, hostile].into_iter().enumerate() {
         let link = LinkConfig::default();
-        world.connect((host, 0), (switch, port), link, link);
+        world.connect((host, 0), (switch, port), link.clone(), link);
     }
     Scene { world, server, client, hostile }
 }
@@ -185,7 +185,7 @@ fn opt_ack(seed: Seed, every: Duration, step: u32, ahead_max: u32) -> (Scene, Du
         queue_frames_max: 5000,
         ..LinkConfig::default()
     };
-    world.connect((server, 0), (hostile, 0), link, link);
+    world.connect((server, 0), (hostile, 0), link.clone(), link);
     let mut scene = Scene { world, server, client: server, hostile };
     let all = |world: &World<Any>| as_kind!(world, hostile, OptAck).endpoint.stats().bytes;
     while all(&scene.world) < SIZES[5] && scene.world.now() < Instant::from_nanos(60_000_000_000) {
