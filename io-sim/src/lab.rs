@@ -347,6 +347,20 @@ impl Lab {
         Handle::new(id, SocketAddrV4::new(address.ip, 80))
     }
 
+    /// A host of any other kind, with so many ports, at an address that [`Seen::sent_by`] and clients
+    /// know it by. `T` is the type of what its [`AnyHost::inside`] shows.
+    pub fn add<T: 'static>(
+        &mut self,
+        host: impl AnyHost + 'static,
+        addr: SocketAddrV4,
+        ports: usize,
+    ) -> Handle<T> {
+        assert!(host.inside().is::<T>(), "something else is inside of this host");
+        let id = self.world.add_host(Box::new(host));
+        self.ports.push((0, ports));
+        Handle::new(id, addr)
+    }
+
     /// A switch with so many ports, to join hosts to: each link takes the next one. It delays nothing
     /// and loses nothing; its links do.
     pub fn switch(&mut self, ports: usize) -> Handle<Switch> {

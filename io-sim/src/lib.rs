@@ -215,13 +215,13 @@
 //! [`oracle`] (what must never happen), [`hash`] (what two runs are compared by).
 //!
 //! ```
-//! use simoom_core::time::Duration;
 //! use simoom_sim::endpoint::EndpointHost;
-//! # use simoom_core::time::Instant;
-//! # use simoom_sim::endpoint::Endpoint;
 //! use simoom_sim::link::LinkConfig;
 //! use simoom_sim::seed::{Chance, Seed};
+//! use simoom_sim::simoom_core::time::Duration;
 //! use simoom_sim::world::World;
+//! # use simoom_sim::endpoint::Endpoint;
+//! # use simoom_sim::simoom_core::time::Instant;
 //!
 //! /// Sends one frame when the world starts, and counts what comes.
 //! #[derive(Clone, Default)]
