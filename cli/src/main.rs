@@ -1,13 +1,14 @@
 //! The command line: it alone reads arguments, directories, clocks and secrets, and hands them to
 //! the stack as plain values.
 //!
-//! Read in this order: [`serve`] (a live port), [`demo`] (a simulated one), [`content_table`] (what preparing takes), [`site`]
+//! Read in this order: [`serve`] (a live port), [`demo`] (a simulated one), [`relay`] (a simulated link between real hosts), [`content_table`] (what preparing takes), [`site`]
 //! (a directory as a catalogue), [`failure`] (how the program ends).
 
 mod content_table;
 mod demo;
 mod failure;
 mod human;
+mod relay;
 mod serve;
 mod site;
 #[cfg(test)]
@@ -33,6 +34,9 @@ enum Command {
     /// Serve the bundled site to simulated clients over a lossy link; needs no privilege, no network
     #[command(after_help = failure::EXIT_CODES)]
     Demo(demo::Args),
+    /// Put a simulated link in real time between two TAP devices
+    #[command(after_help = format!("{}\n\n{}", relay::EXAMPLE, failure::EXIT_CODES))]
+    Relay(relay::Args),
     /// Show what preparing a directory takes: objects, variants, segments, bytes of memory
     #[command(after_help = failure::EXIT_CODES)]
     Content(content_table::Args),
@@ -42,6 +46,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(args) => serve::run(args),
         Command::Demo(args) => demo::run(&args),
+        Command::Relay(args) => relay::run(&args),
         Command::Content(args) => content_table::run(&args),
     };
     match done {

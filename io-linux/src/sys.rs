@@ -95,12 +95,24 @@ pub(crate) fn wait(
     also: Option<RawFd>,
     timeout: Option<Duration>,
 ) -> io::Result<Ready> {
-    let events = if output { libc::POLLIN | libc::POLLOUT } else { libc::POLLIN };
-    // A negative descriptor is one that poll skips.
-    let mut fds = [
-        libc::pollfd { fd, events, revents: 0 },
-        libc::pollfd { fd: also.unwrap_or(-1), events: libc::POLLIN, revents: 0 },
-    ];
+    let [ready, _] = wait_two([(fd, output), (NOBODY, false)], also, timeout)?;
+    Ok(ready)
+}
+
+/// A negative descriptor is one that poll skips.
+const NOBODY: RawFd = -1;
+
+/// The same for two descriptors, each with whether it is to be written; ends when any is ready.
+pub(crate) fn wait_two(
+    two: [(RawFd, bool); 2],
+    also: Option<RawFd>,
+    timeout: Option<Duration>,
+) -> io::Result<[Ready; 2]> {
+    let poll = |(fd, output): (RawFd, bool)| {
+        let events = if output { libc::POLLIN | libc::POLLOUT } else { libc::POLLIN };
+        libc::pollfd { fd, events, revents: 0 }
+    };
+    let mut fds = [poll(two[0]), poll(two[1]), poll((also.unwrap_or(NOBODY), false))];
     let timeout = timeout.map(|span| libc::timespec {
         tv_sec: (span.as_nanos() / 1_000_000_000) as libc::time_t,
         tv_nsec: (span.as_nanos() % 1_000_000_000) as libc::c_long,
@@ -110,10 +122,11 @@ pub(crate) fn wait(
     // a timespec that outlives the call; a null signal mask is left alone.
     check(unsafe { libc::ppoll(fds.as_mut_ptr(), fds.len() as _, timeout, ptr::null()) })?;
     let failed = libc::POLLERR | libc::POLLHUP | libc::POLLNVAL;
-    Ok(Ready {
-        input: fds[0].revents & (libc::POLLIN | failed) != 0,
-        output: fds[0].revents & libc::POLLOUT != 0,
-    })
+    let ready = |fd: &libc::pollfd| Ready {
+        input: fd.revents & (libc::POLLIN | failed) != 0,
+        output: fd.revents & libc::POLLOUT != 0,
+    };
+    Ok([ready(&fds[0]), ready(&fds[1])])
 }
 
 /// The flag that the signal handler raises. Null, or from `Arc::into_raw` and never released.

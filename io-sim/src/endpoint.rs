@@ -108,8 +108,9 @@ impl fmt::Display for HostFault {
 
 /// A host as the world sees it.
 pub trait Host {
-    /// Whether a frame that comes to `port` now would be taken. Where not, it is dropped there.
-    fn accepts(&self, _port: usize) -> bool {
+    /// Whether a frame that comes to `port` now is taken: [`Host::on_frame`] follows. Where not, it
+    /// is dropped there, which the host counts.
+    fn accepts(&mut self, _port: usize, _frame: &[u8]) -> bool {
         true
     }
 
@@ -225,8 +226,8 @@ macro_rules! either {
 
 impl<L: Host, R: Host> Host for Either<L, R> {
     #[inline]
-    fn accepts(&self, port: usize) -> bool {
-        either!(self, host => host.accepts(port))
+    fn accepts(&mut self, port: usize, frame: &[u8]) -> bool {
+        either!(self, host => host.accepts(port, frame))
     }
 
     #[inline]
@@ -268,8 +269,8 @@ impl<L: Host, R: Host> Host for Either<L, R> {
 }
 
 impl<H: Host + ?Sized> Host for Box<H> {
-    fn accepts(&self, port: usize) -> bool {
-        (**self).accepts(port)
+    fn accepts(&mut self, port: usize, frame: &[u8]) -> bool {
+        (**self).accepts(port, frame)
     }
 
     fn on_frame(&mut self, cx: &mut HostCx<'_>, port: usize, frame: FrameId) {

@@ -147,8 +147,14 @@ pub trait EventTap {
     /// Whether [`EventTap::on_queue`] is to be called.
     const QUEUES: bool = false;
 
+    /// Whether [`EventTap::on_enter`] is to be called.
+    const ENTRIES: bool = false;
+
     /// A frame ended its way over a link.
     fn on_event(&mut self, record: &EventRecord<'_>);
+
+    /// A frame is offered to one direction of a link, as its `number`th, the first being 1.
+    fn on_enter(&mut self, _at: Instant, _link: u16, _direction: u8, _number: u64, _bytes: &[u8]) {}
 
     /// A frame was offered to one direction of a link, whose queue now holds so much, the frame
     /// being sent not counted.
@@ -162,6 +168,30 @@ pub struct NoTap;
 impl EventTap for NoTap {
     #[inline]
     fn on_event(&mut self, _record: &EventRecord<'_>) {}
+}
+
+/// Both see every record, the one named first before the other.
+impl<A: EventTap, B: EventTap> EventTap for (A, B) {
+    const QUEUES: bool = A::QUEUES || B::QUEUES;
+    const ENTRIES: bool = A::ENTRIES || B::ENTRIES;
+
+    #[inline]
+    fn on_event(&mut self, record: &EventRecord<'_>) {
+        self.0.on_event(record);
+        self.1.on_event(record);
+    }
+
+    #[inline]
+    fn on_enter(&mut self, at: Instant, link: u16, direction: u8, number: u64, bytes: &[u8]) {
+        self.0.on_enter(at, link, direction, number, bytes);
+        self.1.on_enter(at, link, direction, number, bytes);
+    }
+
+    #[inline]
+    fn on_queue(&mut self, at: Instant, link: u16, direction: u8, frames: u32, bytes: u64) {
+        self.0.on_queue(at, link, direction, frames, bytes);
+        self.1.on_queue(at, link, direction, frames, bytes);
+    }
 }
 
 /// Writes the event stream. After the first error nothing more is written; [`Self::finish`]

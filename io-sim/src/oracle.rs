@@ -13,6 +13,7 @@ use std::net::SocketAddrV4;
 
 mod flow;
 pub mod promises;
+mod text;
 
 use flow::Flows;
 
@@ -21,8 +22,9 @@ use flow::Flows;
 pub struct OracleConfig {
     /// Off: nothing is looked at.
     pub enabled: bool,
-    /// Bytes of each direction of a connection that are kept for comparison, the newest; a power
-    /// of two. A retransmission of older ones is not compared.
+    /// Bytes of each direction of a connection that are kept for comparison at most: the newest,
+    /// and of those that were acknowledged the last 64 KiB. A retransmission of older ones is not
+    /// compared. A power of two.
     pub bytes_kept: usize,
     /// Connections remembered at most; the oldest are forgotten.
     pub flows_max: usize,

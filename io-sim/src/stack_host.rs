@@ -1,5 +1,6 @@
 //! The simoom stack as what drives a port of a world.
 
+use crate::machine::Work;
 use crate::nic::{NicConfig, SimPort};
 use crate::oracle::promises::PromiseConfig;
 use crate::port_host::{Fork, PortHost, PortHostConfig, PortStack};
@@ -13,6 +14,10 @@ use std::net::Ipv4Addr;
 
 /// A simoom stack behind a modelled NIC.
 pub type StackHost<A, T = NoTrace> = PortHost<Stack<A, T>>;
+
+/// Bytes of memory that a prepared frame is counted as: one of an Ethernet MTU, and its share of the
+/// store's tables.
+const KEPT_FRAME_BYTES: u64 = 1_600;
 
 impl<A: App, T: Trace> PortStack for Stack<A, T> {
     fn turn(&mut self, now: Instant, port: &mut SimPort) -> Option<Instant> {
@@ -36,6 +41,20 @@ impl<A: App, T: Trace> PortStack for Stack<A, T> {
 
     fn describe(&self) -> String {
         format!("a stack of {} connections", self.connections())
+    }
+
+    fn work(&self) -> Work {
+        let (stats, store) = (self.stats(), self.store().stats());
+        Work {
+            frames_in: stats.frames_in,
+            texts_in: stats.texts_in,
+            frames_out: stats.frames_out,
+            filled_frames: store.cuts + stats.tx_copied,
+            copied_frames: store.master_copies,
+            opened: stats.opened,
+            kept_bytes: u64::from(store.kept_high) * KEPT_FRAME_BYTES,
+            ..Work::default()
+        }
     }
 }
 

@@ -18,6 +18,11 @@ use crate::seed::Seed;
 use simoom_core::time::{Duration, Instant};
 use std::fmt;
 
+mod gate;
+
+use gate::Gate;
+pub use gate::Ruling;
+
 /// A host of one world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HostId(u32);
@@ -31,7 +36,7 @@ impl HostId {
 
 /// A link of one world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LinkId(u32);
+pub struct LinkId(pub(crate) u32);
 
 /// One of the two directions of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -143,6 +148,8 @@ enum Event {
     Arrive { way: u32, frame: FrameId, fate: Fate },
     /// A host wants to be called.
     Wake { host: u32 },
+    /// A packet was swapped with the next one, and none has come.
+    SwapOverdue { number: u32 },
 }
 
 /// One direction of a link, in place: link `n` has the ways `2n` and `2n + 1`.
@@ -194,6 +201,8 @@ pub struct World<H, T = NoTap> {
     forced: Option<Vec<Fault>>,
     /// What passed in a host during one call.
     passed: Vec<Passed>,
+    /// Where packets wait for a ruling, in a world that is walked exhaustively.
+    gate: Option<Gate>,
     /// The run has failed: nothing goes on.
     failed: Option<RunError>,
 }
@@ -232,6 +241,7 @@ impl<H: Host, T: EventTap> World<H, T> {
             faults: orders.log,
             forced: orders.forced,
             passed: Vec::new(),
+            gate: None,
             failed: None,
         }
     }
@@ -411,6 +421,13 @@ impl<H: Host, T: EventTap> World<H, T> {
         self.nodes.iter().map(|node| &node.host)
     }
 
+    /// The direction of a link that leads away from a port, where one does.
+    pub fn way_of(&self, host: HostId, port: usize) -> Option<(LinkId, Direction)> {
+        let way = self.nodes[host.0 as usize].ways.get(port).copied().flatten()?;
+        let direction = if way % 2 == 0 { Direction::Forward } else { Direction::Backward };
+        Some((LinkId(way / 2), direction))
+    }
+
     /// What one direction of a link has done.
     pub fn link_stats(&self, link: LinkId, direction: Direction) -> &LinkStats {
         self.ways[link.0 as usize * 2 + direction as usize].link.stats()
@@ -516,8 +533,8 @@ impl<H: Host, T: EventTap> World<H, T> {
         kept.map_err(|(host, broken)| self.fail(Why::Promise(HostId(host), Box::new(broken))))
     }
 
-    /// When the next event is.
-    fn next_at(&self) -> Option<Instant> {
+    /// When the next event is; None where nothing is to come.
+    pub fn next_at(&self) -> Option<Instant> {
         let frame = self.queue.next_key();
         let alarm = self.alarms.next().map(|(key, _)| key);
         frame.into_iter().chain(alarm).min().map(|(at, _)| at)
@@ -566,12 +583,32 @@ impl<H: Host, T: EventTap> World<H, T> {
                 self.settle(host)
             }
             Event::Wake { host } => self.settle(host),
+            Event::SwapOverdue { number } => {
+                self.on_swap_overdue(number);
+                Ok(())
+            }
+        }
+    }
+
+    /// A frame comes to its link, or to the gate before it.
+    #[inline]
+    fn on_enter(&mut self, way: u32, frame: FrameId) {
+        if self.gate.is_none() {
+            self.offer(way, frame);
+        } else if !self.hold(way, frame) {
+            self.offer(way, frame);
+            self.follow(way);
         }
     }
 
     /// A frame begins its way.
-    fn on_enter(&mut self, way: u32, frame: FrameId) {
+    fn offer(&mut self, way: u32, frame: FrameId) {
         let link = &mut self.ways[way as usize].link;
+        if T::ENTRIES {
+            let (id, direction) = ((way / 2) as u16, (way % 2) as u8);
+            let number = link.stats().offered + 1;
+            self.tap.on_enter(self.now, id, direction, number, self.frames.get(frame));
+        }
         let passage = link.offer(self.now, &mut self.frames, frame);
         if let Some(log) = &mut self.faults {
             log.extend(link.take_faults());
@@ -583,6 +620,12 @@ impl<H: Host, T: EventTap> World<H, T> {
             let (link, direction) = ((way / 2) as u16, (way % 2) as u8);
             self.tap.on_queue(self.now, link, direction, frames as u32, bytes);
         }
+        self.pass(way, frame, passage);
+    }
+
+    /// The link has said what becomes of a frame.
+    #[inline]
+    fn pass(&mut self, way: u32, frame: FrameId, passage: Passage) {
         match passage {
             Passage::Arrives { at, fate, again } => {
                 self.queue.push(at, Event::Arrive { way, frame, fate });
@@ -600,7 +643,8 @@ impl<H: Host, T: EventTap> World<H, T> {
     /// A frame ends its way. Answers at which host.
     fn on_arrive(&mut self, way: u32, frame: FrameId, fate: Fate) -> u32 {
         let Way { to, to_port, .. } = self.ways[way as usize];
-        if !self.nodes[to as usize].host.accepts(to_port) {
+        let bytes = self.frames.get(frame);
+        if !self.nodes[to as usize].host.accepts(to_port, bytes) {
             self.stats.ring_full += 1;
             self.record(way, frame, Fate::RingFull);
             self.frames.remove(frame);
@@ -610,6 +654,7 @@ impl<H: Host, T: EventTap> World<H, T> {
         let bytes = self.frames.get(frame);
         self.stats.arrived += 1;
         self.stats.arrived_bytes += bytes.len() as u64;
+        // What has reached a switch has not reached the host behind it.
         if fate != Fate::ArrivedDamaged && !self.nodes[to as usize].forwards {
             self.oracles.on_arrived(bytes);
         }
@@ -667,7 +712,7 @@ impl<H: Host, T: EventTap> World<H, T> {
             let node = &self.nodes[host as usize];
             let bytes = self.frames.get(frame);
             if node.forwards {
-                // It was seen as its host sent it.
+                // Not its own: the hosts behind it were looked at.
             } else if !node.judged {
                 self.oracles.on_sent_unjudged(bytes);
             } else if let Err(violation) = self.oracles.on_sent(bytes)

@@ -1,3 +1,24 @@
 //! Worlds written down in files: a scenario is parsed, checked, run under a seed, and judged by the
 //! expectations that the file states.
+//!
+//! [`Scenario::load`] reads a file and says everything that is wrong with it; [`Scenario::cases`]
+//! are its worlds, axes multiplied out; [`run`] runs one under a seed. The format is described in
+//! the package's README, beside the files. Reads no clock, and nothing but the file it is told.
 #![forbid(unsafe_code)]
+
+mod doc;
+mod host;
+mod keys;
+mod measure;
+mod model;
+mod problem;
+mod read;
+mod record;
+mod run;
+mod schema;
+
+pub use measure::{HOST as HOST_MEASURES, Measure, WAY as WAY_MEASURES, WORLD as WORLD_MEASURES};
+pub use model::Case;
+pub use problem::{Errors, Problem};
+pub use read::{CASES_MAX, FILE_BYTES_MAX, LinkFile, Scenario};
+pub use run::{RunOptions, RunResult, WATCH_EVERY, Watch, run, run_with};

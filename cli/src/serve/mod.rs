@@ -20,6 +20,7 @@ use simoom_core::wire::MacAddr;
 use simoom_linux::prefix::Ipv4Prefix;
 use simoom_linux::stop::StopFlag;
 use simoom_linux::tap::{TapConfig, TapError, TapPort};
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -100,8 +101,21 @@ impl From<Congestion> for Algorithm {
 
 /// A port as named on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct PortName {
+pub(crate) struct PortName {
     tap: String,
+}
+
+impl PortName {
+    /// The interface's name.
+    pub(crate) fn tap(&self) -> &str {
+        &self.tap
+    }
+}
+
+impl fmt::Display for PortName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "tap:{}", self.tap)
+    }
 }
 
 impl FromStr for PortName {
@@ -354,7 +368,7 @@ fn secrets() -> Result<Secrets, Failure> {
     Ok(Secrets::new(words))
 }
 
-fn tap_failure(error: &TapError) -> Failure {
+pub(crate) fn tap_failure(error: &TapError) -> Failure {
     let kind = match error {
         TapError::NoDriver | TapError::DriverForbidden | TapError::NoPrivilege { .. } => {
             Kind::Privilege

@@ -428,6 +428,7 @@ impl<A: App> Sink<'_, A> {
     #[inline]
     fn show(&mut self, bytes: &[u8]) -> usize {
         *self.drained = false;
+        self.stats.texts_in += 1;
         match self.phase {
             Phase::Open(value) if !*self.discard && !self.cx.commands.close => {
                 self.app.on_bytes(&mut self.cx, value, bytes).min(bytes.len())
@@ -444,6 +445,7 @@ impl<A: App> Sink<'_, A> {
             return 0;
         }
         *self.drained = false;
+        self.stats.texts_in += 1;
         let taken = match self.phase {
             Phase::Open(value) if !*self.discard && !self.cx.commands.close => {
                 let shown = &store[..ready as usize];

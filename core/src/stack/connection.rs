@@ -209,7 +209,12 @@ impl<A: App, T: Trace> Stack<A, T> {
         for _ in EPHEMERAL_FIRST..=u16::MAX {
             let port = self.next_local_port;
             self.next_local_port = port.checked_add(1).unwrap_or(EPHEMERAL_FIRST);
-            let key = FlowKey::new(SocketAddrV4::new(self.config.ip, port), remote);
+            let local = SocketAddrV4::new(self.config.ip, port);
+            let key = FlowKey::new(local, remote);
+            let shard = self.config.shard.as_ref();
+            if shard.is_some_and(|shard| shard.spread.ring_of_tcp(remote, local) != shard.ring) {
+                continue;
+            }
             if self.find(&key).is_none() && !self.config.listen.contains(&port) {
                 return Some(key);
             }

@@ -15,7 +15,7 @@ use simoom_core::port::{
 use simoom_core::time::{Duration, Instant};
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// How long the port waits before it offers frames again that the kernel had no memory for. There
@@ -176,6 +176,51 @@ impl TapPort {
         self.device.as_mut().map_or(Ok(()), TapDevice::restore)
     }
 
+    /// Waits for two ports at once, as `advance` does for one: until there is input at either, or
+    /// until `wake_at` by `clock`. The first port's stop flag ends the wait. Answers the time; None
+    /// once that flag is up or a port is dead ([`TapPort::fatal`]).
+    pub fn advance_two(
+        ports: &mut [Self; 2],
+        clock: Clock,
+        wake_at: Option<Instant>,
+    ) -> Option<Instant> {
+        for port in &mut *ports {
+            if port.held_up != HeldUp::No && port.fatal.is_none() {
+                port.push();
+            }
+        }
+        loop {
+            let stop = ports[0].stop.as_ref();
+            if stop.is_some_and(StopFlag::is_raised) || ports.iter().any(|p| p.fatal.is_some()) {
+                return None;
+            }
+            let now = clock.now();
+            if ports.iter().any(|port| port.more_input) || wake_at.is_some_and(|at| at <= now) {
+                return Some(now);
+            }
+            let no_memory = ports.iter().any(|port| port.held_up == HeldUp::NoMemory);
+            let retry_at = no_memory.then(|| now + MEMORY_RETRY);
+            let until = retry_at.into_iter().chain(wake_at).min();
+            let fds = ports.each_ref().map(|p| (p.frames.as_raw_fd(), p.held_up == HeldUp::Full));
+            ports[0].stats.waits += 1;
+            match sys::wait_two(fds, stop_fd(&ports[0].stop), until.map(|at| at - now)) {
+                Ok(ready) => {
+                    for (port, ready) in ports.iter_mut().zip(ready) {
+                        port.more_input |= ready.input;
+                        if ready.output || port.held_up == HeldUp::NoMemory {
+                            port.push();
+                        }
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => (),
+                Err(e) => {
+                    let name = ports[0].name();
+                    ports[0].fatal = Some(TapError::system("wait for", &name, &e));
+                }
+            }
+        }
+    }
+
     /// Writes queued frames, oldest first, until all are written or the kernel takes no more.
     fn push(&mut self) {
         self.held_up = HeldUp::No;
@@ -263,7 +308,7 @@ impl TapPort {
         let ready = sys::wait(
             self.frames.as_raw_fd(),
             self.held_up == HeldUp::Full,
-            self.stop.as_ref().map(StopFlag::raw_fd),
+            stop_fd(&self.stop),
             until.map(|at| at - now),
         );
         match ready {
@@ -277,6 +322,10 @@ impl TapPort {
             Err(e) => self.fatal = Some(TapError::system("wait for", &self.name(), &e)),
         }
     }
+}
+
+fn stop_fd(stop: &Option<StopFlag>) -> Option<RawFd> {
+    stop.as_ref().map(StopFlag::raw_fd)
 }
 
 impl Port for TapPort {

@@ -89,6 +89,11 @@ impl ProbedConnection {
         Self { name, points: Vec::new(), unrecorded: 0, sent: [0; 9], isn, highest: 0 }
     }
 
+    /// The sequence number of our SYN.
+    pub fn isn(&self) -> SeqNumber {
+        self.isn
+    }
+
     /// Segments sent for a reason, those beyond the bound of the record among them.
     pub fn sent(&self, why: Why) -> u64 {
         self.sent[why as usize]

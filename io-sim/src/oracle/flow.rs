@@ -2,6 +2,7 @@
 //!
 //! Offsets are counted from the SYN, which is number 0; the first byte of the stream is number 1.
 
+use super::text::{Chunks, Text};
 use super::{FlowName, OracleConfig, OracleStats, WireViolation};
 use crate::observe::FlowStats;
 use hashbrown::HashMap;
@@ -44,6 +45,7 @@ pub(super) struct Flows {
     config: OracleConfig,
     index: HashMap<Key, u32, BuildHasherDefault<KeyHasher>>,
     flows: Vec<Flow>,
+    chunks: Chunks,
     /// The slot to be forgotten next, once all are taken.
     oldest: usize,
     /// The connection of the last frame: the next one is likely of the same.
@@ -88,21 +90,13 @@ struct Half {
     before: Option<Box<Half>>,
 }
 
-/// The newest bytes of a stream.
-#[derive(Clone, Debug, Default)]
-struct Text {
-    /// Byte `n` is at `n` modulo the length, a power of two.
-    ring: Vec<u8>,
-    /// Behind the last byte; the first byte has number 1.
-    end: u64,
-}
-
 impl Flows {
     pub(super) fn new(config: OracleConfig) -> Self {
         Self {
             config,
             index: HashMap::default(),
             flows: Vec::new(),
+            chunks: Chunks::default(),
             oldest: 0,
             last: (0, 0),
             now: Instant::ZERO,
@@ -189,8 +183,11 @@ impl Flows {
         } else {
             let slot = self.oldest;
             self.oldest = (slot + 1) % self.flows.len();
-            let forgotten = std::mem::replace(&mut self.flows[slot], flow);
+            let mut forgotten = std::mem::replace(&mut self.flows[slot], flow);
             self.index.remove(&forgotten.key);
+            for half in &mut forgotten.halves {
+                half.give_back(&mut self.chunks);
+            }
             slot
         };
         self.index.insert(key, slot as u32);
@@ -221,17 +218,19 @@ impl Flows {
         if !tcp.flags.contains(TcpFlags::SYN) {
             mine.select(tcp.seq);
         } else if mine.isn != Some(tcp.seq) {
-            mine.begin(tcp);
+            mine.begin(tcp, &mut self.chunks);
             seen.on_new_connection();
         }
         if tcp.flags.contains(TcpFlags::ACK) && !theirs.lied {
             theirs.select(tcp.ack);
             let waits = theirs.isn.is_some() && theirs.unwrap(tcp.ack) < theirs.sent;
             seen.on_ack_sent(tcp.ack, tcp.window, tcp.seg_len() == 0, waits);
-            theirs.check_acknowledged(tcp, &name)?;
+            let acknowledged = theirs.check_acknowledged(tcp, &name)?;
+            theirs.text.on_acknowledged(acknowledged, &mut self.chunks);
         }
         if mine.isn.is_some() && tcp.seg_len() > 0 {
-            mine.check_text(now, tcp, self.config.bytes_kept, &name, stats, seen)?;
+            let kept = (self.config.bytes_kept, &mut self.chunks);
+            mine.check_text(now, tcp, kept, &name, stats, seen)?;
         }
         Ok(())
     }
@@ -317,16 +316,26 @@ impl Flows {
 impl Half {
     /// A SYN with another number is sent: a new connection of the same name.
     #[cold]
-    fn begin(&mut self, syn: &TcpSegment<'_>) {
+    fn begin(&mut self, syn: &TcpSegment<'_>, chunks: &mut Chunks) {
         if self.return_to(syn.seq) {
             return;
         }
         let mut before = std::mem::take(self);
-        before.before = None;
+        if let Some(mut oldest) = before.before.take() {
+            oldest.give_back(chunks);
+        }
         self.isn = Some(syn.seq);
         self.scale = syn.options.window_scale;
         self.text.end = 1;
         self.before = before.isn.map(|_| Box::new(before));
+    }
+
+    /// Gives back what is kept of its bytes.
+    fn give_back(&mut self, chunks: &mut Chunks) {
+        self.text.give_back(chunks);
+        if let Some(before) = &mut self.before {
+            before.give_back(chunks);
+        }
     }
 
     /// Makes the connection that had this name before the present one, if its SYN had this number.
@@ -368,7 +377,7 @@ impl Half {
         &mut self,
         now: Instant,
         tcp: &TcpSegment<'_>,
-        bytes_kept: usize,
+        (bytes_kept, chunks): (usize, &mut Chunks),
         name: &impl Fn() -> FlowName,
         stats: &mut OracleStats,
         seen: &mut FlowStats,
@@ -410,7 +419,7 @@ impl Half {
         let again = self.text.end.min(end).saturating_sub(first);
         seen.on_numbers_sent(now, (len, again), seq < self.sent, end + fin);
         self.sent = self.sent.max(end + fin);
-        self.text.check_and_keep(first, tcp.payload, bytes_kept, name, stats)
+        self.text.check_and_keep(first, tcp.payload, bytes_kept, chunks, name, stats)
     }
 
     /// Bytes of text that have reached the other end without a gap.
@@ -446,15 +455,15 @@ impl Half {
         self.islands.splice(from..from + touched, [(first, end)]);
     }
 
-    /// What the other end acknowledges of this half has come.
+    /// What the other end acknowledges of this half has come. Answers how much that is.
     #[inline]
     fn check_acknowledged(
         &self,
         tcp: &TcpSegment<'_>,
         name: &impl Fn() -> FlowName,
-    ) -> Result<(), WireViolation> {
+    ) -> Result<u64, WireViolation> {
         if self.isn.is_none() {
-            return Ok(());
+            return Ok(0);
         }
         let acknowledged = self.unwrap(tcp.ack);
         // What lies below the SYN wraps to beyond everything.
@@ -469,83 +478,6 @@ impl Half {
                 return Err(WireViolation::SackOfNothing { flow: name(), block });
             }
         }
-        Ok(())
-    }
-}
-
-impl Text {
-    #[inline]
-    fn check_and_keep(
-        &mut self,
-        first: u64,
-        bytes: &[u8],
-        bytes_kept: usize,
-        name: &impl Fn() -> FlowName,
-        stats: &mut OracleStats,
-    ) -> Result<(), WireViolation> {
-        let end = first + bytes.len() as u64;
-        if first < self.end {
-            let kept_from = self.end.saturating_sub(self.ring.len() as u64).max(1);
-            let from = first.max(kept_from);
-            let upto = end.min(self.end);
-            stats.forgotten_bytes += from.min(upto).saturating_sub(first);
-            if from < upto {
-                stats.compared_bytes += upto - from;
-                self.check(from, &bytes[(from - first) as usize..(upto - first) as usize], name)?;
-            }
-        }
-        if end > self.end {
-            let new = &bytes[self.end.saturating_sub(first) as usize..];
-            self.keep(new, bytes_kept);
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn check(
-        &self,
-        from: u64,
-        bytes: &[u8],
-        name: &impl Fn() -> FlowName,
-    ) -> Result<(), WireViolation> {
-        let at = (from & (self.ring.len() as u64 - 1)) as usize;
-        let (head, tail) = bytes.split_at(bytes.len().min(self.ring.len() - at));
-        if self.ring[at..at + head.len()] == *head && self.ring[..tail.len()] == *tail {
-            return Ok(());
-        }
-        let was = |n: usize| self.ring[(at + n) & (self.ring.len() - 1)];
-        let n = (0..bytes.len()).find(|n| was(*n) != bytes[*n]).unwrap_or_default();
-        Err(WireViolation::ByteChanged {
-            flow: name(),
-            offset: from - 1 + n as u64,
-            was: was(n),
-            is: bytes[n],
-        })
-    }
-
-    /// Appends bytes, forgetting the oldest where there is no more room.
-    #[inline]
-    fn keep(&mut self, bytes: &[u8], bytes_kept: usize) {
-        let need = (self.end - 1).min(bytes_kept as u64) as usize + bytes.len();
-        if need > self.ring.len() && self.ring.len() < bytes_kept {
-            self.grow(need.next_power_of_two().min(bytes_kept));
-        }
-        let size = self.ring.len();
-        // Of more than the ring holds, the last.
-        let skipped = bytes.len().saturating_sub(size);
-        let at = ((self.end + skipped as u64) & (size as u64 - 1)) as usize;
-        let (head, tail) = bytes[skipped..].split_at((bytes.len() - skipped).min(size - at));
-        self.ring[at..at + head.len()].copy_from_slice(head);
-        self.ring[..tail.len()].copy_from_slice(tail);
-        self.end += bytes.len() as u64;
-    }
-
-    #[cold]
-    fn grow(&mut self, size: usize) {
-        let old = std::mem::replace(&mut self.ring, vec![0; size]);
-        let kept = (self.end - 1).min(old.len() as u64);
-        for n in self.end - kept..self.end {
-            self.ring[n as usize & (size - 1)] = old[n as usize & (old.len() - 1)];
-        }
+        Ok(acknowledged)
     }
 }

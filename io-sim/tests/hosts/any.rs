@@ -20,8 +20,8 @@ macro_rules! any {
         })*
 
         impl Host for Any {
-            fn accepts(&self, port: usize) -> bool {
-                match self { $(Self::$kind(host) => host.accepts(port),)* }
+            fn accepts(&mut self, port: usize, frame: &[u8]) -> bool {
+                match self { $(Self::$kind(host) => host.accepts(port, frame),)* }
             }
             fn on_frame(&mut self, cx: &mut HostCx<'_>, port: usize, frame: FrameId) {
                 match self { $(Self::$kind(host) => host.on_frame(cx, port, frame),)* }

@@ -1,0 +1,203 @@
+//! A case: one world, fully decided but for its seed, and what is expected of it.
+
+use crate::doc::Table;
+use simoom_core::content::Mode;
+use simoom_core::tcp;
+use simoom_core::time::{Duration, Instant};
+use simoom_sim::fault::Fault;
+use simoom_sim::link::LinkConfig;
+use simoom_sim::nic::{CompletionPolicy, DmaPolicy};
+use std::sync::Arc;
+
+/// One world of a scenario. [`crate::run`] runs it under a seed.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// The name of the file, without `.toml`.
+    pub scenario: Arc<str>,
+    /// Its place on the axes, `loss_percent=1,delay_ms=5`, or `base` where there are none.
+    pub name: String,
+    /// What must be, at its place in the file.
+    pub(crate) expect: Vec<Expectation>,
+    /// Of a scenario whose time has not come: what is.
+    pub(crate) pinned: Option<Vec<Expectation>>,
+    pub(crate) world: WorldSpec,
+    /// What it was read from, axes and other cases taken out.
+    pub(crate) tree: Table,
+}
+
+impl Case {
+    /// Whether the scenario waits for something that is not built.
+    pub fn is_not_yet(&self) -> bool {
+        self.pinned.is_some()
+    }
+
+    /// The names of the hosts, in the order of the file: the world's host `n` is the nth.
+    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.world.hosts.iter().map(|host| host.name.as_str())
+    }
+
+    /// The names of the links, in the order of the file.
+    pub fn links(&self) -> impl Iterator<Item = &str> {
+        self.world.links.iter().map(|link| link.name.as_str())
+    }
+
+    /// The case as a scenario file of its own.
+    pub fn to_toml(&self) -> String {
+        crate::doc::write(&self.tree)
+    }
+}
+
+/// A measure and its bounds.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Expectation {
+    pub(crate) measure: String,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+}
+
+/// What a world is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct WorldSpec {
+    pub(crate) hosts: Vec<HostSpec>,
+    pub(crate) links: Vec<LinkSpec>,
+    /// Ascending by time; the order of the file where that is the same.
+    pub(crate) changes: Vec<Change>,
+    pub(crate) limits: LimitSpec,
+    /// Exactly these happen, and no chance has its way.
+    pub(crate) faults: Option<Vec<Fault>>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct HostSpec {
+    pub(crate) name: String,
+    pub(crate) kind: HostKind,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum HostKind {
+    Server(ServerSpec),
+    Client(ClientSpec),
+    SmoltcpServer(SmoltcpServerSpec),
+    SmoltcpClient(SmoltcpClientSpec),
+}
+
+impl HostKind {
+    /// How many links it can have.
+    pub(crate) fn ports_max(&self) -> usize {
+        1
+    }
+
+    /// What it asks for, if it asks.
+    pub(crate) fn work(&self) -> Option<&WorkSpec> {
+        match self {
+            Self::Client(client) => Some(&client.work),
+            Self::SmoltcpClient(client) => Some(&client.work),
+            Self::Server(_) | Self::SmoltcpServer(_) => None,
+        }
+    }
+
+    pub(crate) fn is_server(&self) -> bool {
+        matches!(self, Self::Server(_) | Self::SmoltcpServer(_))
+    }
+}
+
+/// What one of our stacks is like, besides its application.
+#[derive(Clone, Debug)]
+pub(crate) struct StackSpec {
+    pub(crate) tcp: tcp::Config,
+    pub(crate) nic_rate_bits: u64,
+    pub(crate) tx_slots: u32,
+    pub(crate) rx_slots: u32,
+    pub(crate) buffers: u32,
+    /// None: drawn from the seed.
+    pub(crate) dma: Option<DmaPolicy>,
+    /// None: drawn from the seed.
+    pub(crate) completion: Option<CompletionPolicy>,
+    pub(crate) lateness: Duration,
+    pub(crate) rx_coalesce: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ServerSpec {
+    pub(crate) stack: StackSpec,
+    /// None: drawn from the seed.
+    pub(crate) mode: Option<Mode>,
+    pub(crate) copies: u16,
+    pub(crate) connections_max: u32,
+    pub(crate) half_open_max: u32,
+    pub(crate) request_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) stall_timeout: Duration,
+    /// Bytes of the objects, ascending, each once.
+    pub(crate) objects: Vec<u64>,
+}
+
+/// What a client asks, and whom.
+#[derive(Clone, Debug)]
+pub(crate) struct WorkSpec {
+    /// The number of the server among the hosts.
+    pub(crate) server: usize,
+    pub(crate) connections: u32,
+    pub(crate) requests: u64,
+    /// Bytes of what is asked for, in turn.
+    pub(crate) sizes: Vec<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ClientSpec {
+    pub(crate) stack: StackSpec,
+    pub(crate) work: WorkSpec,
+    pub(crate) requests_per_connection: u64,
+    pub(crate) pipeline: u8,
+    pub(crate) think: Duration,
+    pub(crate) random_order: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SmoltcpSpec {
+    pub(crate) receive_bytes: usize,
+    pub(crate) send_bytes: usize,
+    pub(crate) mtu: usize,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct SmoltcpServerSpec {
+    pub(crate) net: SmoltcpSpec,
+    pub(crate) sockets: usize,
+    pub(crate) objects: Vec<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct SmoltcpClientSpec {
+    pub(crate) net: SmoltcpSpec,
+    pub(crate) work: WorkSpec,
+    pub(crate) keep_alive: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct LinkSpec {
+    pub(crate) name: String,
+    /// Host and port.
+    pub(crate) from: (usize, usize),
+    pub(crate) to: (usize, usize),
+    /// Forward and backward.
+    pub(crate) ways: [LinkConfig; 2],
+}
+
+/// From `at` on, one direction of a link is this.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    pub(crate) at: Instant,
+    pub(crate) link: usize,
+    /// 0 forward, 1 backward.
+    pub(crate) direction: usize,
+    pub(crate) config: LinkConfig,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LimitSpec {
+    pub(crate) simulated: Duration,
+    pub(crate) events: u64,
+    pub(crate) measure_at: Option<Instant>,
+    pub(crate) rest: Duration,
+}

@@ -1,0 +1,167 @@
+//! What is wrong with a file, and where: every error names file, line, key and what would be right.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// One thing that is wrong with a scenario file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The line, from 1; 0 where the file as a whole is meant.
+    pub line: usize,
+    /// The column in characters, from 1; 0 where the file as a whole is meant.
+    pub column: usize,
+    /// The key with its path, `link.path.rate_mbit`; empty where the file as a whole is meant.
+    pub key: String,
+    /// What is wrong, and what would be right.
+    pub what: String,
+}
+
+/// Everything that is wrong with a scenario file, in the order of its lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Errors {
+    /// The file.
+    pub file: PathBuf,
+    /// At least one.
+    pub problems: Vec<Problem>,
+}
+
+impl fmt::Display for Errors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, Problem { line, column, key, what }) in self.problems.iter().enumerate() {
+            if n > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{}", self.file.display())?;
+            if *line > 0 {
+                write!(f, ":{line}:{column}")?;
+            }
+            if !key.is_empty() {
+                write!(f, ": {key}")?;
+            }
+            write!(f, ": {what}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Errors {}
+
+/// Gathers problems while a file is read.
+#[derive(Debug)]
+pub(crate) struct Sink<'a> {
+    text: &'a str,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Sink<'a> {
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self { text, problems: Vec::new() }
+    }
+
+    /// Notes a problem at a byte of the file. The same thing said of the same place once is enough:
+    /// a file is read once for each of its cases.
+    pub(crate) fn add(&mut self, at: usize, key: &str, what: impl Into<String>) {
+        let (line, column) = line_and_column(self.text, at);
+        let problem = Problem { line, column, key: key.to_owned(), what: what.into() };
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// What was found, or nothing.
+    pub(crate) fn into_result(self, file: &Path) -> Result<(), Errors> {
+        let mut problems = self.problems;
+        problems.sort_by(|a, b| (a.line, a.column).cmp(&(b.line, b.column)));
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(Errors { file: file.to_owned(), problems }),
+        }
+    }
+}
+
+fn line_and_column(text: &str, at: usize) -> (usize, usize) {
+    let before = text.as_bytes().get(..at).unwrap_or(text.as_bytes());
+    let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+    let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |n| n + 1);
+    let column = 1 + String::from_utf8_lossy(&before[start..]).chars().count();
+    (line, column)
+}
+
+/// The known name that is nearest to `wrong`, where one is near enough to be meant.
+pub(crate) fn nearest<'a>(
+    wrong: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let bound = 1 + wrong.chars().count().min(60) / 3;
+    let scored = known.into_iter().map(|name| (distance(wrong, name), name));
+    scored.filter(|(d, _)| *d <= bound).min().map(|(_, name)| name)
+}
+
+/// How many letters have to be added, removed or replaced to make one of the other.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().take(64).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// `a, b and c`.
+pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = names.into_iter().collect();
+    match names.split_last() {
+        None => String::from("none"),
+        Some((last, [])) => (*last).to_owned(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_and_columns_are_counted_from_one_in_characters() {
+        let text = "a\nöb\n";
+        assert_eq!(line_and_column(text, 0), (1, 1));
+        assert_eq!(line_and_column(text, 4), (2, 2));
+        assert_eq!(line_and_column(text, 5), (2, 3));
+        assert_eq!(line_and_column(text, 99), (3, 1));
+    }
+
+    #[test]
+    fn the_nearest_name_is_found_where_it_is_near() {
+        let known = ["rate_mbit", "delay_ms", "queue_packets"];
+        assert_eq!(nearest("rate_mbits", known), Some("rate_mbit"));
+        assert_eq!(nearest("dealy_ms", known), Some("delay_ms"));
+        assert_eq!(nearest("colour", known), None);
+        assert_eq!((distance("", "abc"), distance("kitten", "sitting")), (3, 3));
+    }
+
+    #[test]
+    fn a_name_is_said_with_its_place() {
+        let mut sink = Sink::new("one\ntwo = 3\n");
+        sink.add(10, "two", "must be 4");
+        sink.add(4, "two", "is odd");
+        sink.add(4, "two", "is odd");
+        let errors = sink.into_result(Path::new("x.toml")).unwrap_err();
+        assert_eq!(errors.to_string(), "x.toml:2:1: two: is odd\nx.toml:2:7: two: must be 4");
+    }
+
+    #[test]
+    fn lists_read_as_a_sentence_does() {
+        assert_eq!(listed(["a", "b", "c"]), "a, b and c");
+        assert_eq!((listed(["a"]), listed([])), ("a".into(), "none".into()));
+    }
+}
