@@ -215,7 +215,7 @@
 //! A lab is a [`world::World`] with boxed hosts. Build the world itself where you want to fork it (a
 //! world of our own hosts is plain data, and can be cloned at any event), where hosts are many, or for a
 //! tap of your own. Read in this order: [`seed`] (chance), [`link`] (what happens to a frame on the
-//! way), [`nic`] (the port that reads late), [`endpoint`] (what a host is), [`world`] (the loop),
+//! way), [`fault`] (what went wrong there, as a list), [`nic`] (the port that reads late), [`endpoint`] (what a host is), [`world`] (the loop),
 //! [`oracle`] (what must never happen), [`hash`] (what two runs are compared by).
 //!
 //! ```
