@@ -39,9 +39,8 @@
 //!
 //! # A protocol of your own
 //!
-//! HTTP is one application of several. This one answers every line with its length; what is
-//! specific to it is `answer`, the rest is what any server of requests and answers does. Bytes stay
-//! with the application until they are acknowledged; [`lab::Lab::talk`] is a client for any protocol.
+//! HTTP is one application of several. This one answers every line with its length. Bytes
+//! stay with the application until they are acknowledged, since it may be asked for them again; [`lab::Lab::talk`] is a client for any protocol.
 //!
 //! ```
 //! use simoom_sim::lab::{Chance, Lab, LinkConfig, check};
