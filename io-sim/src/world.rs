@@ -619,11 +619,6 @@ impl<H: Host, T: EventTap> World<H, T> {
                 self.on_swap_overdue(number);
                 Ok(())
             }
-            Event::Serve { way } => {
-                self.ways[way as usize].link.on_wake(self.now, &mut self.frames);
-                self.take_outcomes(way);
-                Ok(())
-            }
         }
     }
 
