@@ -4,9 +4,10 @@
 //! decides everything, and the same seed gives the same [`hash::EventHash`] on every machine.
 //! A world of the stack's own hosts is plain data and can be cloned at any event.
 //!
-//! Read in this order: [`seed`] (chance), [`link`] (what happens to a frame on the way), [`nic`]
-//! (the port that reads late), [`endpoint`] (what a host is), [`world`] (the loop), [`oracle`]
-//! (what must never happen), [`hash`] (what two runs are compared by).
+//! Read in this order: [`seed`] (chance), [`link`] (what happens to a frame on the way), [`fault`]
+//! (what went wrong there, as a list that a run can be given), [`nic`] (the port that reads late),
+//! [`endpoint`] (what a host is), [`world`] (the loop), [`oracle`] (what must never happen),
+//! [`hash`] (what two runs are compared by), [`hosts`] (who can stand around a server).
 //!
 //! A world in a test of your own:
 //!

@@ -61,8 +61,8 @@ macro_rules! ours {
 
 impl Host for ScenarioHost {
     #[inline]
-    fn accepts(&self, port: usize) -> bool {
-        each!(self, host => host.accepts(port))
+    fn accepts(&mut self, port: usize, frame: &[u8]) -> bool {
+        each!(self, host => host.accepts(port, frame))
     }
 
     #[inline]

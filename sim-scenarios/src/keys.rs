@@ -476,7 +476,7 @@ pub(crate) static SERVER: Section = Section {
             key(
                 "stall_timeout_s",
                 Kind::Number(0.001, 1e6),
-                "600",
+                "36000",
                 "without an acknowledgement of an answer under way",
             ),
         ],

@@ -64,6 +64,7 @@ pub const HOST: &[Measure] = &[
     m("timeouts", 0, "of these, because the retransmission timer expired"),
     m("dropped_segments", 0, "segments that its TCP dropped, for any reason"),
     m("resets", 0, "connections that ended by RST, or were given up"),
+    m("controllers", 0, "congestion controllers that its stack offers"),
 ];
 
 /// Measures of one direction of a link: `LINK.forward.lost`.

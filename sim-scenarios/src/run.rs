@@ -5,6 +5,7 @@
 use crate::host::{Progress, ScenarioHost};
 use crate::measure::{DIRECTIONS, jain, percentile};
 use crate::model::{Case, Change, Expectation};
+use simoom_core::tcp::congestion::Algorithm;
 use simoom_core::time::{Duration, Instant};
 use simoom_sim::fault::Fault;
 use simoom_sim::hash::{EventHash, EventTap, NoTap};
@@ -466,6 +467,7 @@ impl<'a, T: EventTap> Run<'a, T> {
             put("dropped_segments", stats.tcp_drops.iter().sum::<u64>() as f64);
             let resets = stats.reset_by_peer + stats.aborted + stats.timed_out;
             put("resets", resets as f64);
+            put("controllers", Algorithm::ALL.len() as f64);
         }
     }
 

@@ -4,14 +4,20 @@
 //! implementation on [`tcp_peer`], so that a fault of the stack is not repeated by its peer. All are plain
 //! data, draw only from streams of their own, and fork with their world.
 
+pub mod browser;
 pub mod cross_traffic;
 pub mod dumbbell;
 pub mod hostile;
 pub mod receiver;
+pub mod scripted;
+pub mod site;
 pub mod switch;
 pub mod tcp_peer;
 
+pub use browser::{Browser, BrowserConfig};
 pub use cross_traffic::{CrossConfig, CrossSink, CrossSource};
 pub use dumbbell::{Dumbbell, Spoke, Star, dumbbell, star};
 pub use receiver::{Receiver, ReceiverConfig};
+pub use scripted::{Script, Scripted, ScriptedConfig};
+pub use site::{Site, SiteConfig};
 pub use switch::Switch;

@@ -324,3 +324,74 @@ fn the_oldest_connections_are_forgotten_beyond_the_bound() {
     assert!(changed(&mut oracles, 2) && changed(&mut oracles, 3));
     assert!(!changed(&mut oracles, 1), "forgotten");
 }
+
+/// What a switch passes on is no news: it has neither been sent again nor come.
+#[test]
+fn a_forwarded_frame_changes_nothing() {
+    let (mut oracles, a, b) = open();
+    let hello = a.data(1, b"hello");
+    oracles.on_sent(&hello).unwrap();
+    oracles.on_sent_unjudged(&hello);
+    assert_eq!(oracles.stats().compared_bytes, 0);
+    let early = oracles.on_sent(&b.ack(6));
+    assert!(matches!(early, Err(WireViolation::AckOfNothing { came: 1, acknowledged: 6, .. })));
+    oracles.on_arrived(&hello);
+    oracles.on_sent_unjudged(&hello);
+    assert_eq!(oracles.on_sent(&b.ack(6)), Ok(()));
+    let beyond = oracles.on_sent(&b.ack(7));
+    assert!(matches!(beyond, Err(WireViolation::AckOfNothing { .. })), "still checked");
+}
+
+/// Text, acknowledgements and SYNs forged in an end's name: whoever believes them is not to blame, and what the
+/// true end sends is still compared.
+#[test]
+fn whoever_believes_a_lie_is_not_blamed() {
+    let (mut oracles, a, b) = open();
+    oracles.on_sent(&a.data(1, b"hello")).unwrap();
+    let lie = |oracles: &mut Oracles, frame: &[u8]| {
+        oracles.on_sent_unjudged(frame);
+        oracles.on_arrived(frame);
+    };
+    lie(&mut oracles, &a.data(6, b"forged"));
+    assert_eq!(oracles.on_sent(&b.ack(12)), Ok(()), "it came, and nobody knows from whom");
+    for isn in [77, 1 << 20, 1 << 31] {
+        let liar = End { isn, ..a };
+        lie(&mut oracles, &liar.frame(0, 0, TcpFlags::SYN, &[], &[]));
+        lie(&mut oracles, &liar.data(1, b"of another"));
+        assert_eq!(oracles.on_sent(&b.ack(12)), Ok(()));
+    }
+    // The other direction is honest: its windows and acknowledgements are held to as ever.
+    assert_eq!(oracles.on_sent(&b.data(1, b"answer")), Ok(()));
+    let changed = oracles.on_sent(&b.data(1, b"Answer"));
+    assert!(matches!(changed, Err(WireViolation::ByteChanged { offset: 0, .. })), "{changed:?}");
+    let beyond = oracles.on_sent(&b.data(7, &text(1000)));
+    assert!(matches!(beyond, Err(WireViolation::BeyondWindow { .. })), "{beyond:?}");
+    let early = oracles.on_sent(&a.ack(7));
+    assert!(matches!(early, Err(WireViolation::AckOfNothing { .. })), "{early:?}");
+    let changed = oracles.on_sent(&a.data(1, b"hallo"));
+    assert!(matches!(changed, Err(WireViolation::ByteChanged { offset: 1, .. })), "{changed:?}");
+}
+
+/// A liar with a connection of its own: what the honest end sends is held to the windows that reached it.
+#[test]
+fn the_window_of_a_liar_counts() {
+    let mut oracles = Oracles::new(OracleConfig::default());
+    let a = End { from: A, to: B, isn: 5, peer_isn: 9, window: 100, scale: Some(2) };
+    let b = End { from: B, to: A, isn: 9, peer_isn: 5, window: 1000, scale: Some(0) };
+    let lie = |oracles: &mut Oracles, frame: &[u8]| {
+        oracles.on_sent_unjudged(frame);
+        oracles.on_arrived(frame);
+    };
+    lie(&mut oracles, &a.frame(0, 0, TcpFlags::SYN, &[], &[]));
+    pass(&mut oracles, &b.frame(0, 1, TcpFlags::SYN | TcpFlags::ACK, &[], &[]));
+    lie(&mut oracles, &a.ack(1));
+    assert_eq!(oracles.on_sent(&b.data(1, &text(400))), Ok(()));
+    let beyond = oracles.on_sent(&b.data(401, &text(2)));
+    assert!(matches!(beyond, Err(WireViolation::BeyondWindow { allowed: 400, .. })), "{beyond:?}");
+    // An acknowledgement of what was not sent yet opens nothing.
+    lie(&mut oracles, &a.ack(5000));
+    assert!(oracles.on_sent(&b.data(401, &text(2))).is_err());
+    // One of what was sent and has not come does: the end that is lied to cannot know.
+    lie(&mut oracles, &a.ack(401));
+    assert_eq!(oracles.on_sent(&b.data(401, &text(400))), Ok(()));
+}

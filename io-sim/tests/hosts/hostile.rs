@@ -7,7 +7,7 @@ use simoom_sim::hosts::hostile::{
     Aim, BlindConfig, BlindInjector, Forgery, OptAckConfig, OptimisticAcker, Pace, RandomConfig,
     RandomSegments, SynFlood, SynFloodConfig,
 };
-use simoom_sim::hosts::tcp_peer::{Acknowledging, Station};
+use simoom_sim::hosts::tcp_peer::{Manners, Station};
 use simoom_sim::hosts::{Receiver, ReceiverConfig, Spoke, Switch, star};
 use simoom_sim::seed::check;
 
@@ -215,9 +215,9 @@ fn opt_acks_speed_a_transfer_up_only_as_far_as_they_were_sent() {
 /// RFC 3465: the window grows by bytes acknowledged, not by acknowledgements.
 #[test]
 fn divided_acknowledgements_do_not_open_the_window_faster() {
-    let run = |acknowledging| {
+    let run = |manners| {
         let mut config = client(&[5]);
-        config.manners.acknowledging = acknowledging;
+        config.manners = manners;
         let link = LinkConfig { delay: Duration::from_millis(50), ..LinkConfig::default() };
         let (mut world, server, client) =
             pair(Seed(1), Receiver::numbered(2, config, Seed(1)), link);
@@ -228,8 +228,8 @@ fn divided_acknowledgements_do_not_open_the_window_faster() {
         let received = world.host(server).left().unwrap().stack.stats().frames_in;
         (done.done_at.saturating_since(done.asked_at).as_nanos() as f64, received)
     };
-    let (plain, frames) = run(Acknowledging::EACH);
-    let (divided, divided_frames) = run(Acknowledging::Divided { parts: 20 });
+    let (plain, frames) = run(Manners::default());
+    let (divided, divided_frames) = run(Manners::ack_divider(20));
     assert!(divided_frames > 10 * frames, "{divided_frames}, {frames}");
     let ratio = divided / plain;
     assert!((0.97..1.2).contains(&ratio), "{ratio}");
@@ -240,7 +240,7 @@ fn divided_acknowledgements_do_not_open_the_window_faster() {
 fn slow_headers_time_out() {
     let mut slow = client(&[0]);
     slow.connections = 100;
-    slow.manners.drip = Some(Duration::from_secs(1));
+    slow.manners = Manners::slow_headers(Duration::from_secs(1));
     let (mut world, server, client) =
         pair(Seed(1), Receiver::numbered(2, slow, Seed(1)), LinkConfig::default());
     world.run_until(|world| endpoint(world, client).is_done()).unwrap();

@@ -2,8 +2,10 @@
 //! right, the same seed gives the same hash, and worlds of them fork at any event.
 
 mod any;
+mod browser;
 mod hostile;
 mod receiver;
+mod scripted;
 mod slow_reader;
 mod topology;
 

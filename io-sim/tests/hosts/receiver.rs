@@ -99,7 +99,7 @@ fn half_closed_it_still_gets_everything() {
     check(0..10, |seed| {
         let mut config = config(&[4]);
         config.connections = 4;
-        config.manners.closing = Closing::BehindRequests;
+        config.manners = Manners::half_closer();
         let world = run(seed, config, lossy());
         receiver(&world).verdict().unwrap();
     });
@@ -119,7 +119,7 @@ fn an_abort_in_the_middle_leaves_no_connection_behind() {
     check(0..10, |seed| {
         let mut config = config(&[5]);
         config.connections = 5;
-        config.manners.closing = Closing::Abort { after: 10_000 * seed.0 };
+        config.manners = Manners::aborter(10_000 * seed.0);
         let mut world = run(seed, config, LinkConfig::default());
         assert_eq!(receiver(&world).end_of(4), Some(ConnEnd::Aborted));
         assert!(receiver(&world).wrongs().is_none());

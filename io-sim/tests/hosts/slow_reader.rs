@@ -1,7 +1,7 @@
 //! Receivers whose window closes, opens, and is taken back.
 
 use super::*;
-use simoom_sim::hosts::tcp_peer::{Reading, Shrinking};
+use simoom_sim::hosts::tcp_peer::{Manners, Reading, Shrinking};
 use simoom_sim::hosts::{Receiver, ReceiverConfig};
 use simoom_sim::seed::{Chance, check};
 
@@ -17,8 +17,7 @@ fn reading(bytes_per_second: u64, chunk: u32) -> Reading {
 /// Runs a client with a window of 20,000 bytes that reads 100,000 bytes so; how long it took, and the world.
 fn run(seed: Seed, reading: Reading) -> (f64, World<Host<Receiver>>) {
     let mut config = ReceiverConfig::new(SERVER, vec![get(4)]);
-    config.manners = config.manners.with_window(20_000);
-    config.manners.reading = reading;
+    config.manners = Manners { reading, ..Manners::default().with_window(20_000) };
     let receiver = Receiver::numbered(2, config, seed);
     let (mut world, _, client) = pair(seed, receiver, lossy(seed));
     world
@@ -40,6 +39,17 @@ fn the_application_sets_the_pace() {
         let (took, _) = run(seed, reading(50_000, 5_000));
         assert!((1.99..2.6).contains(&took), "{took} s for 100,000 bytes at 50,000 a second");
     });
+}
+
+#[test]
+fn a_slow_reader_is_one_line() {
+    let mut config = ReceiverConfig::new(SERVER, vec![get(4)]);
+    config.manners = Manners::slow_reader(16_384, 100_000);
+    let (mut world, _, client) =
+        pair(Seed(1), Receiver::numbered(2, config, Seed(1)), LinkConfig::default());
+    world.run_until(|world| endpoint(world, client).is_done()).unwrap();
+    endpoint(&world, client).verdict().unwrap();
+    assert!((1000..1300).contains(&world.now().as_millis()), "{:?}", world.now());
 }
 
 /// The window stays closed for longer than any retransmission timeout: the server probes, and goes on.
@@ -76,13 +86,13 @@ fn silly_windows_cost_segments_but_no_bytes() {
 fn a_window_taken_back_delays_and_breaks_nothing() {
     check(0..10, |seed| {
         let mut config = ReceiverConfig::new(SERVER, vec![get(5)]);
-        config.manners = config.manners.with_window(60_000);
-        config.manners.shrinking = Some(Shrinking {
+        let shrinking = Shrinking {
             after: 20_000,
             every: 500_000,
             to: [0, 1, 3000][seed.0 as usize % 3],
             hold: Duration::from_millis(700),
-        });
+        };
+        config.manners = Manners::window_shrinker(60_000, shrinking);
         let (mut world, _, client) = pair(seed, Receiver::numbered(2, config, seed), lossy(seed));
         world
             .run_until(|world| endpoint(world, client).is_done())

@@ -3,6 +3,8 @@
 use super::*;
 use crate::any::{Any, as_kind};
 use simoom_sim::hosts::cross_traffic::{Gaps, Times};
+use simoom_sim::hosts::star;
+use simoom_sim::hosts::tcp_peer::Station;
 use simoom_sim::hosts::{
     CrossConfig, CrossSink, CrossSource, Dumbbell, Receiver, ReceiverConfig, Spoke, dumbbell,
 };
@@ -130,4 +132,28 @@ fn same_twice_and_forked_at_any_event() {
         let cross = CrossConfig { bursts, gaps: Gaps::Poisson, ..cross(40) };
         same_twice_and_forked(|| scene(seed, cross).world, Duration::from_secs(4));
     });
+}
+
+/// Each of a thousand clients knows the server's address: nothing is flooded but the server's first frames, if
+/// anything.
+#[test]
+fn a_thousand_clients_around_one_switch_are_served() {
+    let mut world: World<Any> = World::new(Seed(1));
+    let mut hosts = vec![world.add_host(server(Seed(1)).into())];
+    for number in 2..1002 {
+        let mut config = ReceiverConfig::new(SERVER, vec![get(2)]);
+        config.start_at = Instant::from_nanos(u64::from(number) * 1_000_000);
+        let station = Station::numbered(number).knows_number(1);
+        let receiver = Receiver::new(station, config, Seed(1), number.into());
+        hosts.push(world.add_host(EndpointHost::new(receiver).into()));
+    }
+    let spokes: Vec<Spoke> = hosts.iter().map(|host| Spoke::new(*host, access())).collect();
+    star(&mut world, &spokes);
+    world.run_for(Duration::from_secs(5)).unwrap_or_else(|error| panic!("{error}"));
+    for client in &hosts[1..] {
+        as_kind!(world, *client, Receiver).endpoint.verdict().unwrap();
+    }
+    // A connection is some 10 frames, each of which arrives twice; one that is flooded, a thousand times.
+    let arrived = world.stats().arrived;
+    assert!(arrived < 30_000, "{arrived} frames");
 }

@@ -50,6 +50,7 @@ pub(crate) fn sim_port(seed: Seed) -> SimPort {
         dma,
         completion: CompletionPolicy::HalfRing,
         lateness_max: Duration::from_micros(100),
+        stalls: None,
     };
     SimPort::new(config, PORT_ID, seed.stream(Stream::Dma(0)))
 }

@@ -90,16 +90,16 @@ fn read_server(fields: &Fields<'_>, sink: &mut Sink<'_>) -> ServerSpec {
         Some("copies-on-demand") => Some(Mode::CopiesOnDemand),
         _ => None,
     };
-    let timeout = |key| fields.number(key).map_or(Duration::from_secs(600), seconds);
+    let timeout = |key, s| fields.number(key).map_or(Duration::from_secs(s), seconds);
     ServerSpec {
         stack: read_stack(fields, 16.384, sink),
         mode,
         copies,
         connections_max: fields.whole("connections_max").unwrap_or(0) as u32,
         half_open_max: fields.whole("half_open_max").unwrap_or(0) as u32,
-        request_timeout: timeout("request_timeout_s"),
-        idle_timeout: timeout("idle_timeout_s"),
-        stall_timeout: timeout("stall_timeout_s"),
+        request_timeout: timeout("request_timeout_s", 600),
+        idle_timeout: timeout("idle_timeout_s", 600),
+        stall_timeout: timeout("stall_timeout_s", 36_000),
         objects: Vec::new(),
     }
 }

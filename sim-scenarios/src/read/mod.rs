@@ -399,9 +399,12 @@ fn read_case(name: &str, tree: &Table, place: &[&AxisValue], sink: &mut Sink<'_>
         tree.remove(key);
     }
     for (path, node) in place.iter().flat_map(|value| &value.sets) {
-        let known = ["host", "link", "limits", "at", "fault"];
         let first = path.split('.').next().unwrap_or_default();
-        if !known.contains(&first) || !tree.set_at(path, node.clone()) {
+        let may_be_made = ["limits", "forward", "backward"];
+        if !["host", "link", "limits"].contains(&first)
+            || !path.contains('.')
+            || !tree.set_at(path, node.clone(), &may_be_made)
+        {
             let what = "is no place in this file: write it like \"link.path.delay_ms\" or \
                         \"host.client.connections\"";
             sink.add(node.at, path, what);

@@ -3,7 +3,7 @@
 //! Reads HTTP/1.1 as far as needed: a status line, `Content-Length`, a body. Must not know TCP: it is given the
 //! bytes of a stream by offset.
 
-use simoom_core::server::bodies::pattern_fill;
+use simoom_core::server::bodies::pattern_matches;
 use std::sync::Arc;
 
 /// Bytes of the head of an answer at most.
@@ -12,7 +12,7 @@ const HEAD_MAX: usize = 8192;
 /// Bytes that are expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// Those of [`pattern_fill`] under a seed.
+    /// Those of [`simoom_core::server::bodies::pattern_fill`] under a seed.
     Pattern {
         /// The seed.
         seed: u64,
@@ -37,16 +37,7 @@ impl Body {
     /// Whether `bytes` are those from `offset` on. Not more than there are.
     fn check(&self, offset: u64, bytes: &[u8]) -> bool {
         match self {
-            Self::Pattern { seed, .. } => {
-                let mut expected = [0; 512];
-                let mut at = offset;
-                bytes.chunks(expected.len()).all(|part| {
-                    let expected = &mut expected[..part.len()];
-                    pattern_fill(*seed, at, expected);
-                    at += part.len() as u64;
-                    part == expected
-                })
-            }
+            Self::Pattern { seed, .. } => pattern_matches(*seed, offset, bytes),
             Self::Bytes(body) => body.get(offset as usize..).is_some_and(|b| b.starts_with(bytes)),
             Self::Any(_) => true,
         }
@@ -293,6 +284,7 @@ fn parse_head(head: &[u8]) -> Option<(u16, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use simoom_core::server::bodies::pattern_fill;
 
     fn pattern(seed: u64, len: u64) -> Vec<u8> {
         let mut bytes = vec![0; len as usize];

@@ -149,6 +149,39 @@ impl Manners {
         Self { window: bytes, window_scale: Some(shift), ..self }
     }
 
+    /// A slow reader: a window of `window` bytes from which `bytes_per_second` are read, a sixteenth of the window
+    /// at a time.
+    pub fn slow_reader(window: u32, bytes_per_second: u64) -> Self {
+        let chunk = (window / 16).max(1);
+        let reading = Reading::Slow { bytes_per_second, chunk, stall: None, silly: false };
+        Self { reading, ..Self::default().with_window(window) }
+    }
+
+    /// Divides the acknowledgement of each segment into `parts`.
+    pub fn ack_divider(parts: u32) -> Self {
+        Self { acknowledging: Acknowledging::Divided { parts }, ..Self::default() }
+    }
+
+    /// Takes window back, from one of `window` bytes.
+    pub fn window_shrinker(window: u32, shrinking: Shrinking) -> Self {
+        Self { shrinking: Some(shrinking), ..Self::default().with_window(window) }
+    }
+
+    /// Sends its requests a byte at a time.
+    pub fn slow_headers(every: Duration) -> Self {
+        Self { drip: Some(every), ..Self::default() }
+    }
+
+    /// Closes its direction behind the last request, and gets everything.
+    pub fn half_closer() -> Self {
+        Self { closing: Closing::BehindRequests, ..Self::default() }
+    }
+
+    /// Resets the connection once so many bytes have come.
+    pub fn aborter(after: u64) -> Self {
+        Self { closing: Closing::Abort { after }, ..Self::default() }
+    }
+
     /// Says what no connection can behave like.
     ///
     /// # Errors

@@ -128,6 +128,21 @@ impl Station {
         Self::new(MacAddr([2, 0x66, 0, 0, high, low]), Ipv4Addr::new(10, 66, high, low))
     }
 
+    /// The same, with a neighbour that it need not ask for. Where thousands of stations stand around one switch, their
+    /// requests, each flooded to all, would be most of the traffic.
+    #[must_use]
+    pub fn knows(mut self, ip: Ipv4Addr, mac: MacAddr) -> Self {
+        self.neighbours.push(Neighbour { ip, mac: Some(mac), ask_at: Instant::FAR_FUTURE });
+        self
+    }
+
+    /// The same, with the neighbour of this number.
+    #[must_use]
+    pub fn knows_number(self, number: u16) -> Self {
+        let neighbour = Self::numbered(number);
+        self.knows(neighbour.ip(), neighbour.mac())
+    }
+
     /// Its Ethernet address.
     pub fn mac(&self) -> MacAddr {
         self.template.src_mac()
