@@ -42,6 +42,7 @@ impl SimHarness {
             dma,
             completion,
             lateness_max: Duration::from_micros(100),
+            stalls: None,
         };
         let port = SimPort::new(config, 11, Seed(5).stream(Stream::Dma(0)));
         Self { port, now: Instant::ZERO }
