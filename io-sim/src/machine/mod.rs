@@ -18,12 +18,14 @@
 //! of our own stacks.
 
 mod cost;
+mod load;
 mod setup;
 mod steer;
 
 pub use cost::{CoreStats, CostModel, Work};
 #[cfg(feature = "cost-file")]
 pub use cost::{CostFile, MeasuredRow};
+pub use load::{LoadPlan, LoadPoint};
 pub use setup::MachineSetup;
 pub use steer::{Steered, Steering};
 
@@ -45,12 +47,20 @@ pub struct MachineConfig {
     pub cost: CostModel,
     /// How each shard is treated.
     pub host: PortHostConfig,
+    /// Interrupt moderation: how long after its last turn completions alone, that a shard waits for,
+    /// give it another.
+    pub tx_coalesce: Duration,
 }
 
 impl Default for MachineConfig {
     /// One core, and nothing takes time.
     fn default() -> Self {
-        Self { cores: 1, cost: CostModel::ZERO, host: PortHostConfig::default() }
+        Self {
+            cores: 1,
+            cost: CostModel::ZERO,
+            host: PortHostConfig::default(),
+            tx_coalesce: Duration::ZERO,
+        }
     }
 }
 
@@ -78,6 +88,8 @@ pub struct Shard<S> {
     turn_at: Instant,
     /// What the last turn said.
     deadline: Instant,
+    /// Completions that it waits for give it no turn before.
+    completions_at: Instant,
     turns: u64,
     events_since_audit: u32,
     /// Something happened to it since the last audit.
@@ -109,10 +121,8 @@ impl<S: PortStack> Shard<S> {
     /// When it wants a turn; a time that has passed means now.
     #[inline]
     fn wants_turn_at(&self) -> Instant {
-        if self.port.has_awaited_completions() {
-            return Instant::ZERO;
-        }
-        self.turn_at.min(self.deadline)
+        let at = self.turn_at.min(self.deadline);
+        if self.port.has_awaited_completions() { at.min(self.completions_at) } else { at }
     }
 
     #[inline]
@@ -213,6 +223,7 @@ impl<S: PortStack> Machine<S> {
                 core,
                 turn_at: Instant::ZERO,
                 deadline: Instant::FAR_FUTURE,
+                completions_at: Instant::ZERO,
                 turns: 0,
                 events_since_audit: 0,
                 touched: false,
@@ -344,6 +355,9 @@ impl<S: PortStack> Machine<S> {
                 continue;
             }
             self.shards[at].turn_at = Instant::FAR_FUTURE;
+            if self.config.tx_coalesce != Duration::ZERO {
+                self.shards[at].completions_at = cx.now + self.config.tx_coalesce;
+            }
             if self.config.cost.is_zero() {
                 self.free_turns(cx, core, at);
             } else {
