@@ -142,7 +142,7 @@ fn main() {
         delay: Duration::from_micros(50),
         ..LinkConfig::default()
     };
-    world.connect((one, 0), (other, 0), link, link);
+    world.connect((one, 0), (other, 0), link.clone(), link);
     let start = std::time::Instant::now();
     let outcome = world.run_until(|world| world.stats().arrived >= frames);
     let took = start.elapsed().as_secs_f64();

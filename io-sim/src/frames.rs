@@ -1,5 +1,7 @@
 //! Frames on their way: an arena whose slots are recycled, so that a frame costs no allocation.
 
+use simoom_core::time::Instant;
+
 /// A frame of one [`Frames`]. Valid from `add` to `remove`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameId(u32);
@@ -14,7 +16,18 @@ pub struct Frames {
 #[derive(Clone, Debug)]
 struct Slot {
     bytes: Vec<u8>,
+    /// On which way it is, as its link knows it.
+    entry: Entry,
     live: bool,
+}
+
+/// When a frame was handed to the link it is on, and as which.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// When.
+    pub at: Instant,
+    /// The first frame that was offered to the direction is 1.
+    pub number: u64,
 }
 
 impl Frames {
@@ -22,7 +35,11 @@ impl Frames {
     #[inline]
     pub fn add(&mut self, bytes: &[u8]) -> FrameId {
         let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { bytes: Vec::with_capacity(2048), live: false });
+            self.slots.push(Slot {
+                bytes: Vec::with_capacity(2048),
+                entry: Entry::default(),
+                live: false,
+            });
             self.slots.len() as u32 - 1
         });
         let slot = &mut self.slots[index as usize];
@@ -32,10 +49,11 @@ impl Frames {
         FrameId(index)
     }
 
-    /// Takes a copy of another frame of the arena.
+    /// Takes a copy of another frame of the arena, which has entered its link with it.
     pub fn add_copy(&mut self, of: FrameId) -> FrameId {
         let bytes = std::mem::take(&mut self.slots[of.0 as usize].bytes);
         let copy = self.add(&bytes);
+        self.slots[copy.0 as usize].entry = self.slots[of.0 as usize].entry;
         self.slots[of.0 as usize].bytes = bytes;
         copy
     }
@@ -50,6 +68,23 @@ impl Frames {
     #[inline]
     pub fn get_mut(&mut self, frame: FrameId) -> &mut [u8] {
         &mut self.slots[frame.0 as usize].bytes
+    }
+
+    /// Leaves the frame its first `len` bytes.
+    pub fn truncate(&mut self, frame: FrameId, len: usize) {
+        self.slots[frame.0 as usize].bytes.truncate(len);
+    }
+
+    /// Notes that the frame is handed to a link.
+    #[inline]
+    pub fn enter(&mut self, frame: FrameId, entry: Entry) {
+        self.slots[frame.0 as usize].entry = entry;
+    }
+
+    /// When the frame was handed to the link it is on, and as which.
+    #[inline]
+    pub fn entry(&self, frame: FrameId) -> Entry {
+        self.slots[frame.0 as usize].entry
     }
 
     /// Ends the frame; its slot is used again.
@@ -82,12 +117,18 @@ mod tests {
         let b = frames.add_copy(a);
         frames.get_mut(b)[0] = b'O';
         assert_eq!((frames.get(a), frames.get(b), frames.len()), (&b"one"[..], &b"One"[..], 2));
+        frames.enter(a, Entry { at: Instant::from_nanos(5), number: 3 });
+        let c = frames.add_copy(a);
+        assert_eq!(frames.entry(c), Entry { at: Instant::from_nanos(5), number: 3 });
+        frames.truncate(c, 1);
+        assert_eq!((frames.get(a), frames.get(c)), (&b"one"[..], &b"o"[..]));
+        frames.remove(c);
         frames.remove(a);
         assert_eq!(frames.add(b"three"), a);
         assert_eq!(frames.get(a), b"three");
         frames.remove(a);
         frames.remove(b);
         assert!(frames.is_empty());
-        assert_eq!(frames.slots.len(), 2);
+        assert_eq!(frames.slots.len(), 3);
     }
 }

@@ -40,6 +40,24 @@ pub enum Fate {
     QueueFull = 4,
     /// It arrived where the receive ring was full.
     RingFull = 5,
+    /// It was too long for the link.
+    TooLong = 6,
+    /// The management of the link's queue dropped it.
+    QueueManaged = 7,
+    /// The link was down.
+    LinkDown = 8,
+    /// It arrived, damaged on the way, with lengths and checksums that are right all the same.
+    ArrivedForged = 9,
+}
+
+impl Fate {
+    /// Whether the frame reached the other end, in whatever condition, and was taken there.
+    pub const fn is_arrival(self) -> bool {
+        matches!(
+            self,
+            Self::Arrived | Self::ArrivedDamaged | Self::ArrivedAgain | Self::ArrivedForged
+        )
+    }
 }
 
 /// One record of the stream.
@@ -55,6 +73,9 @@ pub struct EventRecord<'a> {
     pub direction: u8,
     /// What happened.
     pub fate: Fate,
+    /// Which frame of its direction it is: the first that was handed to it is 1, and both of a
+    /// doubled frame have one number. No part of the stream or its digest: it follows from them.
+    pub number: u64,
     /// The frame as it was then.
     pub bytes: &'a [u8],
 }
@@ -123,8 +144,15 @@ impl fmt::Debug for EventDigest {
 
 /// Sees every record of a world. Must not change anything that the world can see.
 pub trait EventTap {
+    /// Whether [`EventTap::on_queue`] is to be called.
+    const QUEUES: bool = false;
+
     /// A frame ended its way over a link.
     fn on_event(&mut self, record: &EventRecord<'_>);
+
+    /// A frame was offered to one direction of a link, whose queue now holds so much, the frame
+    /// being sent not counted.
+    fn on_queue(&mut self, _at: Instant, _link: u16, _direction: u8, _frames: u32, _bytes: u64) {}
 }
 
 /// Sees nothing.
@@ -183,6 +211,7 @@ mod tests {
             link: 2,
             direction: 1,
             fate: Fate::ArrivedDamaged,
+            number: 77,
             bytes,
         }
     }

@@ -45,12 +45,17 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod case;
+pub mod check;
 pub mod endpoint;
 pub mod fault;
 pub mod frames;
 pub mod hash;
+pub mod hosts;
+pub mod lab;
 pub mod link;
 pub mod nic;
+pub mod observe;
 pub mod oracle;
 pub mod port_host;
 pub mod print;
@@ -60,3 +65,8 @@ pub mod seed;
 pub mod smoltcp_host;
 pub mod stack_host;
 pub mod world;
+
+#[cfg(feature = "marks")]
+pub use simoom_core::marks;
+#[cfg(feature = "mutants")]
+pub use simoom_core::mutants;

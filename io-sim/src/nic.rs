@@ -2,7 +2,7 @@
 //!
 //! A frame's bytes are copied when the modelled DMA runs, not when the frame was submitted: what
 //! memory holds *then* goes on the wire. When that is, and when completions show, is a policy.
-//! Two oracles are always on: a hash taken at submit is compared when DMA runs, and a write to a
+//! Two oracles are always on: a copy taken at submit is compared when DMA runs, and a write to a
 //! buffer that the device owns is noticed as it happens.
 //!
 //! Time comes in through [`SimPort::advance`]; frames come in through [`SimPort::deliver`] and go
@@ -20,7 +20,6 @@ use simoom_core::wire::rewrite::TcpFrameMut;
 use simoom_core::wire::{self, WireError, WireErrorKind};
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use xxhash_rust::xxh3::xxh3_64;
 
 /// When the device reads a frame that was made visible to it. Frames are always read in order,
 /// and within [`NicConfig::lateness_max`] unless the wire or the ring says otherwise.
@@ -165,7 +164,8 @@ pub struct Sent {
 struct Slot {
     buffer: u32,
     len: u16,
-    hash: u64,
+    /// Which place of the ring it has.
+    place: u32,
     /// When it may be read by policy; final from the doorbell on, but for `WholeRing` and `NextTurn`.
     due: Instant,
     /// When its last bit has left, once it was read.
@@ -188,6 +188,10 @@ pub struct SimPort {
     now: Instant,
     draws: Draws,
     memory: Vec<u8>,
+    /// What was submitted to each place of the ring, as it was then.
+    submitted: Vec<u8>,
+    /// The place that is filled next.
+    next_place: u32,
     stride: usize,
     free: Vec<u32>,
     places: Vec<Place>,
@@ -231,6 +235,8 @@ impl SimPort {
             now: Instant::ZERO,
             draws,
             memory: vec![0; stride * caps.buffers as usize],
+            submitted: vec![0; stride * caps.tx_slots as usize],
+            next_place: 0,
             stride,
             // Buffer 0 is taken first.
             free: (0..caps.buffers).rev().collect(),
@@ -392,7 +398,8 @@ impl SimPort {
         self.read += 1;
         let start = slot.buffer as usize * self.stride;
         let bytes = &self.memory[start..start + usize::from(slot.len)];
-        if xxh3_64(bytes) != slot.hash {
+        let start = slot.place as usize * self.stride;
+        if *bytes != self.submitted[start..start + bytes.len()] {
             let (buffer, len) = (slot.buffer, slot.len);
             self.violation.get_or_insert(NicViolation::FrameChangedAfterSubmit { buffer, len });
         }
@@ -550,9 +557,12 @@ impl Port for SimPort {
         {
             passed.push(Passed { at: self.now, what: Passage::Sent(seg) });
         }
-        let hash = xxh3_64(bytes);
+        let place = self.next_place;
+        self.next_place = (place + 1) % self.config.caps.tx_slots;
+        let start = place as usize * self.stride;
+        self.submitted[start..start + bytes.len()].copy_from_slice(bytes);
         let never = Instant::FAR_FUTURE;
-        self.ring.push_back(Slot { buffer, len, hash, due: never, left: never });
+        self.ring.push_back(Slot { buffer, len, place, due: never, left: never });
         Ok(())
     }
 

@@ -5,12 +5,15 @@
 //! connection carries one byte value for ever, that nothing is sent beyond the window that reached
 //! the sender, and that nothing is acknowledged that never came. They know no stack.
 
+use crate::observe::FlowStats;
+use simoom_core::time::Instant;
 use simoom_core::wire::{self, Frame};
 use std::fmt;
 use std::net::SocketAddrV4;
 
 mod flow;
 pub mod promises;
+mod text;
 
 use flow::Flows;
 
@@ -19,8 +22,9 @@ use flow::Flows;
 pub struct OracleConfig {
     /// Off: nothing is looked at.
     pub enabled: bool,
-    /// Bytes of each direction of a connection that are kept for comparison, the newest; a power
-    /// of two. A retransmission of older ones is not compared.
+    /// Bytes of each direction of a connection that are kept for comparison at most: the newest,
+    /// and of those that were acknowledged the last 64 KiB. A retransmission of older ones is not
+    /// compared. A power of two.
     pub bytes_kept: usize,
     /// Connections remembered at most; the oldest are forgotten.
     pub flows_max: usize,
@@ -143,6 +147,8 @@ pub struct Oracles {
     config: OracleConfig,
     flows: Flows,
     stats: OracleStats,
+    /// What arrives may be damaged though nobody says so.
+    verify_arrivals: bool,
 }
 
 /// What the oracles have looked at.
@@ -161,12 +167,38 @@ impl Oracles {
     pub fn new(config: OracleConfig) -> Self {
         assert!(config.bytes_kept.is_power_of_two(), "bytes_kept is a power of two");
         assert!(config.flows_max > 0, "flows_max is not zero");
-        Self { config, flows: Flows::new(config), stats: OracleStats::default() }
+        Self {
+            config,
+            flows: Flows::new(config),
+            stats: OracleStats::default(),
+            verify_arrivals: false,
+        }
     }
 
     /// What they have looked at.
     pub fn stats(&self) -> &OracleStats {
         &self.stats
+    }
+
+    /// The time from now on: what the flows' statistics say.
+    #[inline]
+    pub fn set_now(&mut self, now: Instant) {
+        self.flows.set_now(now);
+    }
+
+    /// What each direction of each connection has done: in the order in which the connections were
+    /// first seen, the direction that sent first before the other. Nothing where the oracles are
+    /// off; the oldest are forgotten beyond [`OracleConfig::flows_max`] connections.
+    pub fn flows(&self) -> impl Iterator<Item = &FlowStats> {
+        self.flows.stats()
+    }
+
+    /// What a TCP frame carries, in words: which bytes of which stream. None for any other frame.
+    pub(crate) fn describe(&self, bytes: &[u8]) -> Option<String> {
+        match wire::parse(bytes, false) {
+            Ok(Frame::Tcp(frame)) => Some(self.flows.describe(&frame)),
+            _ => None,
+        }
     }
 
     /// A host sends a frame.
@@ -185,13 +217,19 @@ impl Oracles {
         }
     }
 
+    /// From now on checksums of what arrives are verified: a frame that was damaged on one link and
+    /// passed on over another is not known to be.
+    pub(crate) fn verify_arrivals(&mut self) {
+        self.verify_arrivals = true;
+    }
+
     /// A frame, whole, reached a host that took it.
     #[inline]
     pub fn on_arrived(&mut self, bytes: &[u8]) {
         if !self.config.enabled {
             return;
         }
-        if let Ok(Frame::Tcp(frame)) = wire::parse(bytes, false) {
+        if let Ok(Frame::Tcp(frame)) = wire::parse(bytes, self.verify_arrivals) {
             self.flows.on_arrived(&frame);
         }
     }

@@ -24,6 +24,10 @@ impl fmt::Display for Line<'_> {
             Fate::Lost => "lost",
             Fate::QueueFull => "queue-full",
             Fate::RingFull => "ring-full",
+            Fate::TooLong => "too-long",
+            Fate::QueueManaged => "queue-managed",
+            Fate::LinkDown => "link-down",
+            Fate::ArrivedForged => "forged",
         };
         write!(f, "{:?} link {} {arrow} {fate} ", record.at, record.link)?;
         match wire::parse(record.bytes, false) {
@@ -87,6 +91,7 @@ mod tests {
             link: 3,
             direction: 1,
             fate: Fate::Lost,
+            number: 1,
             bytes: &[0; 5],
         };
         let mut printer = EventPrinter(Vec::new());

@@ -1,11 +1,13 @@
 //! The simoom stack as what drives a port of a world.
 
 use crate::nic::{NicConfig, SimPort};
+use crate::oracle::FlowName;
 use crate::oracle::promises::PromiseConfig;
 use crate::port_host::{Fork, PortHost, PortHostConfig, PortStack};
 use crate::seed::{Seed, Stream};
 use simoom_core::stack::app::App;
-use simoom_core::stack::{Config, Stack};
+use simoom_core::stack::{Config, FlowKey, Stack};
+use simoom_core::tcp::Info;
 use simoom_core::time::Instant;
 use simoom_core::trace::{NoTrace, Trace};
 use simoom_core::wire::ethernet::MacAddr;
@@ -28,6 +30,12 @@ impl<A: App, T: Trace> PortStack for Stack<A, T> {
 
     fn audit(&self) -> Result<(), &'static str> {
         Stack::audit(self)
+    }
+
+    fn connections(&self) -> Vec<(FlowName, Info)> {
+        let named =
+            |(key, info): (FlowKey, Info)| (FlowName { from: key.local(), to: key.remote() }, info);
+        self.connection_infos().map(named).collect()
     }
 
     fn promises(&self) -> Option<PromiseConfig> {
@@ -78,10 +86,15 @@ impl StackSetup {
 
     /// A host that runs an application.
     pub fn host<A: App>(self, seed: Seed, app: A) -> StackHost<A> {
+        self.host_with(seed, app, NoTrace)
+    }
+
+    /// The same with an observer of its stack.
+    pub fn host_with<A: App, T: Trace>(self, seed: Seed, app: A, trace: T) -> StackHost<A, T> {
         let draws = seed.stream(Stream::Dma(self.number));
         let port = SimPort::new(self.nic, self.number, draws);
         let secrets = seed.secrets(self.number);
-        let stack = Stack::new(self.stack, secrets, &self.nic.caps, app);
+        let stack = Stack::with_trace(self.stack, secrets, &self.nic.caps, app, trace);
         PortHost::new(stack, port, self.host)
     }
 }

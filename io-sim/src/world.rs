@@ -4,20 +4,34 @@
 //! same events. After each one the oracles are asked, and the first thing that must not happen
 //! ends the run with the number of the event where it did.
 
+use crate::case;
 use crate::endpoint::{Host, HostCx, HostFault, Sending};
-use crate::frames::{FrameId, Frames};
+use crate::fault::{Fault, FaultLog};
+use crate::frames::{Entry, FrameId, Frames};
 use crate::hash::{EventDigest, EventHash, EventRecord, EventTap, Fate, NoTap};
 use crate::link::{Link, LinkConfig, LinkStats, Passage};
-use crate::oracle::promises::{self, BrokenPromise, Passed, PromiseConfig, Promises};
+use crate::observe::FlowStats;
+use crate::oracle::promises::{BrokenPromise, Passed, Promises};
 use crate::oracle::{OracleConfig, OracleStats, Oracles, WireViolation};
 use crate::queue::{Alarms, EventQueue};
 use crate::seed::Seed;
 use simoom_core::time::{Duration, Instant};
 use std::fmt;
 
+mod progress;
+
+pub use progress::Stuck;
+
 /// A host of one world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HostId(u32);
+
+impl HostId {
+    /// Its place among the hosts, in the order in which they were added.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// A link of one world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,6 +78,13 @@ pub enum Why {
     Promise(HostId, Box<BrokenPromise>),
     /// A host's own oracles.
     Host(HostId, HostFault),
+    /// The links healed, and it was not done within a time.
+    NoProgress {
+        /// The time.
+        within: Duration,
+        /// The connections that have been still for longest.
+        stuck: Vec<Stuck>,
+    },
     /// Nothing is to come, and it is not done.
     NothingLeft,
     /// [`Limits::events_max`].
@@ -96,6 +117,12 @@ impl fmt::Display for RunError {
             Why::Wire(host, violation) => write!(f, "host {} {violation}", host.0)?,
             Why::Promise(host, broken) => write!(f, "host {} broke a promise: {broken}", host.0)?,
             Why::Host(host, fault) => write!(f, "host {}: {fault}", host.0)?,
+            Why::NoProgress { within, stuck } => {
+                write!(f, "not done {within:?} after the links healed")?;
+                for stuck in stuck {
+                    write!(f, "\n  stuck: {stuck}")?;
+                }
+            }
             Why::NothingLeft => f.write_str("not done, and nothing is to come")?,
             Why::EventsMax(n) => write!(f, "not done after {n} events, the limit")?,
             Why::TimeMax(at) => write!(f, "not done at {at:?}, the limit of simulated time")?,
@@ -130,7 +157,7 @@ enum Event {
     /// The last bit of a frame has left its host.
     Enter { way: u32, frame: FrameId },
     /// A frame reaches the other end.
-    Arrive { way: u32, frame: FrameId, sent_at: Instant, fate: Fate },
+    Arrive { way: u32, frame: FrameId, fate: Fate },
     /// A host wants to be called.
     Wake { host: u32 },
 }
@@ -150,6 +177,8 @@ struct Node<H> {
     ways: Vec<Option<u32>>,
     /// Whether the oracles hold it to anything.
     judged: bool,
+    /// The oracles do not look at it.
+    forwards: bool,
 }
 
 /// Hosts of type `H`, links, a seed and a time.
@@ -157,6 +186,8 @@ struct Node<H> {
 pub struct World<H, T = NoTap> {
     seed: Seed,
     limits: Limits,
+    /// Events that a case of [`crate::check`] leaves to this world, whatever the limits say.
+    events_ceiling: u64,
     now: Instant,
     event: u64,
     events_at_once: u64,
@@ -176,6 +207,10 @@ pub struct World<H, T = NoTap> {
     sent: Vec<Sending>,
     /// What passed in a host during one call.
     passed: Vec<Passed>,
+    /// What went wrong on the links, where somebody wants to know.
+    faults: Option<FaultLog>,
+    /// What is to go wrong, instead of what chances would do.
+    forced: Option<Vec<Fault>>,
     /// The run has failed: nothing goes on.
     failed: Option<RunError>,
 }
@@ -190,9 +225,12 @@ impl<H: Host> World<H> {
 impl<H: Host, T: EventTap> World<H, T> {
     /// An empty world whose events `tap` sees.
     pub fn with_tap(seed: Seed, tap: T) -> Self {
+        let orders = case::enter();
+        let limits = Limits::default();
         Self {
             seed,
-            limits: Limits::default(),
+            limits: Limits { events_max: limits.events_max.min(orders.events_max), ..limits },
+            events_ceiling: orders.events_max,
             now: Instant::ZERO,
             event: 0,
             events_at_once: 0,
@@ -209,13 +247,16 @@ impl<H: Host, T: EventTap> World<H, T> {
             stats: WorldStats::default(),
             sent: Vec::new(),
             passed: Vec::new(),
+            faults: orders.log,
+            forced: orders.forced,
             failed: None,
         }
     }
 
     /// Other limits.
     pub fn set_limits(&mut self, limits: Limits) {
-        self.limits = limits;
+        let events_max = limits.events_max.min(self.events_ceiling);
+        self.limits = Limits { events_max, ..limits };
     }
 
     /// Other oracles, which have seen nothing yet: before the first event, or what is under way
@@ -233,22 +274,9 @@ impl<H: Host, T: EventTap> World<H, T> {
                 self.promises.release(host);
             }
         }
-    }
-
-    /// Holds a host to other promises than it gives by itself, as with more latency; before the
-    /// first event. False where it cannot show what passes between its stack and its ports.
-    pub fn hold_to_promises(&mut self, host: HostId, config: PromiseConfig) -> bool {
-        assert_eq!(self.event, 0, "promises begin before the first event");
-        let shows = self.nodes[host.0 as usize].host.promises().is_some();
-        if shows {
-            self.promises.hold(host.0, config);
+        if self.nodes.iter().any(|node| node.forwards) {
+            self.oracles.verify_arrivals();
         }
-        shows
-    }
-
-    /// How often each promise was put to the test.
-    pub fn promise_stats(&self) -> &promises::Stats {
-        self.promises.stats()
     }
 
     /// Adds a host. It is called for the first time when the world runs. If it says what it
@@ -260,7 +288,7 @@ impl<H: Host, T: EventTap> World<H, T> {
         {
             self.promises.hold(id, config);
         }
-        self.nodes.push(Node { host, ways: Vec::new(), judged: true });
+        self.nodes.push(Node { host, ways: Vec::new(), judged: true, forwards: false });
         self.alarms.add_owner();
         self.wake(id, self.now);
         HostId(id)
@@ -271,6 +299,17 @@ impl<H: Host, T: EventTap> World<H, T> {
         let id = self.add_host(host);
         self.nodes[id.0 as usize].judged = false;
         self.promises.release(id.0);
+        id
+    }
+
+    /// Adds a host that only passes on what comes, like a switch: the oracles look neither at what
+    /// it sends nor at what reaches it, but at the hosts behind it.
+    pub fn add_forwarder(&mut self, host: H) -> HostId {
+        assert_eq!(self.event, 0, "forwarders are added before the first event");
+        let id = self.add_host(host);
+        self.nodes[id.0 as usize].forwards = true;
+        // What was damaged before a forwarder comes from it like anything else.
+        self.oracles.verify_arrivals();
         id
     }
 
@@ -285,7 +324,13 @@ impl<H: Host, T: EventTap> World<H, T> {
         let id = self.ways.len() as u32 / 2;
         for (from, to, config) in [(one, other, forward), (other, one, backward)] {
             let number = self.ways.len() as u32;
-            let link = Link::new(config, self.seed, number);
+            let mut link = Link::new(config, self.seed, number);
+            if self.faults.is_some() {
+                link.record_faults();
+            }
+            if let Some(faults) = &self.forced {
+                link.force_faults(faults);
+            }
             self.ways.push(Way { link, to: to.0.0, to_port: to.1 });
             let ways = &mut self.nodes[from.0.0 as usize].ways;
             if ways.len() <= from.1 {
@@ -322,6 +367,13 @@ impl<H: Host, T: EventTap> World<H, T> {
         self.oracles.stats()
     }
 
+    /// What each direction of each connection has done, as the wire shows it: in the order in which
+    /// the connections were first seen, the direction that sent first before the other. The oracles
+    /// count it: nothing where they are off.
+    pub fn flows(&self) -> impl Iterator<Item = &FlowStats> {
+        self.oracles.flows()
+    }
+
     /// The digest of all events so far.
     pub fn hash(&self) -> EventHash {
         self.digest.hash()
@@ -330,6 +382,11 @@ impl<H: Host, T: EventTap> World<H, T> {
     /// What sees the events.
     pub fn tap(&self) -> &T {
         &self.tap
+    }
+
+    /// What sees the events, to change.
+    pub fn tap_mut(&mut self) -> &mut T {
+        &mut self.tap
     }
 
     /// Ends the world and gives back what saw its events.
@@ -373,9 +430,45 @@ impl<H: Host, T: EventTap> World<H, T> {
     /// From now on nothing goes wrong on any link.
     pub fn heal(&mut self) {
         for way in &mut self.ways {
-            let healed = way.link.config().healed();
-            way.link.set_config(healed);
+            way.link.heal();
         }
+    }
+
+    /// From now on what chances do to frames on links is written down. Costs nothing where it was
+    /// not asked for.
+    pub fn record_faults(&mut self) {
+        self.faults.get_or_insert_default();
+        for way in &mut self.ways {
+            way.link.record_faults();
+        }
+    }
+
+    /// What was written down, in the order in which it happened: the first
+    /// [`FAULTS_MAX`](crate::fault::FAULTS_MAX). Forced faults are written down too.
+    pub fn faults(&self) -> Vec<Fault> {
+        self.faults.as_ref().map(|log| log.faults().to_vec()).unwrap_or_default()
+    }
+
+    /// How many faults happened beyond those: more than zero means that the list forced on another
+    /// run does not give this one.
+    pub fn faults_left_out(&self) -> u64 {
+        self.faults.as_ref().map_or(0, FaultLog::left_out)
+    }
+
+    /// Nothing goes wrong by chance on any link, now or made later; what the list says happens, to
+    /// the frames it names. Chances take no draws then; jitter, hosts and NICs draw as ever, so that
+    /// the whole list of an earlier run of this seed gives that run again, event for event. See
+    /// [`Link::force_faults`] for what a fault does that does not fit its frame. Before the first
+    /// event.
+    pub fn force_faults(&mut self, faults: Vec<Fault>) {
+        assert_eq!(self.event, 0, "faults are forced before the first event");
+        if let Some(log) = &mut self.faults {
+            log.leave_case();
+        }
+        for way in &mut self.ways {
+            way.link.force_faults(&faults);
+        }
+        self.forced = Some(faults);
     }
 
     /// Runs until `done`, which is asked after every event.
@@ -418,12 +511,6 @@ impl<H: Host, T: EventTap> World<H, T> {
         Ok(true)
     }
 
-    /// What was due before `now` must have been done.
-    fn check_promises(&mut self, now: Instant) -> Result<(), RunError> {
-        let kept = self.promises.on_time(now);
-        kept.map_err(|(host, broken)| self.fail(Why::Promise(HostId(host), Box::new(broken))))
-    }
-
     /// When the next event is.
     fn next_at(&self) -> Option<Instant> {
         let frame = self.queue.next_key();
@@ -448,6 +535,10 @@ impl<H: Host, T: EventTap> World<H, T> {
         self.events_at_once = if at > self.now { 1 } else { self.events_at_once + 1 };
         // A wake-up asked for in the past comes now.
         self.now = self.now.max(at);
+        self.oracles.set_now(self.now);
+        if let Some(log) = &mut self.faults {
+            log.count_event();
+        }
         if self.event > self.limits.events_max {
             return Err(Why::EventsMax(self.limits.events_max));
         }
@@ -465,8 +556,8 @@ impl<H: Host, T: EventTap> World<H, T> {
                 self.on_enter(way, frame);
                 Ok(())
             }
-            Event::Arrive { way, frame, sent_at, fate } => {
-                let host = self.on_arrive(way, frame, sent_at, fate);
+            Event::Arrive { way, frame, fate } => {
+                let host = self.on_arrive(way, frame, fate);
                 self.settle(host)
             }
             Event::Wake { host } => self.settle(host),
@@ -475,39 +566,46 @@ impl<H: Host, T: EventTap> World<H, T> {
 
     /// A frame begins its way.
     fn on_enter(&mut self, way: u32, frame: FrameId) {
-        let now = self.now;
-        let passage = self.ways[way as usize].link.offer(now, &mut self.frames, frame);
-        let fate = match passage {
-            Passage::Arrives { at, damaged, again } => {
-                let fate = if damaged { Fate::ArrivedDamaged } else { Fate::Arrived };
-                self.queue.push(at, Event::Arrive { way, frame, sent_at: now, fate });
+        let link = &mut self.ways[way as usize].link;
+        let passage = link.offer(self.now, &mut self.frames, frame);
+        if let Some(log) = &mut self.faults {
+            log.extend(link.take_faults());
+            let oracles = &self.oracles;
+            log.tell_case(|| oracles.describe(self.frames.get(frame)));
+        }
+        if T::QUEUES {
+            let (frames, bytes) = link.queue(self.now);
+            let (link, direction) = ((way / 2) as u16, (way % 2) as u8);
+            self.tap.on_queue(self.now, link, direction, frames as u32, bytes);
+        }
+        match passage {
+            Passage::Arrives { at, fate, again } => {
+                self.queue.push(at, Event::Arrive { way, frame, fate });
                 if let Some(frame) = again {
-                    let fate = Fate::ArrivedAgain;
-                    self.queue.push(at, Event::Arrive { way, frame, sent_at: now, fate });
+                    self.queue.push(at, Event::Arrive { way, frame, fate: Fate::ArrivedAgain });
                 }
-                return;
             }
-            Passage::QueueFull => Fate::QueueFull,
-            Passage::Lost => Fate::Lost,
-        };
-        self.record(way, frame, now, fate);
-        self.frames.remove(frame);
+            Passage::Ends(fate) => {
+                self.record(way, frame, fate);
+                self.frames.remove(frame);
+            }
+        }
     }
 
     /// A frame ends its way. Answers at which host.
-    fn on_arrive(&mut self, way: u32, frame: FrameId, sent_at: Instant, fate: Fate) -> u32 {
+    fn on_arrive(&mut self, way: u32, frame: FrameId, fate: Fate) -> u32 {
         let Way { to, to_port, .. } = self.ways[way as usize];
         if !self.nodes[to as usize].host.accepts(to_port) {
             self.stats.ring_full += 1;
-            self.record(way, frame, sent_at, Fate::RingFull);
+            self.record(way, frame, Fate::RingFull);
             self.frames.remove(frame);
             return to;
         }
-        self.record(way, frame, sent_at, fate);
+        self.record(way, frame, fate);
         let bytes = self.frames.get(frame);
         self.stats.arrived += 1;
         self.stats.arrived_bytes += bytes.len() as u64;
-        if fate != Fate::ArrivedDamaged {
+        if fate != Fate::ArrivedDamaged && !self.nodes[to as usize].forwards {
             self.oracles.on_arrived(bytes);
         }
         let mut cx = HostCx { now: self.now, frames: &mut self.frames, sent: &mut self.sent };
@@ -515,13 +613,15 @@ impl<H: Host, T: EventTap> World<H, T> {
         to
     }
 
-    fn record(&mut self, way: u32, frame: FrameId, sent_at: Instant, fate: Fate) {
+    fn record(&mut self, way: u32, frame: FrameId, fate: Fate) {
+        let Entry { at: sent_at, number } = self.frames.entry(frame);
         let record = EventRecord {
             at: self.now,
             sent_at,
             link: (way / 2) as u16,
             direction: (way % 2) as u8,
             fate,
+            number,
             bytes: self.frames.get(frame),
         };
         self.digest.record(&record);
@@ -560,8 +660,8 @@ impl<H: Host, T: EventTap> World<H, T> {
         let mut outcome = Ok(());
         for Sending { port, frame, at } in sent.drain(..) {
             let node = &self.nodes[host as usize];
-            let verdict = self.oracles.on_sent(self.frames.get(frame));
-            if let Err(violation) = verdict
+            if !node.forwards
+                && let Err(violation) = self.oracles.on_sent(self.frames.get(frame))
                 && node.judged
                 && outcome.is_ok()
             {

@@ -25,7 +25,7 @@ fn every_byte_arrives_over_a_lossy_link() {
         let client = world.add_host(Either::Left(StackSetup::new(1).host(seed, client)));
         let server = world.add_host(Either::Right(StackSetup::new(2).host(seed, server)));
         let lossy = LinkConfig { loss: Chance::ppm(10_000), ..LinkConfig::default() };
-        world.connect((client, 0), (server, 0), lossy, lossy);
+        world.connect((client, 0), (server, 0), lossy.clone(), lossy);
         let ended = world.run_until(|world| {
             let stats = world.host(client).left().unwrap().stack.app().stats();
             assert_eq!((stats.failed, stats.wrong_bytes), (0, 0));

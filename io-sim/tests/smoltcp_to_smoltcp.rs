@@ -106,7 +106,7 @@ fn a_link_that_passes_nothing_is_stopped_by_the_bound_of_time_and_says_who_waits
     let (client, link) = fill(&mut world, true);
     let dead = LinkConfig { loss: Chance::ALWAYS, ..LinkConfig::default() };
     for direction in [Direction::Forward, Direction::Backward] {
-        world.set_link(link, direction, dead);
+        world.set_link(link, direction, dead.clone());
     }
     let limit = Instant::ZERO + Duration::from_secs(60);
     world.set_limits(Limits { time_max: limit, ..Default::default() });

@@ -145,7 +145,7 @@ fn world(seed: Seed, plan: Plan, ours: bool, link: LinkConfig) -> (World<Host>, 
     };
     let client = world.add_host(Either::Right(client));
     let server = world.add_host(Either::Left(server(seed, plan)));
-    world.connect((client, 0), (server, 0), link, link);
+    world.connect((client, 0), (server, 0), link.clone(), link);
     (world, [client, server])
 }
 
@@ -243,7 +243,7 @@ fn a_terrible_link_only_makes_it_slower() {
     };
     check(0..20, |seed| {
         let dma = *seed.stream(Stream::Named("Dma", 0)).one_of(&DmaPolicy::ALL);
-        let (world, _) = run_in(seed, dma, seed.0 % 2 == 0, terrible);
+        let (world, _) = run_in(seed, dma, seed.0 % 2 == 0, terrible.clone());
         let seen = world.oracle_stats();
         assert!(seen.segments > 100 && seen.compared_bytes > 1000, "{seen:?}");
     });

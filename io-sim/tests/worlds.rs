@@ -178,7 +178,7 @@ fn setup(seed: Seed, nic: NicConfig, link: LinkConfig, fault: Fault) -> Setup {
     let mirror = PortHost::new(Mirror::new(fault), port, config);
     let thrower = world.add_host(Either::Left(EndpointHost::new(thrower)));
     let mirror = world.add_host(Either::Right(mirror));
-    let link = world.connect((thrower, 0), (mirror, 0), link, link);
+    let link = world.connect((thrower, 0), (mirror, 0), link.clone(), link);
     Setup { world, thrower, mirror, link }
 }
 

@@ -83,7 +83,7 @@ pub fn simulate<A: App>(
         corrupt: Chance::ppm(5_000),
         ..LinkConfig::default()
     };
-    world.connect((client, 0), (server, 0), link, link);
+    world.connect((client, 0), (server, 0), link.clone(), link);
     let talker = |world: &World<_>| {
         let host: &Either<_, StackHost<Talker>> = world.host(client);
         host.right().map(|host| host.stack.app().verdict())

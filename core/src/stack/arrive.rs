@@ -210,6 +210,9 @@ impl<A: App, T: Trace> Stack<A, T> {
             };
             tcb.on_segment(&self.config.tcp, now, segment, &mut sink)
         };
+        if T::ENABLED {
+            self.trace.on_state(now, &key, &conn.tcb.info(&self.config.tcp));
+        }
         if arrival.events.contains(tcp::Events::ESTABLISHED) {
             open_if_half_open(
                 &mut conn.phase,

@@ -238,6 +238,11 @@ impl<A: App, T: Trace> Stack<A, T> {
         &self.trace
     }
 
+    /// The observer, to change between two turns.
+    pub fn trace_mut(&mut self) -> &mut T {
+        &mut self.trace
+    }
+
     /// The configuration.
     pub fn config(&self) -> &Config {
         &self.config

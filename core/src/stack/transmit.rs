@@ -15,7 +15,7 @@ use crate::marks::mark;
 use crate::mutants::mutant;
 use crate::port::{Buf, Port, TxFull};
 use crate::seq::SeqNumber;
-use crate::tcp::{Burst, Output, SegmentPlan, Tcb};
+use crate::tcp::{Burst, Motive, Output, SegmentPlan, Tcb, Why};
 use crate::time::Instant;
 use crate::trace::Trace;
 use crate::wire::MacAddr;
@@ -123,6 +123,7 @@ impl<A: App, T: Trace> Stack<A, T> {
             store: &mut self.store,
             stats: &mut self.stats,
             trace: &mut self.trace,
+            motive: Motive::NONE,
         };
         conn.tcb.on_visit();
         let mut content_is_late = false;
@@ -130,6 +131,9 @@ impl<A: App, T: Trace> Stack<A, T> {
             // First, because a segment that `poll_output` hands out counts as sent.
             if let Some(stop) = out.stop() {
                 return stop;
+            }
+            if T::ENABLED {
+                out.motive = conn.tcb.motive();
             }
             let Some(output) = conn.tcb.poll_output(&self.config.tcp, now) else {
                 return if content_is_late { Visit::NotYet } else { Visit::Done };
@@ -171,6 +175,8 @@ struct Out<'a, P: Port, T: Trace> {
     store: &'a mut Store,
     stats: &'a mut Stats,
     trace: &'a mut T,
+    /// Why the next segment is sent. Set for observers alone.
+    motive: Motive,
 }
 
 impl<P: Port, T: Trace> Out<'_, P, T> {
@@ -186,7 +192,11 @@ impl<P: Port, T: Trace> Out<'_, P, T> {
             Sum::ZERO,
             self.offload,
         );
-        self.observe(&conn.tcb, &buf, len);
+        if T::ENABLED {
+            let counted = TcpFlags::SYN | TcpFlags::FIN;
+            let end = plan.seq + u32::from(plan.flags.intersects(counted));
+            self.observe(&conn.tcb, &buf, len, end, self.motive.of_plan(plan));
+        }
         self.submit(buf, len);
         true
     }
@@ -337,7 +347,7 @@ impl<P: Port, T: Trace> Out<'_, P, T> {
             let flags = TcpFlags::ACK;
             let start = headers.write(self.template, out, seq, flags, len, sum, self.offload);
             if T::ENABLED {
-                let info = tcb.info(&self.config.tcp);
+                let info = tcb.info_behind(&self.config.tcp, seq + mss, self.motive.of_text(seq));
                 self.trace.on_sent(self.now, &self.port.bytes(&buf)[..start + len], Some(&info));
             }
             if let Err(TxFull(buf)) = self.port.submit(buf, (start + len) as u16) {
@@ -508,17 +518,17 @@ impl<P: Port, T: Trace> Out<'_, P, T> {
         if again && mutant!(ByteChangedOnRetransmission) {
             change_byte(&mut out[..start + len], start);
         }
-        self.observe(tcb, &buf, start + len);
+        if T::ENABLED {
+            let end = seq + len as u32 + u32::from(flags.contains(TcpFlags::FIN));
+            self.observe(tcb, &buf, start + len, end, self.motive.of_text(seq));
+        }
         self.submit(buf, start + len);
     }
 
-    /// Shows a finished frame to the observer.
-    #[inline]
-    fn observe(&mut self, tcb: &Tcb, buf: &Buf, len: usize) {
-        if T::ENABLED {
-            let info = tcb.info(&self.config.tcp);
-            self.trace.on_sent(self.now, &self.port.bytes(buf)[..len], Some(&info));
-        }
+    /// Shows a finished frame, which ends before number `end`, to the observer.
+    fn observe(&mut self, tcb: &Tcb, buf: &Buf, len: usize, end: SeqNumber, why: Why) {
+        let info = tcb.info_behind(&self.config.tcp, end, why);
+        self.trace.on_sent(self.now, &self.port.bytes(buf)[..len], Some(&info));
     }
 
     /// Tells TCP of the segments that it does not know of.

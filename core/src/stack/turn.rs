@@ -122,11 +122,14 @@ impl<A: App, T: Trace> Stack<A, T> {
         let unix_nanos = self.unix_nanos(now);
         let Some(conn) = self.conns.get_mut(slot) else { return };
         conn.armed_at = Instant::FAR_FUTURE;
-        if conn.tcb.next_deadline().is_some_and(|deadline| deadline.at <= now)
-            && let Some(ended) = conn.tcb.on_deadline(&self.config.tcp, now)
-        {
-            self.remove(slot, ended);
-            return;
+        if conn.tcb.next_deadline().is_some_and(|deadline| deadline.at <= now) {
+            if let Some(ended) = conn.tcb.on_deadline(&self.config.tcp, now) {
+                self.remove(slot, ended);
+                return;
+            }
+            if T::ENABLED {
+                self.trace.on_state(now, &conn.key, &conn.tcb.info(&self.config.tcp));
+            }
         }
         if conn.app_deadline <= now {
             conn.app_deadline = Instant::FAR_FUTURE;

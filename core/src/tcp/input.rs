@@ -193,7 +193,7 @@ impl Tcb {
         if clock.wrapping_sub(self.challenged_at) >= interval || mutant!(ChallengeUnlimited) {
             mark!(ChallengeSent);
             self.challenged_at = clock;
-            self.flags |= flag::ACK_NOW;
+            self.flags |= flag::ACK_NOW | flag::CHALLENGE;
         } else {
             mark!(ChallengeHeldBack);
         }

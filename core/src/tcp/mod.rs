@@ -16,6 +16,7 @@ mod state;
 mod straight;
 mod tcb;
 mod timers;
+mod why;
 mod window;
 
 #[cfg(test)]
@@ -27,6 +28,8 @@ pub use reassembly::{RANGES_MAX, Reassembly};
 pub use state::{Arrival, Drop, Ended, Events, State};
 pub use tcb::{Info, Tcb};
 pub use timers::{Deadline, TimerKind};
+pub(crate) use why::Motive;
+pub use why::Why;
 
 use crate::time::Duration;
 use crate::wire::tcp::{TcpFlags, TcpSegment};

@@ -216,7 +216,7 @@ impl Tcb {
     /// waits, so at least one must follow: call this once its buffer is at hand.
     #[inline]
     pub fn begin_burst(&mut self, config: &Config, now: Instant) -> Burst {
-        self.flags &= !flag::ACK_NOW;
+        self.flags &= !(flag::ACK_NOW | flag::CHALLENGE);
         self.ack_at = NEVER;
         self.last_ack_sent = self.rcv.nxt;
         let off = u32::from(mutant!(AckOneMore)).wrapping_sub(u32::from(mutant!(AckOneLess)));
@@ -389,7 +389,7 @@ impl Tcb {
 
     #[cold]
     fn send_syn(&mut self, config: &Config, now: Instant) -> SegmentPlan {
-        self.flags &= !(flag::SEND_SYN | flag::ACK_NOW);
+        self.flags &= !(flag::SEND_SYN | flag::ACK_NOW | flag::CHALLENGE);
         let answer = self.state != State::SynSent;
         let iss = self.snd.una;
         if self.snd.max == iss {

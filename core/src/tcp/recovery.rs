@@ -52,6 +52,11 @@ impl Recovery {
         self.active
     }
 
+    /// Whether this recovery goes from hole to hole: it has seen a partial ACK.
+    pub(super) fn saw_partial(&self) -> bool {
+        self.saw_partial
+    }
+
     /// Whether an ACK of something new is [`Verdict::Ordinary`].
     #[inline]
     pub(super) fn is_open(&self) -> bool {

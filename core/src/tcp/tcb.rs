@@ -7,6 +7,7 @@ use super::recovery::Recovery;
 use super::rto::Rto;
 use super::state::State;
 use super::timers::{NEVER, TimerKind};
+use super::why::Why;
 use super::window::{self, ReceiveWindow};
 use crate::marks::mark;
 use crate::mutants::mutant;
@@ -48,6 +49,8 @@ pub(super) mod flag {
     pub(in crate::tcp) const SCALING: u16 = 1 << 11;
     /// The congestion window was in full use since the last ACK.
     pub(in crate::tcp) const LIMITED: u16 = 1 << 12;
+    /// The ACK that is to be sent is a challenge: for observers alone.
+    pub(in crate::tcp) const CHALLENGE: u16 = 1 << 13;
 }
 
 /// SND of the RFC.
@@ -141,6 +144,8 @@ pub struct Info {
     pub retries: u8,
     /// Whether fast recovery is under way.
     pub in_recovery: bool,
+    /// What the segment at hand is sent for; None outside of [`crate::trace::Trace::on_sent`].
+    pub why: Option<Why>,
 }
 
 impl Tcb {
@@ -347,7 +352,19 @@ impl Tcb {
             backoffs: self.backoffs,
             retries: self.retries,
             in_recovery: self.recovery.is_active(),
+            why: None,
         }
+    }
+
+    /// What there is to see once a segment that ends before `end` was sent for the reason `why`,
+    /// whether TCP was told of it or will be later.
+    pub(crate) fn info_behind(&self, config: &Config, end: SeqNumber, why: Why) -> Info {
+        let mut info = self.info(config);
+        info.why = Some(why);
+        info.snd_nxt = info.snd_nxt.max(end);
+        info.snd_max = info.snd_max.max(end);
+        info.flight = info.snd_nxt.since(info.snd_una);
+        info
     }
 
     /// Checks what must hold between two events.

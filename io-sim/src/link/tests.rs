@@ -1,4 +1,5 @@
 use super::*;
+use crate::seed::Chance;
 
 const SEED: Seed = Seed(4711);
 
@@ -31,8 +32,11 @@ fn burst(config: LinkConfig, n: usize) -> (Vec<Passage>, Link) {
     (passages, link)
 }
 
+const LOST: Passage = Passage::Ends(Fate::Lost);
+const QUEUE_FULL: Passage = Passage::Ends(Fate::QueueFull);
+
 fn arrives(us: u64) -> Passage {
-    Passage::Arrives { at: at_us(us), damaged: false, again: None }
+    Passage::Arrives { at: at_us(us), fate: Fate::Arrived, again: None }
 }
 
 #[test]
@@ -57,7 +61,7 @@ fn the_queue_is_bounded_in_frames_and_the_frame_being_sent_is_not_in_it() {
     let config = LinkConfig { queue_frames_max: 2, ..LinkConfig::default() };
     let (passages, mut link) = burst(config, 5);
     assert_eq!(passages[..3], [arrives(1010), arrives(1020), arrives(1030)]);
-    assert_eq!(passages[3..], [Passage::QueueFull; 2]);
+    assert_eq!(passages[3..], [QUEUE_FULL; 2]);
     assert_eq!((link.queue(Instant::ZERO), link.stats.queue_full), ((2, 2500), 2));
     assert_eq!(link.queue(at_us(9)), (2, 2500));
     assert_eq!(link.queue(at_us(10)), (1, 1250));
@@ -69,9 +73,9 @@ fn the_queue_is_bounded_in_bytes() {
     let config = LinkConfig { queue_bytes_max: 2499, ..LinkConfig::default() };
     let (passages, _) = burst(config, 4);
     assert_eq!(passages[..2], [arrives(1010), arrives(1020)]);
-    assert_eq!(passages[2..], [Passage::QueueFull; 2]);
+    assert_eq!(passages[2..], [QUEUE_FULL; 2]);
     let none = LinkConfig { queue_bytes_max: 0, ..LinkConfig::default() };
-    assert_eq!(burst(none, 2).0, [arrives(1010), Passage::QueueFull]);
+    assert_eq!(burst(none, 2).0, [arrives(1010), QUEUE_FULL]);
 }
 
 #[test]
@@ -92,12 +96,12 @@ fn faults_come_at_their_rate_with_golden_counts() {
         corrupt: Chance::ppm(5_000),
         ..LinkConfig::default()
     };
-    let (passages, link) = burst(config, 20_000);
+    let (passages, link) = burst(config.clone(), 20_000);
     let stats = link.stats;
     assert_eq!((stats.lost, stats.reordered, stats.duplicated, stats.damaged), GOLDEN_FAULTS);
-    let lost = passages.iter().filter(|p| **p == Passage::Lost).count() as u64;
+    let lost = passages.iter().filter(|p| **p == LOST).count() as u64;
     let again = |p: &&Passage| matches!(p, Passage::Arrives { again: Some(_), .. });
-    let damaged = |p: &&Passage| matches!(p, Passage::Arrives { damaged: true, .. });
+    let damaged = |p: &&Passage| matches!(p, Passage::Arrives { fate: Fate::ArrivedDamaged, .. });
     assert_eq!(lost, stats.lost);
     assert_eq!(passages.iter().filter(again).count() as u64, stats.duplicated);
     assert_eq!(passages.iter().filter(damaged).count() as u64, stats.damaged);
@@ -114,10 +118,12 @@ fn one_fault_moves_no_other() {
         loss: Chance::ppm(100_000),
         ..LinkConfig::default()
     };
-    let more =
-        LinkConfig { duplicate: Chance::ppm(500_000), corrupt: Chance::ppm(500_000), ..config };
-    let lost =
-        |config| burst(config, 2000).0.iter().map(|p| *p == Passage::Lost).collect::<Vec<_>>();
+    let more = LinkConfig {
+        duplicate: Chance::ppm(500_000),
+        corrupt: Chance::ppm(500_000),
+        ..config.clone()
+    };
+    let lost = |config| burst(config, 2000).0.iter().map(|p| *p == LOST).collect::<Vec<_>>();
     assert_eq!(lost(config), lost(more));
 }
 
@@ -151,7 +157,7 @@ fn damage_is_within_one_byte_of_the_ip_packet_and_leaves_other_frames_whole() {
     for _ in 0..500 {
         let frame = frames.add(&whole);
         let passage = link.offer(Instant::ZERO, &mut frames, frame);
-        assert!(matches!(passage, Passage::Arrives { damaged: true, .. }));
+        assert!(matches!(passage, Passage::Arrives { fate: Fate::ArrivedDamaged, .. }));
         let differs: Vec<usize> = (0..60).filter(|i| frames.get(frame)[*i] != whole[*i]).collect();
         assert!(matches!(differs[..], [at] if (14..40).contains(&at)), "{differs:?}");
         frames.remove(frame);
@@ -161,7 +167,7 @@ fn damage_is_within_one_byte_of_the_ip_packet_and_leaves_other_frames_whole() {
         other[12..14].copy_from_slice(&kind);
         let frame = frames.add(&other);
         let passage = link.offer(Instant::ZERO, &mut frames, frame);
-        assert!(matches!(passage, Passage::Arrives { damaged: false, .. }));
+        assert!(matches!(passage, Passage::Arrives { fate: Fate::Arrived, .. }));
         assert_eq!(frames.get(frame), other);
     }
 }
@@ -178,4 +184,59 @@ fn the_second_of_two_is_whole_where_the_first_is_damaged() {
     };
     assert_eq!(frames.get(again), ipv4(100));
     assert_ne!(frames.get(frame), ipv4(100));
+}
+
+#[test]
+fn a_recorded_list_of_faults_forced_on_a_fresh_link_gives_the_same_passages() {
+    let config = LinkConfig {
+        queue_frames_max: 600,
+        loss: Chance::ppm(100_000),
+        reorder: Chance::ppm(100_000),
+        duplicate: Chance::ppm(100_000),
+        corrupt: Chance::ppm(100_000),
+        ..LinkConfig::default()
+    };
+    let passages = |forced: Option<&[Fault]>, seed| {
+        let (mut link, mut frames) = (Link::new(config.clone(), seed, 5), Frames::default());
+        link.record_faults();
+        if let Some(faults) = forced {
+            link.force_faults(faults);
+        }
+        let passages: Vec<_> = (0..1000)
+            .map(|_| {
+                let frame = frames.add(&ipv4(1250));
+                let passage = link.offer(Instant::ZERO, &mut frames, frame);
+                (passage, frames.get(frame).to_vec(), frames.entry(frame))
+            })
+            .collect();
+        (passages, link.take_faults().collect::<Vec<_>>(), link.stats)
+    };
+    let drawn = passages(None, SEED);
+    assert!(drawn.1.len() > 150 && drawn.1.iter().all(|fault| fault.way == 5));
+    assert_eq!(passages(Some(&drawn.1), Seed(1)), drawn);
+    // The first frame beyond 601 found the queue full.
+    assert!(drawn.1.iter().all(|fault| fault.frame <= 601));
+    let none = passages(Some(&[]), SEED);
+    assert_eq!((none.1.len(), none.2.lost, none.2.queue_full), (0, 0, 399));
+}
+
+#[test]
+fn a_forced_fault_that_does_not_fit_its_frame_does_not_happen() {
+    let flip = |offset| FaultKind::Corrupted { offset, mask: 1, repaired: false };
+    let kinds = [
+        flip(13),                                                     // Ethernet
+        flip(100),                                                    // behind the end
+        FaultKind::Corrupted { offset: 40, mask: 1, repaired: true }, // no TCP
+        FaultKind::Corrupted { offset: 40, mask: 0, repaired: false },
+    ];
+    for kind in kinds {
+        let (mut link, mut frames) = (Link::new(LinkConfig::default(), SEED, 0), Frames::default());
+        link.record_faults();
+        link.force_faults(&[Fault { way: 0, frame: 1, kind }]);
+        let frame = frames.add(&ipv4(100));
+        let passage = link.offer(Instant::ZERO, &mut frames, frame);
+        assert!(matches!(passage, Passage::Arrives { fate: Fate::Arrived, .. }), "{kind:?}");
+        assert_eq!((frames.get(frame), link.stats.damaged), (&ipv4(100)[..], 0));
+        assert_eq!(link.take_faults().count(), 0);
+    }
 }

@@ -75,7 +75,7 @@ pub(crate) fn run<D: Device, A: App>(
         duplicate: Chance::ppm(10_000),
         ..LinkConfig::default()
     };
-    world.connect((server, 0), (client, 0), link, link);
+    world.connect((server, 0), (client, 0), link.clone(), link);
     let fetch = |world: &World<Either<FaultyHost<D, A>, ClientHost>>| {
         let host = world.host(client).right().expect("the client is on the right");
         (host.stack.app().is_done(), *host.stack.app().stats())

@@ -247,7 +247,10 @@ impl Conn {
             return Err(self.broken(
                 promise,
                 format!("an ACK of {} by {due:?}", self.theirs(self.came)),
-                format!("none until {now:?}; last acknowledged {}", self.theirs(self.last_ack_sent)),
+                format!(
+                    "none until {now:?}; last acknowledged {}",
+                    self.theirs(self.last_ack_sent)
+                ),
             ));
         }
         if let Some(due) = self.resend_due

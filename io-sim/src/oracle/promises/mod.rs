@@ -170,6 +170,12 @@ impl Promises {
         self.hosts.get(host as usize).is_some_and(Option::is_some)
     }
 
+    /// The longest timeout of any host; the RFC's minute where none is held to anything.
+    pub fn longest_timeout(&self) -> Duration {
+        let timeouts = self.hosts.iter().flatten().map(|model| model.config.tcp.max_rto);
+        timeouts.max().unwrap_or(Duration::from_secs(60))
+    }
+
     /// How often each promise was put to the test.
     pub fn stats(&self) -> &Stats {
         &self.stats
@@ -385,7 +391,8 @@ impl Model {
         if seg.has(TcpFlags::RST) {
             return self.on_sent_reset(slot, seg, stats);
         }
-        if seg.has(TcpFlags::SYN) && slot.is_none_or(|slot| self.conns[slot as usize].iss != seg.seq)
+        if seg.has(TcpFlags::SYN)
+            && slot.is_none_or(|slot| self.conns[slot as usize].iss != seg.seq)
         {
             return self.on_sent_first_syn(now, slot, key, seg, stats);
         }
@@ -414,9 +421,7 @@ impl Model {
             for_it
                 && match stray.has(TcpFlags::ACK) {
                     true => seg.seq == stray.ack && !seg.has(TcpFlags::ACK),
-                    false => {
-                        seg.seq.0 == 0 && seg.has(TcpFlags::ACK) && seg.ack == stray.end()
-                    }
+                    false => seg.seq.0 == 0 && seg.has(TcpFlags::ACK) && seg.ack == stray.end(),
                 }
         };
         if let Some(at) = self.strays.iter().rposition(answers) {
@@ -459,9 +464,8 @@ impl Model {
         stats.tested(Promise::Handshake);
         let mut conn = Conn::new(&self.config, now, key, seg);
         if seg.has(TcpFlags::ACK) {
-            let asks = |syn: &Glimpse| {
-                syn.from == seg.to && syn.to == seg.from && syn.seq + 1 == seg.ack
-            };
+            let asks =
+                |syn: &Glimpse| syn.from == seg.to && syn.to == seg.from && syn.seq + 1 == seg.ack;
             let Some(at) = self.syns.iter().rposition(asks) else {
                 return Err(broken(
                     seg,

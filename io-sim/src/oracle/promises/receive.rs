@@ -44,9 +44,8 @@ impl Conn {
                 return self.on_unacceptable(config, now, seg);
             }
         }
-        let again = self.stage == Stage::SynReceived
-            && seg.has(TcpFlags::SYN)
-            && seg.seq + 1 == self.came;
+        let again =
+            self.stage == Stage::SynReceived && seg.has(TcpFlags::SYN) && seg.seq + 1 == self.came;
         if !self.accepts(seg) {
             if again && !seg.has(TcpFlags::ACK) {
                 self.syn_again = true;
@@ -54,9 +53,8 @@ impl Conn {
             }
             if !again {
                 let window = self.edge.since(self.came);
-                let ack_only = seg.has(TcpFlags::ACK)
-                    && !seg.has(TcpFlags::RST)
-                    && !seg.has(TcpFlags::SYN);
+                let ack_only =
+                    seg.has(TcpFlags::ACK) && !seg.has(TcpFlags::RST) && !seg.has(TcpFlags::SYN);
                 if window == 0 && seg.seq == self.came && ack_only {
                     self.owe_ack(now, Promise::AckOfUnacceptable);
                     self.process_ack(config, now, seg);

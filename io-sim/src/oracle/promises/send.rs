@@ -80,7 +80,7 @@ impl Conn {
         stats.tested(Promise::AckExact);
         let exact = seg.ack == self.came || seg.ack == self.sure;
         let between = seg.ack.ge(self.last_ack_sent) && seg.ack.le(self.came);
-        if !exact && !(excuses.refuses_text && between) {
+        if !(exact || (excuses.refuses_text && between)) {
             return Err(self.broken(
                 Promise::AckExact,
                 format!("an ACK of {}: that has come", self.came),
@@ -277,7 +277,11 @@ impl Conn {
         }
         Err(self.broken(
             Promise::RetransmissionInOrder,
-            format!("what is sent again to begin at {} or {}", self.ours(self.una), self.ours(self.nxt)),
+            format!(
+                "what is sent again to begin at {} or {}",
+                self.ours(self.una),
+                self.ours(self.nxt)
+            ),
             format!("{} bytes at {}", seg.len, self.ours(seg.seq)),
         ))
     }
@@ -422,8 +426,7 @@ impl Conn {
         }
         let first = self.retries == 0;
         self.retries += 1;
-        self.doublings =
-            (self.doublings.0.saturating_add(1), self.doublings.1.saturating_add(1));
+        self.doublings = (self.doublings.0.saturating_add(1), self.doublings.1.saturating_add(1));
         self.timer = Some(at);
         self.fired = Some((at, interval));
         self.timing = None;

@@ -1,20 +1,27 @@
 //! An Ethernet switch: learns who is behind which port, floods what it does not know.
 
+use crate::endpoint::{Host, HostCx};
+use crate::frames::FrameId;
 use simoom_core::time::Instant;
-use simoom_sim::endpoint::{Host, HostCx};
-use simoom_sim::frames::FrameId;
 
-/// A switch without delay and without faults: its links have those.
+/// A switch without delay and without faults: its links have those. What goes through it is not its own: add it
+/// with `World::add_forwarder`, the oracles judge the hosts behind it.
 #[derive(Clone, Debug)]
-pub(super) struct Switch {
+pub struct Switch {
     ports: usize,
     /// Addresses seen, in the order of their numbers, with their ports. As many as there are hosts.
     known: Vec<([u8; 6], usize)>,
 }
 
 impl Switch {
-    pub(super) fn new(ports: usize) -> Self {
+    /// A switch that knows nobody, with ports 0 to `ports - 1`.
+    pub fn new(ports: usize) -> Self {
         Self { ports, known: Vec::with_capacity(ports) }
+    }
+
+    /// Addresses that it has seen.
+    pub fn known(&self) -> usize {
+        self.known.len()
     }
 
     fn learn(&mut self, source: [u8; 6], port: usize) {
