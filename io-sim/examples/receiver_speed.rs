@@ -48,7 +48,7 @@ fn main() {
         delay: Duration::from_micros(50),
         ..LinkConfig::default()
     };
-    world.connect((server, 0), (receiver, 0), link, link);
+    world.connect((server, 0), (receiver, 0), link.clone(), link);
     let start = std::time::Instant::now();
     let done = |world: &World<Hosts>| match world.host(receiver) {
         Either::Right(host) => host.endpoint.is_done(),

@@ -33,6 +33,8 @@ pub(super) struct Conn {
     /// When the model looks at it without being asked.
     pub(super) armed: Option<Instant>,
     pub(super) touched: bool,
+    /// Losses unseen of the host that were taken note of.
+    pub(super) losses: u32,
 
     // What we send.
     pub(super) iss: SeqNumber,
@@ -117,6 +119,7 @@ impl Conn {
             over: false,
             armed: None,
             touched: false,
+            losses: 0,
             iss: syn.seq,
             una: syn.seq,
             nxt: syn.seq + 1,
@@ -201,6 +204,19 @@ impl Conn {
     /// echoed timestamps are milliseconds.
     pub(super) fn tolerance(&self, timeout: Duration) -> Duration {
         Duration::from_nanos(timeout.as_nanos() / 32 + 10_000)
+    }
+
+    /// The host had no buffer for a segment without text: if one was due here, it counts as sent.
+    #[inline]
+    pub(super) fn excuse_losses(&mut self, losses: u32) {
+        if self.losses != losses {
+            self.losses = losses;
+            if self.ack_due.take().is_some() {
+                self.last_ack_sent = self.came;
+            }
+            self.resend_due = None;
+            self.doublings.1 = u32::MAX;
+        }
     }
 
     /// An ACK is to be sent by then.
