@@ -214,7 +214,9 @@ impl Conn {
             if self.ack_due.take().is_some() {
                 self.last_ack_sent = self.came;
             }
-            self.resend_due = None;
+            if self.fin == Some(self.una) {
+                self.resend_due = None;
+            }
             self.doublings.1 = u32::MAX;
         }
     }
