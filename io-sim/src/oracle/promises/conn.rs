@@ -67,6 +67,8 @@ pub(super) struct Conn {
     /// Doublings since the last sample: at least, and at most. They differ where a timer may have
     /// expired that shows nothing on the wire.
     pub(super) doublings: (u32, u32),
+    /// Samples until the estimate is good again: one may have been taken or not.
+    pub(super) vague: u32,
     /// Timeouts since the peer last acknowledged something.
     pub(super) retries: u32,
     /// When the timer was started.
@@ -141,6 +143,7 @@ impl Conn {
             syn_again: false,
             estimate: Estimate::new(tcp.initial_rto, tcp.min_rto, tcp.max_rto),
             doublings: (0, 0),
+            vague: 0,
             retries: 0,
             timer: Some(now),
             probing: false,
@@ -196,8 +199,17 @@ impl Conn {
     /// When the timer expires: not before, and not later than.
     pub(super) fn expiry(&self) -> Option<(Instant, Instant)> {
         let start = self.timer?;
+        let (least, most) = self.timeouts();
+        Some((start + least, start + most))
+    }
+
+    /// The timeout at least, and at most.
+    pub(super) fn timeouts(&self) -> (Duration, Duration) {
         let (least, most) = self.doublings;
-        Some((start + self.estimate.timeout(least), start + self.estimate.timeout(most)))
+        if self.vague > 0 {
+            return self.estimate.limits();
+        }
+        (self.estimate.timeout(least), self.estimate.timeout(most))
     }
 
     /// How exact a timeout has to be: the estimate is kept in coarser units than nanoseconds, and
@@ -243,7 +255,7 @@ impl Conn {
 
     fn timer_due(&self, config: &PromiseConfig) -> Option<Instant> {
         let (_, latest) = self.expiry()?;
-        let timeout = self.estimate.timeout(self.doublings.1);
+        let (_, timeout) = self.timeouts();
         Some(latest + self.tolerance(timeout) + config.latency)
     }
 

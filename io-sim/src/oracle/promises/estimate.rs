@@ -114,6 +114,11 @@ impl Estimate {
         }
     }
 
+    /// The timeout at least and at most, whatever the samples.
+    pub(super) fn limits(&self) -> (Duration, Duration) {
+        (Duration::from_nanos(self.min), Duration::from_nanos(self.max))
+    }
+
     /// The timeout after so many doublings.
     pub(super) fn timeout(&self, doublings: u32) -> Duration {
         let doubled = u128::from(self.rto) << doublings.min(60);

@@ -390,7 +390,7 @@ impl Conn {
                 format!("{} again", self.ours(self.una)),
             ));
         };
-        let timeout = self.estimate.timeout(self.doublings.0);
+        let (timeout, latest) = self.timeouts();
         let tolerance = self.tolerance(timeout);
         if now + tolerance < expiry {
             return Err(self.broken(
@@ -403,7 +403,7 @@ impl Conn {
             ));
         }
         // Sent late for want of a slot, it was due all the same.
-        let at = if now > expiry + tolerance && self.doublings.0 == self.doublings.1 {
+        let at = if now > expiry + tolerance && timeout == latest {
             expiry
         } else {
             now
