@@ -77,6 +77,9 @@ pub(super) struct Conn {
     pub(super) probing: bool,
     /// The number behind the segment that is timed, and when it was sent.
     pub(super) timing: Option<(SeqNumber, Instant)>,
+    /// The number behind a segment that may be timed instead: the stack times bursts, and where one
+    /// ends is not always to be seen.
+    pub(super) maybe_timing: Option<SeqNumber>,
     /// Text was sent again then, in its turn: what is new in the same burst is not timed, unless it
     /// ends what there is to send.
     pub(super) again_at: Option<Instant>,
@@ -148,6 +151,7 @@ impl Conn {
             timer: Some(now),
             probing: false,
             timing: Some((syn.seq + 1, now)),
+            maybe_timing: None,
             again_at: None,
             sent_at: now,
             fired: None,

@@ -259,6 +259,13 @@ impl Conn {
 
     /// RFC 6298 §3, and RFC 7323 §4.1 after a timeout.
     fn take_sample(&mut self, now: Instant, seg: &Glimpse) {
+        if let Some(behind) = self.maybe_timing
+            && seg.ack.ge(behind)
+        {
+            self.maybe_timing = None;
+            self.vague = VAGUE_SAMPLES;
+            self.doublings.0 = 0;
+        }
         if let Some((behind, sent)) = self.timing {
             if seg.ack.ge(behind) {
                 self.timing = None;

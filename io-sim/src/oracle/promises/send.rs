@@ -67,9 +67,9 @@ impl Conn {
                 format!("{seg:?} in {:?}", self.stage),
             ));
         }
-        // Both may be at the same instant.
+        // Both may be due at about the same time; then both may be sent.
         let expired = self.expiry().is_some_and(|(expiry, _)| expiry <= now);
-        if std::mem::take(&mut self.syn_again) && !expired {
+        if !expired && std::mem::take(&mut self.syn_again) {
             self.timing = None;
             return Ok(());
         }
@@ -235,6 +235,9 @@ impl Conn {
             let timed = self.again_at != Some(now) || push;
             if push {
                 self.again_at = None;
+            }
+            if self.timing.is_none() && seg.seq == known && !timed && self.maybe_timing.is_none() {
+                self.maybe_timing = Some(end);
             }
             if self.timing.is_none() && seg.seq == known && timed {
                 self.timing = Some((seg.seq + seg.len.min(self.mss), now));
@@ -403,11 +406,7 @@ impl Conn {
             ));
         }
         // Sent late for want of a slot, it was due all the same.
-        let at = if now > expiry + tolerance && timeout == latest {
-            expiry
-        } else {
-            now
-        };
+        let at = if now > expiry + tolerance && timeout == latest { expiry } else { now };
         let interval = self.fired.map(|(before, _)| at.saturating_since(before));
         if let Some((_, Some(last))) = self.fired
             && let Some(interval) = interval
