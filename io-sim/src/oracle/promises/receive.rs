@@ -13,7 +13,7 @@ use simoom_core::wire::tcp::TcpFlags;
 
 /// Samples after which one that was taken or not does not matter: its weight is 0.875 to the power of
 /// that, less than two in a hundred.
-const VAGUE_SAMPLES: u32 = 32;
+pub(super) const VAGUE_SAMPLES: u32 = 32;
 
 impl Conn {
     /// Takes over what the peer's SYN says.

@@ -3,6 +3,7 @@
 use super::conn::{Conn, Stage, Verdict};
 use super::glimpse::Glimpse;
 use super::promise::Promise;
+use super::receive::VAGUE_SAMPLES;
 use super::{PromiseConfig, Stats};
 use simoom_core::seq::SeqNumber;
 use simoom_core::time::{Duration, Instant};
@@ -32,7 +33,7 @@ impl Conn {
         stats: &mut Stats,
     ) -> Verdict {
         if seg.has(TcpFlags::SYN) {
-            self.check_syn(now, seg, stats)?;
+            self.check_syn(now, seg, excuses, stats)?;
         }
         if seg.has(TcpFlags::ACK) {
             self.check_ack(seg, excuses, stats)?;
@@ -57,7 +58,13 @@ impl Conn {
         Ok(())
     }
 
-    fn check_syn(&mut self, now: Instant, seg: &Glimpse, stats: &mut Stats) -> Verdict {
+    fn check_syn(
+        &mut self,
+        now: Instant,
+        seg: &Glimpse,
+        excuses: Excuses,
+        stats: &mut Stats,
+    ) -> Verdict {
         stats.tested(Promise::Handshake);
         let shift = if self.stage == Stage::SynSent { None } else { seg.scale };
         if self.stage == Stage::Open || shift.is_some_and(|shift| shift != self.rcv_shift) {
@@ -66,6 +73,14 @@ impl Conn {
                 "the same SYN until it is acknowledged, none afterwards".into(),
                 format!("{seg:?} in {:?}", self.stage),
             ));
+        }
+        if excuses.lost_unseen {
+            // One that was lost unseen may have started the timer.
+            self.timer = Some(now);
+            self.doublings = (0, u32::MAX);
+            self.timing = None;
+            self.vague = VAGUE_SAMPLES;
+            return Ok(());
         }
         // Both may be due at about the same time; then both may be sent.
         let expired = self.expiry().is_some_and(|(expiry, _)| expiry <= now);
