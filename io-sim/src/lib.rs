@@ -287,3 +287,8 @@ pub mod smoltcp_host;
 pub mod stack_host;
 pub mod theory;
 pub mod world;
+
+#[cfg(feature = "marks")]
+pub use simoom_core::marks;
+#[cfg(feature = "mutants")]
+pub use simoom_core::mutants;
