@@ -33,7 +33,9 @@ fn main() {
         let mut o = RunOptions::new(Seed(seed));
         o.until = std::env::var("UNTIL").ok().map(|u| u.parse().unwrap());
         let (r, _) = run_with(case, &o, Tap, &mut |_| {});
-        if let Some(d) = &r.dump { println!("{d}"); }
+        if let Some(d) = &r.dump {
+            println!("{d}");
+        }
         println!("{}", simoom_scenarios::json_line(&r, None));
     }
 }

@@ -9,6 +9,7 @@ use crate::model::{Case, Change, Expectation, HostKind};
 use simoom_core::time::Instant;
 use simoom_sim::fault::Fault;
 use simoom_sim::hash::{EventHash, EventTap, NoTap};
+use simoom_sim::oracle::OracleConfig;
 use simoom_sim::seed::Seed;
 use simoom_sim::world::{Direction, HostId, Limits, LinkId, RunError, Why, World};
 use std::collections::VecDeque;
@@ -134,6 +135,9 @@ impl<'a, T: EventTap> Run<'a, T> {
             time_max: Instant::ZERO + spec.limits.simulated,
             ..Limits::default()
         });
+        if !spec.promises {
+            world.set_oracles(OracleConfig { promises: false, ..OracleConfig::default() });
+        }
         if options.record_faults {
             world.record_faults();
         }
