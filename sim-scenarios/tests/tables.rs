@@ -83,6 +83,7 @@ scenarios! {
     half_close
     incast
     initial_window
+    jain
     jitter
     keep_alive
     loss_bursts
@@ -101,6 +102,7 @@ scenarios! {
     mtu_black_hole
     mtu_icmp
     nic_policies
+    nics
     optimistic_acks
     options
     outage
@@ -115,6 +117,7 @@ scenarios! {
     ring_overflow
     ring_stalls
     rings
+    rto
     rtt
     script_handshake
     short_connections
@@ -130,6 +133,7 @@ scenarios! {
     think_time
     trace
     truncation
+    utilisation
     window_shrink
     zero_window
 }
