@@ -6,7 +6,9 @@
 
 use crate::frames::{FrameId, Frames};
 use crate::nic::NicViolation;
+use crate::oracle::FlowName;
 use crate::oracle::promises::{Passed, PromiseConfig};
+use simoom_core::tcp::Info;
 use simoom_core::time::Instant;
 use std::fmt;
 
@@ -141,6 +143,11 @@ pub trait Host {
     /// first.
     fn take_passed(&mut self, _into: &mut Vec<Passed>) {}
 
+    /// Its connections and what TCP says of each, where it can tell. The host is `from`.
+    fn connections(&self) -> Vec<(FlowName, Info)> {
+        Vec::new()
+    }
+
     /// What it waits for, to be printed when a run ends too early.
     fn describe(&self) -> String;
 }
@@ -263,6 +270,10 @@ impl<L: Host, R: Host> Host for Either<L, R> {
         either!(self, host => host.take_passed(into));
     }
 
+    fn connections(&self) -> Vec<(FlowName, Info)> {
+        either!(self, host => host.connections())
+    }
+
     fn describe(&self) -> String {
         either!(self, host => host.describe())
     }
@@ -299,6 +310,10 @@ impl<H: Host + ?Sized> Host for Box<H> {
 
     fn take_passed(&mut self, into: &mut Vec<Passed>) {
         (**self).take_passed(into);
+    }
+
+    fn connections(&self) -> Vec<(FlowName, Info)> {
+        (**self).connections()
     }
 
     fn describe(&self) -> String {

@@ -8,8 +8,10 @@ use crate::endpoint::{Host, HostCx, HostFault, Sending};
 use crate::frames::FrameId;
 use crate::machine::Work;
 use crate::nic::SimPort;
+use crate::oracle::FlowName;
 use crate::oracle::promises::{Passed, PromiseConfig};
 use simoom_core::port::Port;
+use simoom_core::tcp::Info;
 use simoom_core::time::{Duration, Instant};
 use std::fmt;
 
@@ -27,6 +29,11 @@ pub trait PortStack {
     /// # Errors
     /// What does not hold.
     fn audit(&self) -> Result<(), &'static str>;
+
+    /// Its connections and what TCP says of each; this end is `from`.
+    fn connections(&self) -> Vec<(FlowName, Info)> {
+        Vec::new()
+    }
 
     /// What its TCP promises, if its turns take no time.
     fn promises(&self) -> Option<PromiseConfig> {
@@ -203,6 +210,10 @@ impl<S: PortStack> Host for PortHost<S> {
     #[inline]
     fn take_passed(&mut self, into: &mut Vec<Passed>) {
         self.port.take_passed(into);
+    }
+
+    fn connections(&self) -> Vec<(FlowName, Info)> {
+        self.stack.connections()
     }
 
     fn describe(&self) -> String {

@@ -16,6 +16,8 @@ pub(crate) static FILE: Section = Section {
         key("status", Kind::OneOf(&["done", "not-yet"]), "done", "`not-yet`: the mechanism that `expect` asks for is not built; `pinned` says what happens instead, and a run that meets `expect` fails, so that the line goes when its time has come"),
         key("needs", Kind::Text, "none", "what a `not-yet` scenario waits for"),
         key("seeds", Kind::Whole(1, 1_000_000), "3", "seeds of a plain run: 0, 1, 2 …"),
+        key("seed_first", Kind::Whole(0, u64::MAX >> 1), "0", "the first of them, where it is another"),
+        key("promises", Kind::Flag, "true", "whether stacks are held to the model of TCP's promises, besides the other oracles"),
         key("columns", Kind::Texts, "`completed`, `failed`, `goodput_mbit`, `time_max_ms`, `retransmitted_segments`", "measures in the table of results"),
         key("host", Kind::Section, "required", "`[host.NAME]`, one for each host"),
         key("link", Kind::Section, "required", "`[link.NAME]`, one for each link"),

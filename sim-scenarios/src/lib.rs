@@ -18,6 +18,7 @@ mod record;
 mod reference;
 mod run;
 mod schema;
+mod shrink;
 mod table;
 
 pub use measure::decimals;
@@ -29,4 +30,5 @@ pub use reference::reference;
 pub use run::{
     Observed, Probed, RunOptions, RunResult, WATCH_EVERY, Watch, run, run_observed, run_with,
 };
+pub use shrink::{Shrunk, shrink};
 pub use table::{Pair, json_line, pairs, shard, table};

@@ -13,6 +13,7 @@ use simoom_sim::link::LinkConfig;
 use simoom_sim::machine::CostModel;
 use simoom_sim::nic::{CompletionPolicy, DmaPolicy, RandomStalls, Stall};
 use simoom_sim::seed::Chance;
+use std::path::Path;
 use std::sync::Arc;
 
 /// One world of a scenario. [`crate::run`] runs it under a seed.
@@ -25,6 +26,8 @@ pub struct Case {
     /// The same as pairs of an axis and its value here, both as the name has them; the axis of
     /// named cases is `case`.
     pub axes: Vec<(String, String)>,
+    /// The file that it comes from; what that names lies beside it.
+    pub(crate) path: Arc<Path>,
     /// What must be, at its place in the file.
     pub(crate) expect: Vec<Expectation>,
     /// Of a scenario whose time has not come: what is.
@@ -74,6 +77,8 @@ pub(crate) struct WorldSpec {
     pub(crate) limits: LimitSpec,
     /// Exactly these happen, and no chance has its way.
     pub(crate) faults: Option<Vec<Fault>>,
+    /// Whether stacks are held to the model of TCP's promises.
+    pub(crate) promises: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -143,12 +148,6 @@ impl HostKind {
 
     pub(crate) fn is_server(&self) -> bool {
         matches!(self, Self::Server(_) | Self::Machine(_) | Self::SmoltcpServer(_))
-    }
-
-    /// Whether the oracles hold it to nothing: what passes through it is not its own, or it breaks
-    /// the rules on purpose.
-    pub(crate) fn is_lawless(&self) -> bool {
-        matches!(self, Self::Switch(_) | Self::Hostile(_))
     }
 
     /// What its stacks are like, where they are ours.

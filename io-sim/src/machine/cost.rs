@@ -1,8 +1,8 @@
 //! What a turn costs: so much for each thing that it did, in picoseconds.
 //!
 //! The numbers are measured: `cargo run --release -p simoom-benches --bin cost_model` writes
-//! `sim-scenarios/costs.toml`, and `CostModel::from_toml` (feature `cost-file`) reads it. They are
-//! those of the file server: an application of another kind costs something else.
+//! `sim-scenarios/costs.toml`, and `CostFile::parse` (feature `cost-file`) reads it. They are those
+//! of the file server: an application of another kind costs something else.
 
 use simoom_core::time::Duration;
 

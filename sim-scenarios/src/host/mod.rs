@@ -20,6 +20,7 @@ use simoom_sim::hosts::site::SiteConfig;
 use simoom_sim::hosts::{Receiver, Switch};
 use simoom_sim::machine::CoreStats;
 use simoom_sim::nic::SimPort;
+use simoom_sim::oracle::promises::{Passed, PromiseConfig};
 use simoom_sim::seed::Seed;
 use simoom_sim::smoltcp_host::{self, HttpClient, HttpServer};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -85,6 +86,15 @@ impl Host for ScenarioHost {
     #[inline]
     fn audit(&mut self) -> Result<(), HostFault> {
         each!(self, host => host.audit())
+    }
+
+    fn promises(&mut self) -> Option<PromiseConfig> {
+        each!(self, host => host.promises())
+    }
+
+    #[inline]
+    fn take_passed(&mut self, into: &mut Vec<Passed>) {
+        each!(self, host => host.take_passed(into));
     }
 
     fn describe(&self) -> String {
@@ -358,29 +368,30 @@ impl ScenarioHost {
     }
 
     /// Ends the stacks and counts their buffers home: none may be left but what an idle device
-    /// holds.
-    pub(crate) fn shut_down(&mut self, now: Instant) -> Result<(), String> {
+    /// holds, or what one that is `busy` has yet to send.
+    pub(crate) fn shut_down(&mut self, now: Instant, busy: bool) -> Result<(), String> {
         fn end<A: App>(
             stack: &mut Stack<A, Recorder>,
             port: &mut SimPort,
             now: Instant,
+            busy: bool,
         ) -> Result<(), String> {
             let Ok(()) = stack.shut_down(now, port);
             port.reclaim(Some);
             let (census, hold) = (port.census(), port.caps().tx_hold_idle);
-            if census.caller == 0 && census.device <= hold {
+            if census.caller == 0 && (busy || census.device <= hold) {
                 return Ok(());
             }
             Err(format!("buffers are missing after the stack's end: {census:?}"))
         }
         match self {
-            Self::Server(host) => end(&mut host.stack, &mut host.port, now),
-            Self::Client(host) => end(&mut host.stack, &mut host.port, now),
-            Self::Browser(host) => end(&mut host.stack, &mut host.port, now),
+            Self::Server(host) => end(&mut host.stack, &mut host.port, now, busy),
+            Self::Client(host) => end(&mut host.stack, &mut host.port, now, busy),
+            Self::Browser(host) => end(&mut host.stack, &mut host.port, now, busy),
             Self::Machine(machine) => machine
                 .shards_mut()
                 .iter_mut()
-                .try_for_each(|shard| end(&mut shard.stack, &mut shard.port, now)),
+                .try_for_each(|shard| end(&mut shard.stack, &mut shard.port, now, busy)),
             _ => Ok(()),
         }
     }

@@ -18,6 +18,7 @@ use crate::problem::{Errors, Problem, Sink, listed, nearest};
 use crate::schema::{self, Fields};
 use simoom_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -48,8 +49,10 @@ pub struct Scenario {
     pub source: Option<String>,
     /// What it waits for, where what it expects is not built.
     pub needs: Option<String>,
-    /// Seeds of a plain run: `0..seeds`.
+    /// Seeds of a plain run.
     pub seeds: u64,
+    /// The first of them.
+    pub seed_first: u64,
     /// Measures in its table of results.
     pub columns: Vec<String>,
     cases: Vec<Case>,
@@ -92,6 +95,11 @@ impl Scenario {
     /// Its cases: the axes multiplied out, the last one running fastest.
     pub fn cases(&self) -> &[Case] {
         &self.cases
+    }
+
+    /// The seeds of a plain run.
+    pub fn seed_range(&self) -> Range<u64> {
+        self.seed_first..self.seed_first + self.seeds
     }
 
     /// Whether it waits for something that is not built.
@@ -182,6 +190,7 @@ fn read_scenario(name: &str, tree: &Table, sink: &mut Sink<'_>) -> Scenario {
         source: file.text("source").map(str::to_owned),
         needs: not_yet.then(|| text("needs")),
         seeds: file.whole("seeds").unwrap_or(3),
+        seed_first: file.whole("seed_first").unwrap_or(0),
         columns,
         cases,
     }
@@ -433,8 +442,16 @@ fn read_case(name: &str, tree: &Table, place: &[&AxisValue], sink: &mut Sink<'_>
         None => (String::from("case"), label.to_owned()),
     };
     let axes = labels.into_iter().map(axis_of).collect();
-    let (expect, pinned, scenario) = (Vec::new(), None, Arc::from(name));
-    Case { scenario, name: label, axes, expect, pinned, world, tree }
+    Case {
+        scenario: Arc::from(name),
+        path: Arc::from(sink.path()),
+        name: label,
+        axes,
+        expect: Vec::new(),
+        pinned: None,
+        world,
+        tree,
+    }
 }
 
 /// Complains about a measure that there is not.
@@ -502,6 +519,7 @@ fn read_world(file: &Fields<'_>, sink: &mut Sink<'_>) -> WorldSpec {
         changes,
         limits: read_limits(file, sink),
         faults,
+        promises: file.flag("promises").unwrap_or(true),
     }
 }
 

@@ -9,10 +9,11 @@ mod observed;
 pub use observed::{Observed, Probed, run_observed};
 
 use crate::host::{Progress, ScenarioHost};
-use crate::model::{Case, Change, Expectation};
+use crate::model::{Case, Change, Expectation, HostKind};
 use simoom_core::time::Instant;
 use simoom_sim::fault::Fault;
 use simoom_sim::hash::{EventHash, EventTap, NoTap};
+use simoom_sim::oracle::OracleConfig;
 use simoom_sim::seed::Seed;
 use simoom_sim::world::{Direction, HostId, Limits, LinkId, RunError, Why, World};
 use std::collections::VecDeque;
@@ -140,6 +141,9 @@ impl<'a, T: EventTap> Run<'a, T> {
             time_max: Instant::ZERO + spec.limits.simulated,
             ..Limits::default()
         });
+        if !spec.promises {
+            world.set_oracles(OracleConfig { promises: false, ..OracleConfig::default() });
+        }
         if options.record_faults {
             world.record_faults();
         }
@@ -149,9 +153,10 @@ impl<'a, T: EventTap> Run<'a, T> {
         let hosts: Vec<_> = (0..spec.hosts.len())
             .map(|n| {
                 let host = ScenarioHost::build(&spec.hosts, n, options.seed);
-                match spec.hosts[n].kind.is_lawless() {
-                    true => world.add_lawless_host(host),
-                    false => world.add_host(host),
+                match &spec.hosts[n].kind {
+                    HostKind::Switch(_) => world.add_forwarder(host),
+                    HostKind::Hostile(_) => world.add_lawless_host(host),
+                    _ => world.add_host(host),
                 }
             })
             .collect();
@@ -356,8 +361,9 @@ impl<'a, T: EventTap> Run<'a, T> {
     /// Ends every stack and counts its buffers home.
     fn shut_down(&mut self) {
         let now = self.world.now();
+        let busy = !self.is_at_rest();
         for (n, id) in self.hosts.clone().into_iter().enumerate() {
-            if let Err(what) = self.world.host_mut(id).shut_down(now) {
+            if let Err(what) = self.world.host_mut(id).shut_down(now, busy) {
                 let name = &self.case.world.hosts[n].name;
                 self.violations.push(format!("seed {}, host {name}: {what}", self.world.seed()));
             }

@@ -33,6 +33,8 @@ pub(super) struct Conn {
     /// When the model looks at it without being asked.
     pub(super) armed: Option<Instant>,
     pub(super) touched: bool,
+    /// Losses unseen of the host that were taken note of.
+    pub(super) losses: u32,
 
     // What we send.
     pub(super) iss: SeqNumber,
@@ -65,6 +67,8 @@ pub(super) struct Conn {
     /// Doublings since the last sample: at least, and at most. They differ where a timer may have
     /// expired that shows nothing on the wire.
     pub(super) doublings: (u32, u32),
+    /// Samples until the estimate is good again: one may have been taken or not.
+    pub(super) vague: u32,
     /// Timeouts since the peer last acknowledged something.
     pub(super) retries: u32,
     /// When the timer was started.
@@ -73,6 +77,9 @@ pub(super) struct Conn {
     pub(super) probing: bool,
     /// The number behind the segment that is timed, and when it was sent.
     pub(super) timing: Option<(SeqNumber, Instant)>,
+    /// The number behind a segment that may be timed instead: the stack times bursts, and where one
+    /// ends is not always to be seen.
+    pub(super) maybe_timing: Option<SeqNumber>,
     /// Text was sent again then, in its turn: what is new in the same burst is not timed, unless it
     /// ends what there is to send.
     pub(super) again_at: Option<Instant>,
@@ -117,6 +124,7 @@ impl Conn {
             over: false,
             armed: None,
             touched: false,
+            losses: 0,
             iss: syn.seq,
             una: syn.seq,
             nxt: syn.seq + 1,
@@ -138,10 +146,12 @@ impl Conn {
             syn_again: false,
             estimate: Estimate::new(tcp.initial_rto, tcp.min_rto, tcp.max_rto),
             doublings: (0, 0),
+            vague: 0,
             retries: 0,
             timer: Some(now),
             probing: false,
             timing: Some((syn.seq + 1, now)),
+            maybe_timing: None,
             again_at: None,
             sent_at: now,
             fired: None,
@@ -193,14 +203,38 @@ impl Conn {
     /// When the timer expires: not before, and not later than.
     pub(super) fn expiry(&self) -> Option<(Instant, Instant)> {
         let start = self.timer?;
+        let (least, most) = self.timeouts();
+        Some((start + least, start + most))
+    }
+
+    /// The timeout at least, and at most.
+    pub(super) fn timeouts(&self) -> (Duration, Duration) {
         let (least, most) = self.doublings;
-        Some((start + self.estimate.timeout(least), start + self.estimate.timeout(most)))
+        if self.vague > 0 {
+            return self.estimate.limits();
+        }
+        (self.estimate.timeout(least), self.estimate.timeout(most))
     }
 
     /// How exact a timeout has to be: the estimate is kept in coarser units than nanoseconds, and
     /// echoed timestamps are milliseconds.
     pub(super) fn tolerance(&self, timeout: Duration) -> Duration {
         Duration::from_nanos(timeout.as_nanos() / 32 + 10_000)
+    }
+
+    /// The host had no buffer for a segment without text: if one was due here, it counts as sent.
+    #[inline]
+    pub(super) fn excuse_losses(&mut self, losses: u32) {
+        if self.losses != losses {
+            self.losses = losses;
+            if self.ack_due.take().is_some() {
+                self.last_ack_sent = self.came;
+            }
+            if self.fin == Some(self.una) {
+                self.resend_due = None;
+            }
+            self.doublings.1 = u32::MAX;
+        }
     }
 
     /// An ACK is to be sent by then.
@@ -225,7 +259,7 @@ impl Conn {
 
     fn timer_due(&self, config: &PromiseConfig) -> Option<Instant> {
         let (_, latest) = self.expiry()?;
-        let timeout = self.estimate.timeout(self.doublings.1);
+        let (_, timeout) = self.timeouts();
         Some(latest + self.tolerance(timeout) + config.latency)
     }
 

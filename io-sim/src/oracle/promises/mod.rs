@@ -133,6 +133,8 @@ struct Model {
     strays: VecDeque<Glimpse>,
     starved_at: Option<Instant>,
     excuses: Excuses,
+    /// Times that a segment without text may have been lost for want of a buffer.
+    losses: u32,
     touched: Vec<u32>,
 }
 
@@ -153,6 +155,7 @@ impl Promises {
             strays: VecDeque::new(),
             starved_at: None,
             excuses: Excuses::default(),
+            losses: 0,
             touched: Vec::new(),
         });
     }
@@ -168,6 +171,12 @@ impl Promises {
     #[inline]
     pub fn holds(&self, host: u32) -> bool {
         self.hosts.get(host as usize).is_some_and(Option::is_some)
+    }
+
+    /// The longest timeout of any host; the RFC's minute where none is held to anything.
+    pub fn longest_timeout(&self) -> Duration {
+        let timeouts = self.hosts.iter().flatten().map(|model| model.config.tcp.max_rto);
+        timeouts.max().unwrap_or(Duration::from_secs(60))
     }
 
     /// How often each promise was put to the test.
@@ -228,6 +237,7 @@ impl Promises {
                 continue;
             }
             conn.armed = None;
+            conn.excuse_losses(model.losses);
             let Some(due) = conn.next_due(&model.config) else { continue };
             let starved = model.starved_at.map(|at| at + STARVED_GRACE + model.config.latency);
             let due = starved.map_or(due, |excused| due.max(excused));
@@ -270,12 +280,7 @@ impl Model {
                 self.starved_at = Some(now);
                 if *no_buffer {
                     self.excuses.lost_unseen = true;
-                    // An ACK without a buffer counts as sent.
-                    for conn in &mut self.conns {
-                        conn.ack_due = None;
-                        conn.resend_due = None;
-                        conn.doublings.1 = u32::MAX;
-                    }
+                    self.losses += 1;
                 }
                 Ok(())
             }
@@ -345,6 +350,7 @@ impl Model {
             return self.on_took_by_nobody(seg);
         };
         let conn = &mut self.conns[slot as usize];
+        conn.excuse_losses(self.losses);
         let ended = conn.time_wait.is_some_and(|until| until < now);
         if ended || may_reuse(conn, seg) {
             conn.over = true;
@@ -401,6 +407,7 @@ impl Model {
             ));
         };
         let conn = &mut self.conns[slot as usize];
+        conn.excuse_losses(self.losses);
         let verdict = conn.on_sent(&self.config, now, seg, self.excuses, stats);
         self.touch(slot);
         verdict
@@ -497,6 +504,7 @@ impl Model {
             self.conns[slot as usize].over = true;
             self.end_if_over(slot);
         }
+        conn.losses = self.losses;
         let slot = self.insert(conn);
         self.touch(slot);
         Ok(())

@@ -3,6 +3,7 @@
 use super::conn::{Conn, Stage, Verdict};
 use super::glimpse::Glimpse;
 use super::promise::Promise;
+use super::receive::VAGUE_SAMPLES;
 use super::{PromiseConfig, Stats};
 use simoom_core::seq::SeqNumber;
 use simoom_core::time::{Duration, Instant};
@@ -32,7 +33,7 @@ impl Conn {
         stats: &mut Stats,
     ) -> Verdict {
         if seg.has(TcpFlags::SYN) {
-            self.check_syn(now, seg, stats)?;
+            self.check_syn(now, seg, excuses, stats)?;
         }
         if seg.has(TcpFlags::ACK) {
             self.check_ack(seg, excuses, stats)?;
@@ -57,7 +58,13 @@ impl Conn {
         Ok(())
     }
 
-    fn check_syn(&mut self, now: Instant, seg: &Glimpse, stats: &mut Stats) -> Verdict {
+    fn check_syn(
+        &mut self,
+        now: Instant,
+        seg: &Glimpse,
+        excuses: Excuses,
+        stats: &mut Stats,
+    ) -> Verdict {
         stats.tested(Promise::Handshake);
         let shift = if self.stage == Stage::SynSent { None } else { seg.scale };
         if self.stage == Stage::Open || shift.is_some_and(|shift| shift != self.rcv_shift) {
@@ -67,9 +74,17 @@ impl Conn {
                 format!("{seg:?} in {:?}", self.stage),
             ));
         }
-        // Both may be at the same instant.
+        if excuses.lost_unseen {
+            // One that was lost unseen may have started the timer.
+            self.timer = Some(now);
+            self.doublings = (0, u32::MAX);
+            self.timing = None;
+            self.vague = VAGUE_SAMPLES;
+            return Ok(());
+        }
+        // Both may be due at about the same time; then both may be sent.
         let expired = self.expiry().is_some_and(|(expiry, _)| expiry <= now);
-        if std::mem::take(&mut self.syn_again) && !expired {
+        if !expired && std::mem::take(&mut self.syn_again) {
             self.timing = None;
             return Ok(());
         }
@@ -80,7 +95,7 @@ impl Conn {
         stats.tested(Promise::AckExact);
         let exact = seg.ack == self.came || seg.ack == self.sure;
         let between = seg.ack.ge(self.last_ack_sent) && seg.ack.le(self.came);
-        if !exact && !(excuses.refuses_text && between) {
+        if !(exact || (excuses.refuses_text && between)) {
             return Err(self.broken(
                 Promise::AckExact,
                 format!("an ACK of {}: that has come", self.came),
@@ -236,6 +251,9 @@ impl Conn {
             if push {
                 self.again_at = None;
             }
+            if self.timing.is_none() && seg.seq == known && !timed && self.maybe_timing.is_none() {
+                self.maybe_timing = Some(end);
+            }
             if self.timing.is_none() && seg.seq == known && timed {
                 self.timing = Some((seg.seq + seg.len.min(self.mss), now));
             }
@@ -390,7 +408,7 @@ impl Conn {
                 format!("{} again", self.ours(self.una)),
             ));
         };
-        let timeout = self.estimate.timeout(self.doublings.0);
+        let (timeout, latest) = self.timeouts();
         let tolerance = self.tolerance(timeout);
         if now + tolerance < expiry {
             return Err(self.broken(
@@ -403,11 +421,7 @@ impl Conn {
             ));
         }
         // Sent late for want of a slot, it was due all the same.
-        let at = if now > expiry + tolerance && self.doublings.0 == self.doublings.1 {
-            expiry
-        } else {
-            now
-        };
+        let at = if now > expiry + tolerance && timeout == latest { expiry } else { now };
         let interval = self.fired.map(|(before, _)| at.saturating_since(before));
         if let Some((_, Some(last))) = self.fired
             && let Some(interval) = interval
