@@ -10,12 +10,14 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
-#[cfg(test)]
+#[cfg(any(test, feature = "marks", feature = "mutants"))]
 extern crate std;
 
 pub mod client;
 pub mod content;
 pub mod http;
+pub mod marks;
+pub mod mutants;
 pub mod port;
 pub mod secrets;
 pub mod seq;

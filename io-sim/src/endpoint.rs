@@ -6,6 +6,7 @@
 
 use crate::frames::{FrameId, Frames};
 use crate::nic::NicViolation;
+use crate::oracle::promises::{Passed, PromiseConfig};
 use simoom_core::time::Instant;
 use std::fmt;
 
@@ -107,8 +108,9 @@ impl fmt::Display for HostFault {
 
 /// A host as the world sees it.
 pub trait Host {
-    /// Whether a frame that comes to `port` now would be taken. Where not, it is dropped there.
-    fn accepts(&self, _port: usize) -> bool {
+    /// Whether a frame that comes to `port` now is taken: [`Host::on_frame`] follows. Where not, it
+    /// is dropped there, which the host counts.
+    fn accepts(&mut self, _port: usize, _frame: &[u8]) -> bool {
         true
     }
 
@@ -128,6 +130,16 @@ pub trait Host {
     fn audit(&mut self) -> Result<(), HostFault> {
         Ok(())
     }
+
+    /// What its TCP promises, where it can show what passes between it and its ports. Asked when it
+    /// is added to a world; it takes notes from then on.
+    fn promises(&mut self) -> Option<PromiseConfig> {
+        None
+    }
+
+    /// Moves what passed between stack and ports since the last call to the end of `into`, oldest
+    /// first.
+    fn take_passed(&mut self, _into: &mut Vec<Passed>) {}
 
     /// What it waits for, to be printed when a run ends too early.
     fn describe(&self) -> String;
@@ -214,8 +226,8 @@ macro_rules! either {
 
 impl<L: Host, R: Host> Host for Either<L, R> {
     #[inline]
-    fn accepts(&self, port: usize) -> bool {
-        either!(self, host => host.accepts(port))
+    fn accepts(&mut self, port: usize, frame: &[u8]) -> bool {
+        either!(self, host => host.accepts(port, frame))
     }
 
     #[inline]
@@ -242,14 +254,23 @@ impl<L: Host, R: Host> Host for Either<L, R> {
         either!(self, host => host.audit())
     }
 
+    fn promises(&mut self) -> Option<PromiseConfig> {
+        either!(self, host => host.promises())
+    }
+
+    #[inline]
+    fn take_passed(&mut self, into: &mut Vec<Passed>) {
+        either!(self, host => host.take_passed(into));
+    }
+
     fn describe(&self) -> String {
         either!(self, host => host.describe())
     }
 }
 
 impl<H: Host + ?Sized> Host for Box<H> {
-    fn accepts(&self, port: usize) -> bool {
-        (**self).accepts(port)
+    fn accepts(&mut self, port: usize, frame: &[u8]) -> bool {
+        (**self).accepts(port, frame)
     }
 
     fn on_frame(&mut self, cx: &mut HostCx<'_>, port: usize, frame: FrameId) {
@@ -270,6 +291,14 @@ impl<H: Host + ?Sized> Host for Box<H> {
 
     fn audit(&mut self) -> Result<(), HostFault> {
         (**self).audit()
+    }
+
+    fn promises(&mut self) -> Option<PromiseConfig> {
+        (**self).promises()
+    }
+
+    fn take_passed(&mut self, into: &mut Vec<Passed>) {
+        (**self).take_passed(into);
     }
 
     fn describe(&self) -> String {

@@ -8,11 +8,17 @@
 //! traffic and the configuration and come again by themselves. Jitter is no fault: it is drawn as
 //! before when faults are forced.
 
+use crate::case;
 use simoom_core::time::Duration;
 use std::fmt;
 
+mod text;
+
+pub use crate::case::CaseFault;
+pub use text::{FaultTextError, parse_faults, print_faults};
+
 /// One thing that happened to one frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fault {
     /// The direction: link `n` has the ways `2n` (from the end named first) and `2n + 1`.
     pub way: u32,
@@ -23,7 +29,7 @@ pub struct Fault {
 }
 
 /// What can happen to a frame on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FaultKind {
     /// It is lost.
     Lost,
@@ -83,6 +89,12 @@ impl fmt::Display for Fault {
 pub(crate) struct FaultLog {
     faults: Vec<Fault>,
     left_out: u64,
+    /// The world's number in the case that it is a part of.
+    case: Option<u32>,
+    /// How many of the faults the case was told the frames of.
+    told: usize,
+    /// Events of the world.
+    events: u64,
 }
 
 /// Faults that a world keeps at most: 40 MB of them. Later ones are only counted.
@@ -108,6 +120,39 @@ impl FaultLog {
     /// How many more happened.
     pub(crate) fn left_out(&self) -> u64 {
         self.left_out
+    }
+
+    /// The log of world number `world` of a case, which is told of it when the world ends.
+    pub(crate) fn of_case(world: u32) -> Self {
+        Self { faults: Vec::new(), left_out: 0, case: Some(world), told: 0, events: 0 }
+    }
+
+    /// The case has no say in what happens to this world.
+    pub(crate) fn leave_case(&mut self) {
+        self.case = None;
+    }
+
+    #[inline]
+    pub(crate) fn count_event(&mut self) {
+        self.events += 1;
+    }
+
+    /// Says to which frame the newest faults have happened.
+    pub(crate) fn tell_case(&mut self, frame: impl FnOnce() -> Option<String>) {
+        let new = std::mem::replace(&mut self.told, self.faults.len());
+        if new < self.faults.len()
+            && let Some(world) = self.case
+        {
+            case::tell(world, &self.faults[new..], frame);
+        }
+    }
+}
+
+impl Drop for FaultLog {
+    fn drop(&mut self) {
+        if let Some(world) = self.case {
+            case::leave(world, &self.faults, self.left_out, self.events);
+        }
     }
 }
 

@@ -14,6 +14,7 @@ pub use seen::{Seen, Traffic};
 
 use crate::endpoint::{Endpoint, EndpointHost};
 use crate::hash::{EventRecord, EventTap};
+use crate::hosts::Switch;
 use crate::link::LinkConfig;
 use crate::observe::{Probe, ProbeConfig, Timeline, TimelineConfig};
 use crate::seed::{Seed, Stream};
@@ -67,7 +68,7 @@ impl<T> Handle<T> {
     }
 
     /// Where it listens: its address, and the first of its stack's ports, which is 80 unless the
-    /// setup says otherwise.
+    /// setup says otherwise. A switch has no address.
     pub fn addr(self) -> SocketAddrV4 {
         self.addr
     }
@@ -310,6 +311,14 @@ impl Lab {
         Handle::new(id, SocketAddrV4::new(address.ip, 80))
     }
 
+    /// A switch with so many ports, to join hosts to: each link takes the next one. It delays nothing
+    /// and loses nothing; its links do.
+    pub fn switch(&mut self, ports: usize) -> Handle<Switch> {
+        let id = self.world.add_forwarder(Box::new(Switch::new(ports)));
+        self.ports.push((0, ports));
+        Handle::new(id, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0))
+    }
+
     fn next_number(&mut self) -> u16 {
         self.hosts += 1;
         self.hosts
@@ -332,7 +341,8 @@ impl Lab {
     /// Joins two hosts by a link that is the same in both directions.
     ///
     /// # Panics
-    /// Where a host has no port left: a stack and an endpoint have one.
+    /// Where a host has no port left: a stack and an endpoint have one, a switch as many as it was
+    /// made with.
     pub fn join<A, B>(&mut self, one: Handle<A>, other: Handle<B>, link: LinkConfig) -> LinkId {
         self.join_with(one, other, link.clone(), link)
     }
@@ -341,7 +351,8 @@ impl Lab {
     /// and towards it.
     ///
     /// # Panics
-    /// Where a host has no port left: a stack and an endpoint have one.
+    /// Where a host has no port left: a stack and an endpoint have one, a switch as many as it was
+    /// made with.
     pub fn join_with<A, B>(
         &mut self,
         one: Handle<A>,
@@ -378,7 +389,7 @@ impl Lab {
     pub fn run(&mut self) -> Result<Seen<'_>, LabError> {
         if self.goals.is_empty() {
             self.world.run_to_end()?;
-            return Ok(Seen::new(self));
+            return Ok(Seen::new(&self.world));
         }
         // A goal once reached stays so: only the first that is not is asked.
         let mut reached = 0;
@@ -401,7 +412,7 @@ impl Lab {
         let mut results = self.goals.iter().map(|goal| goal(&self.world));
         match failed.or_else(|| results.find_map(Result::err)) {
             Some(what) => Err(self.fetch_failed(what)),
-            None => Ok(Seen::new(self)),
+            None => Ok(Seen::new(&self.world)),
         }
     }
 
@@ -410,9 +421,12 @@ impl Lab {
     /// # Errors
     /// What must never happen and did; a limit that was reached; nothing is to come and it is not
     /// done.
-    pub fn run_until(&mut self, mut done: impl FnMut(&LabView<'_>) -> bool) -> Result<Seen<'_>, LabError> {
-        self.world.run_until(|world| done(&LabView(world)))?;
-        Ok(Seen::new(self))
+    pub fn run_until(
+        &mut self,
+        mut done: impl FnMut(Seen<'_>) -> bool,
+    ) -> Result<Seen<'_>, LabError> {
+        self.world.run_until(|world| done(Seen::new(world)))?;
+        Ok(Seen::new(&self.world))
     }
 
     /// Runs for a time, or until nothing is to come; the time has passed then in either case.
@@ -421,7 +435,7 @@ impl Lab {
     /// What must never happen and did; a limit that was reached.
     pub fn run_for(&mut self, time: Duration) -> Result<Seen<'_>, LabError> {
         self.world.run_for(time)?;
-        Ok(Seen::new(self))
+        Ok(Seen::new(&self.world))
     }
 
     #[cold]
@@ -432,7 +446,7 @@ impl Lab {
 
     /// What was seen so far.
     pub fn seen(&self) -> Seen<'_> {
-        Seen::new(self)
+        Seen::new(&self.world)
     }
 
     /// An application or an endpoint, to change. Its host is called again at the present time.
@@ -476,30 +490,6 @@ impl<T: 'static> Index<Handle<T>> for Lab {
 
     fn index(&self, handle: Handle<T>) -> &T {
         inside(&self.world, handle.id)
-    }
-}
-
-/// A lab between two events of a run.
-#[derive(Debug)]
-pub struct LabView<'a>(&'a LabWorld);
-
-impl LabView<'_> {
-    /// The world.
-    pub fn world(&self) -> &LabWorld {
-        self.0
-    }
-
-    /// The time.
-    pub fn now(&self) -> Instant {
-        self.0.now()
-    }
-}
-
-impl<T: 'static> Index<Handle<T>> for LabView<'_> {
-    type Output = T;
-
-    fn index(&self, handle: Handle<T>) -> &T {
-        inside(self.0, handle.id)
     }
 }
 

@@ -47,11 +47,17 @@
 
 #[cfg(feature = "pcap")]
 pub mod capture;
+mod case;
+pub mod check;
 pub mod endpoint;
+pub mod exhaust;
 pub mod fault;
 pub mod frames;
 pub mod hash;
+pub mod hosts;
+pub mod lab;
 pub mod link;
+pub mod machine;
 pub mod nic;
 pub mod observe;
 pub mod oracle;
@@ -62,4 +68,5 @@ pub mod seed;
 #[cfg(feature = "smoltcp")]
 pub mod smoltcp_host;
 pub mod stack_host;
+pub mod theory;
 pub mod world;

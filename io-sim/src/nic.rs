@@ -2,14 +2,19 @@
 //!
 //! A frame's bytes are copied when the modelled DMA runs, not when the frame was submitted: what
 //! memory holds *then* goes on the wire. When that is, and when completions show, is a policy.
-//! Two oracles are always on: a hash taken at submit is compared when DMA runs, and a write to a
+//! Two oracles are always on: a copy taken at submit is compared when DMA runs, and a write to a
 //! buffer that the device owns is noticed as it happens.
 //!
 //! Time comes in through [`SimPort::advance`]; frames come in through [`SimPort::deliver`] and go
 //! out through [`SimPort::take_sent`]. Must not know links, hosts or worlds.
 
+mod stall;
+
+pub use stall::{RandomStalls, Stall, Stalled};
+
 use crate::frames::{FrameId, Frames};
 use crate::link::Rate;
+use crate::oracle::promises::{Glimpse, Passage, Passed};
 use crate::seed::Draws;
 use simoom_core::port::{
     BATCH_MAX, Buf, Census, ChecksumOffload, Port, PortCaps, RxFrame, TxFull, TxSync,
@@ -17,9 +22,9 @@ use simoom_core::port::{
 use simoom_core::time::{Duration, Instant};
 use simoom_core::wire::rewrite::TcpFrameMut;
 use simoom_core::wire::{self, WireError, WireErrorKind};
+use stall::Stalls;
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use xxhash_rust::xxh3::xxh3_64;
 
 /// When the device reads a frame that was made visible to it. Frames are always read in order,
 /// and within [`NicConfig::lateness_max`] unless the wire or the ring says otherwise.
@@ -87,6 +92,8 @@ pub struct NicConfig {
     pub completion: CompletionPolicy,
     /// How long a frame waits at most before it is read, once the wire is free.
     pub lateness_max: Duration,
+    /// Whether it stands still at times; more times can be planned with [`SimPort::plan_stall`].
+    pub stalls: Option<RandomStalls>,
 }
 
 impl Default for NicConfig {
@@ -108,6 +115,7 @@ impl Default for NicConfig {
             dma: DmaPolicy::AtOnce,
             completion: CompletionPolicy::AtRead,
             lateness_max: Duration::from_micros(100),
+            stalls: None,
         }
     }
 }
@@ -148,6 +156,14 @@ pub struct NicStats {
     pub rx_bad_checksum: u64,
     /// Times that the caller asked for completions.
     pub reclaims_asked: u64,
+    /// Doorbells: calls of [`Port::sync_tx`].
+    pub doorbells: u64,
+    /// Bytes that the caller copied from buffer to buffer.
+    pub copied_bytes: u64,
+    /// The most frames that the receive ring held at once.
+    pub rx_high: u32,
+    /// Stalls begun or ended.
+    pub stall_changes: u64,
 }
 
 /// A frame that the NIC gives to the wire.
@@ -164,7 +180,8 @@ pub struct Sent {
 struct Slot {
     buffer: u32,
     len: u16,
-    hash: u64,
+    /// Which place of the ring it has.
+    place: u32,
     /// When it may be read by policy; final from the doorbell on, but for `WholeRing` and `NextTurn`.
     due: Instant,
     /// When its last bit has left, once it was read.
@@ -179,6 +196,15 @@ enum Place {
     Device,
 }
 
+/// Whether the caller's doorbell is heard when it rings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doorbell {
+    /// At once.
+    Heard,
+    /// Later: the core that rings it is at that place of its turn later. What was rung so far.
+    Held(Option<TxSync>),
+}
+
 /// One receive and one transmit ring with their memory, and the device behind them.
 #[derive(Clone, Debug)]
 pub struct SimPort {
@@ -187,6 +213,10 @@ pub struct SimPort {
     now: Instant,
     draws: Draws,
     memory: Vec<u8>,
+    /// What was submitted to each place of the ring, as it was then.
+    submitted: Vec<u8>,
+    /// The place that is filled next.
+    next_place: u32,
     stride: usize,
     free: Vec<u32>,
     places: Vec<Place>,
@@ -205,15 +235,26 @@ pub struct SimPort {
     asked: usize,
     sent: VecDeque<Sent>,
     rx: VecDeque<FrameId>,
+    /// How many of them the caller can see: all, but for those that came during a stall.
+    rx_shown: usize,
+    /// A stall has ended that kept frames from the caller.
+    rx_released: bool,
+    /// A stall began or ended outside of [`SimPort::advance`], which is to see what came of it.
+    caught_up: bool,
+    /// Where there is any stall, ever.
+    stalls: Option<Box<Stalls>>,
+    doorbell: Doorbell,
     frames: Frames,
     violation: Option<NicViolation>,
     stats: NicStats,
+    /// What passed between the caller and this port, where somebody watches.
+    passed: Option<Vec<Passed>>,
 }
 
 impl SimPort {
     /// A NIC with number `id`, which no other port of the process should have. Draws are for
-    /// [`DmaPolicy::Random`] alone.
-    pub fn new(config: NicConfig, id: u32, draws: Draws) -> Self {
+    /// [`DmaPolicy::Random`] and [`NicConfig::stalls`] alone.
+    pub fn new(config: NicConfig, id: u32, mut draws: Draws) -> Self {
         let caps = &config.caps;
         assert!(
             caps.tx_slots > caps.tx_hold_idle,
@@ -222,12 +263,16 @@ impl SimPort {
         assert!(caps.buffers > 0 && config.rx_slots > 0, "a NIC has buffers and a receive ring");
         assert_eq!(caps.max_frags, 1, "this NIC does not gather");
         let stride = usize::from(caps.frame_max).next_multiple_of(64);
+        let random = config.stalls;
+        let stalls = random.map(|random| Box::new(Stalls::new(Some(random), &mut draws)));
         Self {
             id,
             config,
             now: Instant::ZERO,
             draws,
             memory: vec![0; stride * caps.buffers as usize],
+            submitted: vec![0; stride * caps.tx_slots as usize],
+            next_place: 0,
             stride,
             // Buffer 0 is taken first.
             free: (0..caps.buffers).rev().collect(),
@@ -242,9 +287,28 @@ impl SimPort {
             asked: 0,
             sent: VecDeque::new(),
             rx: VecDeque::with_capacity(config.rx_slots as usize),
+            rx_shown: 0,
+            rx_released: false,
+            caught_up: false,
+            stalls,
+            doorbell: Doorbell::Heard,
             frames: Frames::default(),
             violation: None,
             stats: NicStats::default(),
+            passed: None,
+        }
+    }
+
+    /// From now on notes what segments pass between the caller and this port.
+    pub fn watch(&mut self) {
+        self.passed.get_or_insert_default();
+    }
+
+    /// Moves what passed since the last call to the end of `into`.
+    #[inline]
+    pub fn take_passed(&mut self, into: &mut Vec<Passed>) {
+        if let Some(passed) = &mut self.passed {
+            into.append(passed);
         }
     }
 
@@ -278,7 +342,70 @@ impl SimPort {
         }
         self.stats.rx += 1;
         self.rx.push_back(frame);
+        self.stats.rx_high = self.stats.rx_high.max(self.rx.len() as u32);
+        if !self.rx_is_stalled() {
+            self.rx_shown = self.rx.len();
+        }
         true
+    }
+
+    /// Lets the device stand still at a time of its own, from now on or later.
+    pub fn plan_stall(&mut self, stall: Stall) {
+        assert!(stall.at >= self.now, "a stall of the past");
+        let draws = &mut self.draws;
+        self.stalls.get_or_insert_with(|| Box::new(Stalls::new(None, draws))).plan(stall);
+    }
+
+    /// Lets stalls begin and end until `now`: whoever has a frame to deliver does this before.
+    #[inline]
+    pub fn catch_up(&mut self, now: Instant) {
+        if self.stalls.is_some() {
+            let before = self.stats.stall_changes;
+            self.change_stalls(now);
+            self.caught_up |= self.stats.stall_changes != before;
+        }
+    }
+
+    /// Counts a frame that found the receive ring full and was dropped before it was delivered.
+    pub fn count_overflow(&mut self) {
+        self.stats.rx_ring_full += 1;
+    }
+
+    /// Whether frames that come now are not shown before a stall ends.
+    #[inline]
+    pub fn rx_is_stalled(&self) -> bool {
+        self.stalled_until(stall::RECEIVE).is_some()
+    }
+
+    /// Whether frames became visible since the last call because a stall ended.
+    #[inline]
+    pub fn take_rx_released(&mut self) -> bool {
+        std::mem::take(&mut self.rx_released)
+    }
+
+    /// From now on doorbells are noted, not heard, until [`SimPort::release_doorbell`]: the core
+    /// computes its turn at once and spends the time for it afterwards.
+    pub(crate) fn hold_doorbell(&mut self) {
+        self.doorbell = Doorbell::Held(None);
+    }
+
+    /// The core has come to where it rings: what was noted is heard now.
+    pub(crate) fn release_doorbell(&mut self) {
+        if let Doorbell::Held(Some(how)) = std::mem::replace(&mut self.doorbell, Doorbell::Heard) {
+            self.ring_doorbell(how);
+        }
+    }
+
+    /// When the wire is free: shared by all rings of one interface.
+    #[inline]
+    pub(crate) fn wire_free_at(&self) -> Instant {
+        self.wire_free_at
+    }
+
+    /// Another ring of the interface has used the wire.
+    #[inline]
+    pub(crate) fn share_wire(&mut self, free_at: Instant) {
+        self.wire_free_at = self.wire_free_at.max(free_at);
     }
 
     /// Whether the receive ring would drop a frame; [`SimPort::deliver`] says so too.
@@ -287,16 +414,20 @@ impl SimPort {
         self.rx.len() >= self.config.rx_slots as usize
     }
 
-    /// Frames in the receive ring.
+    /// Frames in the receive ring that the caller can see.
     #[inline]
     pub fn rx_len(&self) -> usize {
-        self.rx.len()
+        self.rx_shown
     }
 
     /// Lets the device work until `now`.
     #[inline]
     pub fn advance(&mut self, now: Instant) {
         debug_assert!(now >= self.now, "time went back");
+        if self.stalls.is_some() {
+            self.change_stalls(now);
+            self.caught_up = false;
+        }
         self.now = now;
         self.work();
     }
@@ -310,10 +441,21 @@ impl SimPort {
             .then(|| self.ring.range(self.reported..self.read).next().map(|slot| slot.left))
             .flatten()
             .filter(|left| *left > self.now);
-        match (read, report) {
+        let next = match (read, report) {
             (Some(read), Some(report)) => Some(read.min(report)),
             (read, report) => read.or(report),
-        }
+        };
+        if self.stalls.is_none() { next } else { self.next_event_with_stalls(next) }
+    }
+
+    /// The end of a stall that somebody waits for, where it is earlier.
+    fn next_event_with_stalls(&self, next: Option<Instant>) -> Option<Instant> {
+        let shows = self.stalled_until(stall::RECEIVE).filter(|_| self.rx_shown < self.rx.len());
+        let reports = self
+            .stalled_until(stall::REPORT)
+            .filter(|_| self.reported < self.read && self.is_waited_for());
+        let taken = self.caught_up.then_some(self.now);
+        [next, shows, reports, taken].into_iter().flatten().min()
     }
 
     /// Whether completions show that the caller has reason to come for: it asked for them, or
@@ -345,11 +487,45 @@ impl SimPort {
     fn due(&self) -> Instant {
         let slot = &self.ring[self.read];
         let full = self.ring.len() >= self.config.caps.tx_slots as usize;
-        match self.config.dma {
+        let due = match self.config.dma {
             DmaPolicy::WholeRing if full => self.wire_free_at.max(self.now),
             DmaPolicy::WholeRing | DmaPolicy::WhenWireIsFree => slot.due.max(self.wire_free_at),
             DmaPolicy::HalfRing if self.draining => self.now,
             _ => slot.due,
+        };
+        match self.stalled_until(stall::TRANSMIT) {
+            Some(until) => due.max(until),
+            None => due,
+        }
+    }
+
+    /// Until when a work of the device stands still now, where it does.
+    #[inline]
+    fn stalled_until(&self, work: usize) -> Option<Instant> {
+        self.stalls.as_ref().and_then(|stalls| stalls.until(work))
+    }
+
+    /// Lets stalls begin and end, one after the other, and the device work up to each.
+    #[cold]
+    fn change_stalls(&mut self, now: Instant) {
+        while let Some(stalls) = &mut self.stalls
+            && let Some(at) = stalls.next_change().filter(|at| *at <= now)
+        {
+            self.now = self.now.max(at);
+            self.work();
+            let Some(stalls) = &mut self.stalls else { return };
+            self.stats.stall_changes += 1;
+            let goes_on = stalls.change(at, &mut self.draws);
+            if goes_on[stall::RECEIVE] {
+                self.rx_released |= self.rx_shown < self.rx.len();
+                self.rx_shown = self.rx.len();
+            }
+            if goes_on[stall::TRANSMIT] {
+                // What was due meanwhile is due now, not then.
+                for slot in self.ring.range_mut(self.read..self.pushed) {
+                    slot.due = slot.due.max(at);
+                }
+            }
         }
     }
 
@@ -375,7 +551,8 @@ impl SimPort {
         self.read += 1;
         let start = slot.buffer as usize * self.stride;
         let bytes = &self.memory[start..start + usize::from(slot.len)];
-        if xxh3_64(bytes) != slot.hash {
+        let start = slot.place as usize * self.stride;
+        if *bytes != self.submitted[start..start + bytes.len()] {
             let (buffer, len) = (slot.buffer, slot.len);
             self.violation.get_or_insert(NicViolation::FrameChangedAfterSubmit { buffer, len });
         }
@@ -393,6 +570,9 @@ impl SimPort {
     /// Moves `reported` as far as the policy, the holds and the caller's demand say.
     #[inline]
     fn report(&mut self) {
+        if self.stalled_until(stall::REPORT).is_some() {
+            return;
+        }
         let caps = &self.config.caps;
         // What an idle device holds is not shown until later frames are submitted.
         let end = self.read.min(self.ring.len().saturating_sub(caps.tx_hold_idle as usize));
@@ -414,6 +594,38 @@ impl SimPort {
         let by_hold = end.saturating_sub(caps.tx_hold_max as usize);
         let by_demand = self.asked.min(end);
         self.reported = by_policy.max(by_hold).max(by_demand).max(self.reported);
+    }
+
+    /// The device hears the doorbell.
+    fn ring_doorbell(&mut self, how: TxSync) {
+        let now = self.now;
+        let latest = now + self.config.lateness_max;
+        if self.config.dma == DmaPolicy::NextTurn {
+            for slot in self.ring.range_mut(self.read..self.pushed) {
+                slot.due = now;
+            }
+        }
+        let mut earliest = self.pushed.checked_sub(1).map_or(now, |last| self.ring[last].due);
+        for slot in self.ring.range_mut(self.pushed..) {
+            slot.due = match self.config.dma {
+                DmaPolicy::AtOnce | DmaPolicy::WhenWireIsFree => now,
+                DmaPolicy::NextTurn | DmaPolicy::HalfRing | DmaPolicy::WholeRing => latest,
+                DmaPolicy::Random => now + self.draws.duration_upto(self.config.lateness_max),
+            };
+            // Read in order.
+            slot.due = slot.due.max(earliest);
+            earliest = slot.due;
+        }
+        self.pushed = self.ring.len();
+        if how == TxSync::PushAndReclaim {
+            let no_buffer = self.tx_free() > 0;
+            if let Some(passed) = &mut self.passed {
+                passed.push(Passed { at: self.now, what: Passage::Starved { no_buffer } });
+            }
+            self.stats.reclaims_asked += 1;
+            self.asked = self.pushed.saturating_sub(self.config.caps.tx_hold_idle as usize);
+        }
+        self.work();
     }
 
     #[inline]
@@ -457,6 +669,7 @@ impl Port for SimPort {
     fn copy(&mut self, from: &Buf, to: &mut Buf, len: usize) {
         assert!(len <= usize::from(self.config.caps.frame_max), "longer than a buffer");
         self.is_callers(to.index(), NicViolation::WrittenWithoutRight { buffer: to.index() });
+        self.stats.copied_bytes += len as u64;
         let (from, to) = (self.range_of(from).start, self.range_of(to).start);
         self.memory.copy_within(from..from + len, to);
     }
@@ -485,7 +698,7 @@ impl Port for SimPort {
     }
 
     fn receive(&mut self, max: usize, mut on_batch: impl FnMut(&[RxFrame<'_>])) -> usize {
-        let count = self.rx.len().min(max).min(BATCH_MAX);
+        let count = self.rx_shown.min(max).min(BATCH_MAX);
         if count == 0 {
             return 0;
         }
@@ -493,10 +706,19 @@ impl Port for SimPort {
         for (shown, frame) in batch.iter_mut().zip(self.rx.range(..count)) {
             shown.bytes = self.frames.get(*frame);
         }
+        if let Some(passed) = &mut self.passed {
+            let verify = !self.config.caps.checksum.rx;
+            for frame in &batch[..count] {
+                if let Some(seg) = Glimpse::of(frame.bytes, verify) {
+                    passed.push(Passed { at: self.now, what: Passage::Took(seg) });
+                }
+            }
+        }
         on_batch(&batch[..count]);
         for frame in self.rx.drain(..count) {
             self.frames.remove(frame);
         }
+        self.rx_shown -= count;
         count
     }
 
@@ -519,9 +741,18 @@ impl Port for SimPort {
         self.places[buffer as usize] = Place::Device;
         self.caller -= 1;
         let start = buffer as usize * self.stride;
-        let hash = xxh3_64(&self.memory[start..start + usize::from(len)]);
+        let bytes = &self.memory[start..start + usize::from(len)];
+        if let Some(passed) = &mut self.passed
+            && let Some(seg) = Glimpse::of(bytes, false)
+        {
+            passed.push(Passed { at: self.now, what: Passage::Sent(seg) });
+        }
+        let place = self.next_place;
+        self.next_place = (place + 1) % self.config.caps.tx_slots;
+        let start = place as usize * self.stride;
+        self.submitted[start..start + bytes.len()].copy_from_slice(bytes);
         let never = Instant::FAR_FUTURE;
-        self.ring.push_back(Slot { buffer, len, hash, due: never, left: never });
+        self.ring.push_back(Slot { buffer, len, place, due: never, left: never });
         Ok(())
     }
 
@@ -551,30 +782,12 @@ impl Port for SimPort {
     }
 
     fn sync_tx(&mut self, how: TxSync) -> Result<(), Infallible> {
-        let now = self.now;
-        let latest = now + self.config.lateness_max;
-        if self.config.dma == DmaPolicy::NextTurn {
-            for slot in self.ring.range_mut(self.read..self.pushed) {
-                slot.due = now;
-            }
+        self.stats.doorbells += 1;
+        match &mut self.doorbell {
+            Doorbell::Heard => self.ring_doorbell(how),
+            Doorbell::Held(Some(TxSync::PushAndReclaim)) => {}
+            Doorbell::Held(rung) => *rung = Some(how),
         }
-        let mut earliest = self.pushed.checked_sub(1).map_or(now, |last| self.ring[last].due);
-        for slot in self.ring.range_mut(self.pushed..) {
-            slot.due = match self.config.dma {
-                DmaPolicy::AtOnce | DmaPolicy::WhenWireIsFree => now,
-                DmaPolicy::NextTurn | DmaPolicy::HalfRing | DmaPolicy::WholeRing => latest,
-                DmaPolicy::Random => now + self.draws.duration_upto(self.config.lateness_max),
-            };
-            // Read in order.
-            slot.due = slot.due.max(earliest);
-            earliest = slot.due;
-        }
-        self.pushed = self.ring.len();
-        if how == TxSync::PushAndReclaim {
-            self.stats.reclaims_asked += 1;
-            self.asked = self.pushed.saturating_sub(self.config.caps.tx_hold_idle as usize);
-        }
-        self.work();
         Ok(())
     }
 

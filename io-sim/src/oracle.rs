@@ -12,6 +12,8 @@ use std::fmt;
 use std::net::SocketAddrV4;
 
 mod flow;
+pub mod promises;
+mod text;
 
 use flow::Flows;
 
@@ -20,16 +22,20 @@ use flow::Flows;
 pub struct OracleConfig {
     /// Off: nothing is looked at.
     pub enabled: bool,
-    /// Bytes of each direction of a connection that are kept for comparison, the newest; a power
-    /// of two. A retransmission of older ones is not compared.
+    /// Bytes of each direction of a connection that are kept for comparison at most: the newest,
+    /// and of those that were acknowledged the last 64 KiB. A retransmission of older ones is not
+    /// compared. A power of two.
     pub bytes_kept: usize,
     /// Connections remembered at most; the oldest are forgotten.
     pub flows_max: usize,
+    /// Whether judged hosts that say what they promise ([`crate::endpoint::Host::promises`]) are held
+    /// to it.
+    pub promises: bool,
 }
 
 impl Default for OracleConfig {
     fn default() -> Self {
-        Self { enabled: true, bytes_kept: 1 << 20, flows_max: 1 << 14 }
+        Self { enabled: true, bytes_kept: 1 << 20, flows_max: 1 << 14, promises: true }
     }
 }
 
@@ -141,6 +147,8 @@ pub struct Oracles {
     config: OracleConfig,
     flows: Flows,
     stats: OracleStats,
+    /// What arrives may be damaged though nobody says so.
+    verify_arrivals: bool,
 }
 
 /// What the oracles have looked at.
@@ -159,7 +167,12 @@ impl Oracles {
     pub fn new(config: OracleConfig) -> Self {
         assert!(config.bytes_kept.is_power_of_two(), "bytes_kept is a power of two");
         assert!(config.flows_max > 0, "flows_max is not zero");
-        Self { config, flows: Flows::new(config), stats: OracleStats::default() }
+        Self {
+            config,
+            flows: Flows::new(config),
+            stats: OracleStats::default(),
+            verify_arrivals: false,
+        }
     }
 
     /// What they have looked at.
@@ -180,6 +193,14 @@ impl Oracles {
         self.flows.stats()
     }
 
+    /// What a TCP frame carries, in words: which bytes of which stream. None for any other frame.
+    pub(crate) fn describe(&self, bytes: &[u8]) -> Option<String> {
+        match wire::parse(bytes, false) {
+            Ok(Frame::Tcp(frame)) => Some(self.flows.describe(&frame)),
+            _ => None,
+        }
+    }
+
     /// A host sends a frame.
     #[inline]
     pub fn on_sent(&mut self, bytes: &[u8]) -> Result<(), WireViolation> {
@@ -196,13 +217,32 @@ impl Oracles {
         }
     }
 
+    /// From now on checksums of what arrives are verified: a frame that was damaged on one link and
+    /// passed on over another is not known to be.
+    pub(crate) fn verify_arrivals(&mut self) {
+        self.verify_arrivals = true;
+    }
+
+    /// A host that is held to nothing sends a frame: its own, one of another host that it passes on, or one
+    /// that pretends to be of another. Whoever believes a lie is not to blame for it.
+    #[inline]
+    pub fn on_sent_unjudged(&mut self, bytes: &[u8]) {
+        if !self.config.enabled {
+            return;
+        }
+        // A link in front of a forwarder may have damaged the frame; nobody believes that.
+        if let Ok(Frame::Tcp(frame)) = wire::parse(bytes, true) {
+            self.flows.on_sent_unjudged(&frame);
+        }
+    }
+
     /// A frame, whole, reached a host that took it.
     #[inline]
     pub fn on_arrived(&mut self, bytes: &[u8]) {
         if !self.config.enabled {
             return;
         }
-        if let Ok(Frame::Tcp(frame)) = wire::parse(bytes, false) {
+        if let Ok(Frame::Tcp(frame)) = wire::parse(bytes, self.verify_arrivals) {
             self.flows.on_arrived(&frame);
         }
     }

@@ -6,7 +6,9 @@
 
 use crate::endpoint::{Host, HostCx, HostFault, Sending};
 use crate::frames::FrameId;
+use crate::machine::Work;
 use crate::nic::SimPort;
+use crate::oracle::promises::{Passed, PromiseConfig};
 use simoom_core::port::Port;
 use simoom_core::time::{Duration, Instant};
 use std::fmt;
@@ -26,8 +28,19 @@ pub trait PortStack {
     /// What does not hold.
     fn audit(&self) -> Result<(), &'static str>;
 
+    /// What its TCP promises, if its turns take no time.
+    fn promises(&self) -> Option<PromiseConfig> {
+        None
+    }
+
     /// What it waits for, to be printed when a run ends too early.
     fn describe(&self) -> String;
+
+    /// What it has done so far, for [`crate::machine::Machine`]'s cost model: everything but the
+    /// turns and what its port counts (doorbells, bytes copied).
+    fn work(&self) -> Work {
+        Work::default()
+    }
 }
 
 /// What can go on twice from here, its port being forked with it. Tokens of buffers cannot be
@@ -106,15 +119,22 @@ impl<S: PortStack> fmt::Debug for PortHost<S> {
 
 impl<S: PortStack> Host for PortHost<S> {
     #[inline]
-    fn accepts(&self, _port: usize) -> bool {
-        !self.port.rx_is_full()
+    fn accepts(&mut self, _port: usize, _frame: &[u8]) -> bool {
+        let full = self.port.rx_is_full();
+        if full {
+            self.port.count_overflow();
+        }
+        !full
     }
 
     #[inline]
     fn on_frame(&mut self, cx: &mut HostCx<'_>, _port: usize, frame: FrameId) {
         std::mem::swap(self.port.frames_mut(), cx.frames);
+        self.port.catch_up(cx.now);
         if self.port.deliver(frame) {
-            self.turn_at = self.turn_at.min(cx.now + self.config.rx_coalesce);
+            if !self.port.rx_is_stalled() {
+                self.turn_at = self.turn_at.min(cx.now + self.config.rx_coalesce);
+            }
         } else {
             self.port.frames_mut().remove(frame);
         }
@@ -124,6 +144,9 @@ impl<S: PortStack> Host for PortHost<S> {
     fn on_wake(&mut self, cx: &mut HostCx<'_>) {
         std::mem::swap(self.port.frames_mut(), cx.frames);
         self.port.advance(cx.now);
+        if self.port.take_rx_released() {
+            self.turn_at = cx.now;
+        }
         if self.turn_at.min(self.deadline) <= cx.now || self.port.has_awaited_completions() {
             self.turn_at = Instant::FAR_FUTURE;
             loop {
@@ -169,6 +192,17 @@ impl<S: PortStack> Host for PortHost<S> {
             self.stack.audit().map_err(HostFault::Audit)?;
         }
         Ok(())
+    }
+
+    fn promises(&mut self) -> Option<PromiseConfig> {
+        let promises = self.stack.promises()?;
+        self.port.watch();
+        Some(promises)
+    }
+
+    #[inline]
+    fn take_passed(&mut self, into: &mut Vec<Passed>) {
+        self.port.take_passed(into);
     }
 
     fn describe(&self) -> String {

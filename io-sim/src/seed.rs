@@ -9,9 +9,9 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use simoom_core::secrets::Secrets;
 use simoom_core::time::Duration;
 use std::fmt;
-use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::str::FromStr;
+
+pub use crate::check::check;
 
 /// What a whole run is decided by. Printed with the version of the expansion below: `v1:4711`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -222,56 +222,25 @@ impl Draws {
         Duration::from_nanos((-libm::log(uniform) * mean.as_nanos() as f64) as u64)
     }
 
+    /// Pareto distributed between `low` and `high`, both included: a heavy tail of the given shape, in
+    /// thousandths (1,200 is 1.2), cut off at `high`. Neither bound is zero, `low` is not above `high`.
+    pub fn bounded_pareto(&mut self, low: u64, high: u64, shape_thousandths: u32) -> u64 {
+        assert!(
+            0 < low && low <= high && shape_thousandths > 0,
+            "no Pareto between {low} and {high}"
+        );
+        let shape = f64::from(shape_thousandths) / 1000.0;
+        // In [0, 1).
+        let uniform = (self.word() >> 11) as f64 * (1.0 / (1u64 << 53) as f64);
+        let tail = libm::pow(low as f64 / high as f64, shape);
+        let x = low as f64 / libm::pow(1.0 - uniform * (1.0 - tail), 1.0 / shape);
+        (x as u64).clamp(low, high)
+    }
+
     /// One of the given things. There is at least one.
     pub fn one_of<'a, T>(&mut self, things: &'a [T]) -> &'a T {
         &things[self.below(things.len() as u64) as usize]
     }
-}
-
-/// Runs `body` under every seed of the range, or under those that the environment names:
-/// `SIMOOM_SEED=v1:4711`, or `SIMOOM_SEEDS=0..50`. The first failure prints the line that repeats
-/// it and fails the test.
-pub fn check(seeds: Range<u64>, body: impl Fn(Seed)) {
-    for number in chosen(seeds).unwrap_or_else(|error| panic!("{error}")) {
-        let seed = Seed(number);
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(seed))) {
-            eprintln!("\nseed {seed} failed; to repeat it:\n    {}\n", repeat_line(seed));
-            resume_unwind(panic);
-        }
-    }
-}
-
-/// The seeds that the environment asks for, `seeds` where it says nothing.
-fn chosen(seeds: Range<u64>) -> Result<Range<u64>, String> {
-    let var = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
-    chosen_by(var("SIMOOM_SEED").as_deref(), var("SIMOOM_SEEDS").as_deref(), seeds)
-}
-
-fn chosen_by(
-    one: Option<&str>,
-    range: Option<&str>,
-    seeds: Range<u64>,
-) -> Result<Range<u64>, String> {
-    if let Some(one) = one {
-        let Seed(n) = one.trim().parse().map_err(|error| format!("SIMOOM_SEED: {error}"))?;
-        let end = n.checked_add(1).ok_or("SIMOOM_SEED: the last number is not usable")?;
-        return Ok(n..end);
-    }
-    let Some(range) = range else { return Ok(seeds) };
-    let wrong = || format!("SIMOOM_SEEDS={range}: write the first and the end, like 0..1000");
-    let (from, end) = range.trim().split_once("..").ok_or_else(wrong)?;
-    let parse = |text: &str| text.parse::<Seed>().map_err(|_| wrong());
-    let (Seed(from), Seed(end)) = (parse(from)?, parse(end)?);
-    if from < end { Ok(from..end) } else { Err(wrong()) }
-}
-
-/// The command that runs the current test under one seed.
-fn repeat_line(seed: Seed) -> String {
-    let package = std::env::var("CARGO_PKG_NAME").map(|p| format!(" -p {p}")).unwrap_or_default();
-    let thread = std::thread::current();
-    // With one test thread the harness runs tests on the main thread: the name is not known then.
-    let test = thread.name().filter(|name| *name != "main").map(|name| format!(" {name}"));
-    format!("SIMOOM_SEED={seed} cargo test{package}{}", test.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! The simoom stack as what drives a port of a world.
 
+use crate::machine::Work;
 use crate::nic::{NicConfig, SimPort};
+use crate::oracle::promises::PromiseConfig;
 use crate::port_host::{Fork, PortHost, PortHostConfig, PortStack};
 use crate::seed::{Seed, Stream};
 use simoom_core::stack::app::App;
@@ -12,6 +14,10 @@ use std::net::Ipv4Addr;
 
 /// A simoom stack behind a modelled NIC.
 pub type StackHost<A, T = NoTrace> = PortHost<Stack<A, T>>;
+
+/// Bytes of memory that a prepared frame is counted as: one of an Ethernet MTU, and its share of the
+/// store's tables.
+const KEPT_FRAME_BYTES: u64 = 1_600;
 
 impl<A: App, T: Trace> PortStack for Stack<A, T> {
     fn turn(&mut self, now: Instant, port: &mut SimPort) -> Option<Instant> {
@@ -29,8 +35,26 @@ impl<A: App, T: Trace> PortStack for Stack<A, T> {
         Stack::audit(self)
     }
 
+    fn promises(&self) -> Option<PromiseConfig> {
+        Some(PromiseConfig::of(self.config()))
+    }
+
     fn describe(&self) -> String {
         format!("a stack of {} connections", self.connections())
+    }
+
+    fn work(&self) -> Work {
+        let (stats, store) = (self.stats(), self.store().stats());
+        Work {
+            frames_in: stats.frames_in,
+            texts_in: stats.texts_in,
+            frames_out: stats.frames_out,
+            filled_frames: store.cuts + stats.tx_copied,
+            copied_frames: store.master_copies,
+            opened: stats.opened,
+            kept_bytes: u64::from(store.kept_high) * KEPT_FRAME_BYTES,
+            ..Work::default()
+        }
     }
 }
 
@@ -73,10 +97,15 @@ impl StackSetup {
 
     /// A host that runs an application.
     pub fn host<A: App>(self, seed: Seed, app: A) -> StackHost<A> {
+        self.host_with(seed, app, NoTrace)
+    }
+
+    /// The same with an observer of its stack.
+    pub fn host_with<A: App, T: Trace>(self, seed: Seed, app: A, trace: T) -> StackHost<A, T> {
         let draws = seed.stream(Stream::Dma(self.number));
         let port = SimPort::new(self.nic, self.number, draws);
         let secrets = seed.secrets(self.number);
-        let stack = Stack::new(self.stack, secrets, &self.nic.caps, app);
+        let stack = Stack::with_trace(self.stack, secrets, &self.nic.caps, app, trace);
         PortHost::new(stack, port, self.host)
     }
 }

@@ -4,21 +4,35 @@
 //! same events. After each one the oracles are asked, and the first thing that must not happen
 //! ends the run with the number of the event where it did.
 
+use crate::case;
 use crate::endpoint::{Host, HostCx, HostFault, Sending};
 use crate::fault::{Fault, FaultLog};
 use crate::frames::{Entry, FrameId, Frames};
 use crate::hash::{EventDigest, EventHash, EventRecord, EventTap, Fate, NoTap};
 use crate::link::{Link, LinkConfig, LinkStats, Passage};
 use crate::observe::FlowStats;
+use crate::oracle::promises::{self, BrokenPromise, Passed, PromiseConfig, Promises};
 use crate::oracle::{OracleConfig, OracleStats, Oracles, WireViolation};
 use crate::queue::{Alarms, EventQueue};
 use crate::seed::Seed;
 use simoom_core::time::{Duration, Instant};
 use std::fmt;
 
+mod gate;
+
+use gate::Gate;
+pub use gate::Ruling;
+
 /// A host of one world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HostId(u32);
+
+impl HostId {
+    /// Its place among the hosts, in the order in which they were added.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// A link of one world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,6 +75,8 @@ impl Default for Limits {
 pub enum Why {
     /// A host sent what must not be sent.
     Wire(HostId, WireViolation),
+    /// A host broke a promise of TCP.
+    Promise(HostId, Box<BrokenPromise>),
     /// A host's own oracles.
     Host(HostId, HostFault),
     /// Nothing is to come, and it is not done.
@@ -93,6 +109,7 @@ impl fmt::Display for RunError {
         write!(f, "seed {}, event {}, at {:?}: ", self.seed, self.event, self.at)?;
         match &self.why {
             Why::Wire(host, violation) => write!(f, "host {} {violation}", host.0)?,
+            Why::Promise(host, broken) => write!(f, "host {} broke a promise: {broken}", host.0)?,
             Why::Host(host, fault) => write!(f, "host {}: {fault}", host.0)?,
             Why::NothingLeft => f.write_str("not done, and nothing is to come")?,
             Why::EventsMax(n) => write!(f, "not done after {n} events, the limit")?,
@@ -131,6 +148,8 @@ enum Event {
     Arrive { way: u32, frame: FrameId, fate: Fate },
     /// A host wants to be called.
     Wake { host: u32 },
+    /// A packet was swapped with the next one, and none has come.
+    SwapOverdue { number: u32 },
 }
 
 /// One direction of a link, in place: link `n` has the ways `2n` and `2n + 1`.
@@ -148,6 +167,8 @@ struct Node<H> {
     ways: Vec<Option<u32>>,
     /// Whether the oracles hold it to anything.
     judged: bool,
+    /// The oracles do not look at it.
+    forwards: bool,
 }
 
 /// Hosts of type `H`, links, a seed and a time.
@@ -155,6 +176,8 @@ struct Node<H> {
 pub struct World<H, T = NoTap> {
     seed: Seed,
     limits: Limits,
+    /// Events that a case of [`crate::check`] leaves to this world, whatever the limits say.
+    events_ceiling: u64,
     now: Instant,
     event: u64,
     events_at_once: u64,
@@ -165,6 +188,8 @@ pub struct World<H, T = NoTap> {
     nodes: Vec<Node<H>>,
     ways: Vec<Way>,
     oracles: Oracles,
+    promises: Promises,
+    hold_to_promises: bool,
     digest: EventDigest,
     tap: T,
     stats: WorldStats,
@@ -174,6 +199,10 @@ pub struct World<H, T = NoTap> {
     faults: Option<FaultLog>,
     /// What is to go wrong, instead of what chances would do.
     forced: Option<Vec<Fault>>,
+    /// What passed in a host during one call.
+    passed: Vec<Passed>,
+    /// Where packets wait for a ruling, in a world that is walked exhaustively.
+    gate: Option<Gate>,
     /// The run has failed: nothing goes on.
     failed: Option<RunError>,
 }
@@ -188,9 +217,12 @@ impl<H: Host> World<H> {
 impl<H: Host, T: EventTap> World<H, T> {
     /// An empty world whose events `tap` sees.
     pub fn with_tap(seed: Seed, tap: T) -> Self {
+        let orders = case::enter();
+        let limits = Limits::default();
         Self {
             seed,
-            limits: Limits::default(),
+            limits: Limits { events_max: limits.events_max.min(orders.events_max), ..limits },
+            events_ceiling: orders.events_max,
             now: Instant::ZERO,
             event: 0,
             events_at_once: 0,
@@ -200,19 +232,24 @@ impl<H: Host, T: EventTap> World<H, T> {
             nodes: Vec::new(),
             ways: Vec::new(),
             oracles: Oracles::new(OracleConfig::default()),
+            promises: Promises::default(),
+            hold_to_promises: OracleConfig::default().promises,
             digest: EventDigest::default(),
             tap,
             stats: WorldStats::default(),
             sent: Vec::new(),
-            faults: None,
-            forced: None,
+            faults: orders.log,
+            forced: orders.forced,
+            passed: Vec::new(),
+            gate: None,
             failed: None,
         }
     }
 
     /// Other limits.
     pub fn set_limits(&mut self, limits: Limits) {
-        self.limits = limits;
+        let events_max = limits.events_max.min(self.events_ceiling);
+        self.limits = Limits { events_max, ..limits };
     }
 
     /// Other oracles, which have seen nothing yet: before the first event, or what is under way
@@ -220,12 +257,47 @@ impl<H: Host, T: EventTap> World<H, T> {
     pub fn set_oracles(&mut self, config: OracleConfig) {
         assert_eq!(self.event, 0, "oracles are chosen before the first event");
         self.oracles = Oracles::new(config);
+        if self.nodes.iter().any(|node| node.forwards) {
+            self.oracles.verify_arrivals();
+        }
+        self.hold_to_promises = config.enabled && config.promises;
+        for host in 0..self.nodes.len() as u32 {
+            if self.hold_to_promises && self.nodes[host as usize].judged {
+                if let Some(config) = self.nodes[host as usize].host.promises() {
+                    self.promises.hold(host, config);
+                }
+            } else {
+                self.promises.release(host);
+            }
+        }
     }
 
-    /// Adds a host. It is called for the first time when the world runs.
-    pub fn add_host(&mut self, host: H) -> HostId {
+    /// Holds a host to other promises than it gives by itself, as with more latency; before the
+    /// first event. False where it cannot show what passes between its stack and its ports.
+    pub fn hold_to_promises(&mut self, host: HostId, config: PromiseConfig) -> bool {
+        assert_eq!(self.event, 0, "promises begin before the first event");
+        let shows = self.nodes[host.0 as usize].host.promises().is_some();
+        if shows {
+            self.promises.hold(host.0, config);
+        }
+        shows
+    }
+
+    /// How often each promise was put to the test.
+    pub fn promise_stats(&self) -> &promises::Stats {
+        self.promises.stats()
+    }
+
+    /// Adds a host. It is called for the first time when the world runs. If it says what it
+    /// promises, it is held to that.
+    pub fn add_host(&mut self, mut host: H) -> HostId {
         let id = self.nodes.len() as u32;
-        self.nodes.push(Node { host, ways: Vec::new(), judged: true });
+        if self.hold_to_promises
+            && let Some(config) = host.promises()
+        {
+            self.promises.hold(id, config);
+        }
+        self.nodes.push(Node { host, ways: Vec::new(), judged: true, forwards: false });
         self.alarms.add_owner();
         self.wake(id, self.now);
         HostId(id)
@@ -235,6 +307,18 @@ impl<H: Host, T: EventTap> World<H, T> {
     pub fn add_lawless_host(&mut self, host: H) -> HostId {
         let id = self.add_host(host);
         self.nodes[id.0 as usize].judged = false;
+        self.promises.release(id.0);
+        id
+    }
+
+    /// Adds a host that only passes on what comes, like a switch: the oracles look neither at what
+    /// it sends nor at what reaches it, but at the hosts behind it.
+    pub fn add_forwarder(&mut self, host: H) -> HostId {
+        assert_eq!(self.event, 0, "forwarders are added before the first event");
+        let id = self.add_host(host);
+        self.nodes[id.0 as usize].forwards = true;
+        // What was damaged before a forwarder comes from it like anything else.
+        self.oracles.verify_arrivals();
         id
     }
 
@@ -307,6 +391,11 @@ impl<H: Host, T: EventTap> World<H, T> {
     /// What sees the events.
     pub fn tap(&self) -> &T {
         &self.tap
+    }
+
+    /// What sees the events, to change.
+    pub fn tap_mut(&mut self) -> &mut T {
+        &mut self.tap
     }
 
     /// Ends the world and gives back what saw its events.
@@ -389,6 +478,9 @@ impl<H: Host, T: EventTap> World<H, T> {
     /// event.
     pub fn force_faults(&mut self, faults: Vec<Fault>) {
         assert_eq!(self.event, 0, "faults are forced before the first event");
+        if let Some(log) = &mut self.faults {
+            log.leave_case();
+        }
         for way in &mut self.ways {
             way.link.force_faults(&faults);
         }
@@ -412,7 +504,7 @@ impl<H: Host, T: EventTap> World<H, T> {
             self.step()?;
         }
         self.now = end;
-        Ok(())
+        self.check_promises(end)
     }
 
     /// Runs until nothing is to come.
@@ -427,10 +519,18 @@ impl<H: Host, T: EventTap> World<H, T> {
             return Err(error.clone());
         }
         let Some((at, event)) = self.pop() else {
+            // Nothing is to come: what is due will never be done.
+            self.check_promises(Instant::FAR_FUTURE)?;
             return Ok(false);
         };
         self.happen(at, event).map_err(|why| self.fail(why))?;
         Ok(true)
+    }
+
+    /// What was due before `now` must have been done.
+    fn check_promises(&mut self, now: Instant) -> Result<(), RunError> {
+        let kept = self.promises.on_time(now);
+        kept.map_err(|(host, broken)| self.fail(Why::Promise(HostId(host), Box::new(broken))))
     }
 
     /// When the next event is; None where nothing is to come.
@@ -458,6 +558,9 @@ impl<H: Host, T: EventTap> World<H, T> {
         // A wake-up asked for in the past comes now.
         self.now = self.now.max(at);
         self.oracles.set_now(self.now);
+        if let Some(log) = &mut self.faults {
+            log.count_event();
+        }
         if self.event > self.limits.events_max {
             return Err(Why::EventsMax(self.limits.events_max));
         }
@@ -466,6 +569,9 @@ impl<H: Host, T: EventTap> World<H, T> {
         }
         if self.events_at_once > self.limits.events_at_once_max {
             return Err(Why::TimeStandsStill(self.events_at_once));
+        }
+        if let Err((host, broken)) = self.promises.on_time(self.now) {
+            return Err(Why::Promise(HostId(host), Box::new(broken)));
         }
         match event {
             Event::Enter { way, frame } => {
@@ -477,11 +583,26 @@ impl<H: Host, T: EventTap> World<H, T> {
                 self.settle(host)
             }
             Event::Wake { host } => self.settle(host),
+            Event::SwapOverdue { number } => {
+                self.on_swap_overdue(number);
+                Ok(())
+            }
+        }
+    }
+
+    /// A frame comes to its link, or to the gate before it.
+    #[inline]
+    fn on_enter(&mut self, way: u32, frame: FrameId) {
+        if self.gate.is_none() {
+            self.offer(way, frame);
+        } else if !self.hold(way, frame) {
+            self.offer(way, frame);
+            self.follow(way);
         }
     }
 
     /// A frame begins its way.
-    fn on_enter(&mut self, way: u32, frame: FrameId) {
+    fn offer(&mut self, way: u32, frame: FrameId) {
         let link = &mut self.ways[way as usize].link;
         if T::ENTRIES {
             let (id, direction) = ((way / 2) as u16, (way % 2) as u8);
@@ -489,14 +610,22 @@ impl<H: Host, T: EventTap> World<H, T> {
             self.tap.on_enter(self.now, id, direction, number, self.frames.get(frame));
         }
         let passage = link.offer(self.now, &mut self.frames, frame);
+        if let Some(log) = &mut self.faults {
+            log.extend(link.take_faults());
+            let oracles = &self.oracles;
+            log.tell_case(|| oracles.describe(self.frames.get(frame)));
+        }
         if T::QUEUES {
             let (frames, bytes) = link.queue(self.now);
             let (link, direction) = ((way / 2) as u16, (way % 2) as u8);
             self.tap.on_queue(self.now, link, direction, frames as u32, bytes);
         }
-        if let Some(log) = &mut self.faults {
-            log.extend(link.take_faults());
-        }
+        self.pass(way, frame, passage);
+    }
+
+    /// The link has said what becomes of a frame.
+    #[inline]
+    fn pass(&mut self, way: u32, frame: FrameId, passage: Passage) {
         match passage {
             Passage::Arrives { at, fate, again } => {
                 self.queue.push(at, Event::Arrive { way, frame, fate });
@@ -514,7 +643,8 @@ impl<H: Host, T: EventTap> World<H, T> {
     /// A frame ends its way. Answers at which host.
     fn on_arrive(&mut self, way: u32, frame: FrameId, fate: Fate) -> u32 {
         let Way { to, to_port, .. } = self.ways[way as usize];
-        if !self.nodes[to as usize].host.accepts(to_port) {
+        let bytes = self.frames.get(frame);
+        if !self.nodes[to as usize].host.accepts(to_port, bytes) {
             self.stats.ring_full += 1;
             self.record(way, frame, Fate::RingFull);
             self.frames.remove(frame);
@@ -524,7 +654,8 @@ impl<H: Host, T: EventTap> World<H, T> {
         let bytes = self.frames.get(frame);
         self.stats.arrived += 1;
         self.stats.arrived_bytes += bytes.len() as u64;
-        if fate != Fate::ArrivedDamaged {
+        // What has reached a switch has not reached the host behind it.
+        if fate != Fate::ArrivedDamaged && !self.nodes[to as usize].forwards {
             self.oracles.on_arrived(bytes);
         }
         let mut cx = HostCx { now: self.now, frames: &mut self.frames, sent: &mut self.sent };
@@ -555,6 +686,14 @@ impl<H: Host, T: EventTap> World<H, T> {
             let mut cx = HostCx { now: self.now, frames: &mut self.frames, sent: &mut self.sent };
             node.host.on_wake(&mut cx);
         }
+        if self.promises.holds(host) {
+            node.host.take_passed(&mut self.passed);
+            if !self.passed.is_empty() {
+                self.promises
+                    .on_passed(host, &mut self.passed)
+                    .map_err(|broken| Why::Promise(HostId(host), Box::new(broken)))?;
+            }
+        }
         self.send(host)?;
         let node = &mut self.nodes[host as usize];
         node.host.audit().map_err(|fault| Why::Host(HostId(host), fault))?;
@@ -571,9 +710,12 @@ impl<H: Host, T: EventTap> World<H, T> {
         let mut outcome = Ok(());
         for Sending { port, frame, at } in sent.drain(..) {
             let node = &self.nodes[host as usize];
-            let verdict = self.oracles.on_sent(self.frames.get(frame));
-            if let Err(violation) = verdict
-                && node.judged
+            let bytes = self.frames.get(frame);
+            if node.forwards {
+                // Not its own: the hosts behind it were looked at.
+            } else if !node.judged {
+                self.oracles.on_sent_unjudged(bytes);
+            } else if let Err(violation) = self.oracles.on_sent(bytes)
                 && outcome.is_ok()
             {
                 outcome = Err(Why::Wire(HostId(host), violation));

@@ -282,7 +282,8 @@ mod tests {
     fn places_are_bytes_of_the_file() {
         let text = "one = 1\n[two]\nthree = [4, 5]\n";
         let two = read(text);
-        let Some(Value::List(list)) = two.table("two").and_then(|t| t.get("three")).map(|n| &n.value)
+        let Some(Value::List(list)) =
+            two.table("two").and_then(|t| t.get("three")).map(|n| &n.value)
         else {
             panic!("no list")
         };

@@ -204,7 +204,10 @@ impl ScenarioHost {
 
     /// Ends the stack and counts its buffers home: none may be left but what an idle device holds.
     pub(crate) fn shut_down(&mut self, now: Instant) -> Result<(), String> {
-        fn end<A: App>(host: &mut PortHost<Stack<A, Recorder>>, now: Instant) -> Result<(), String> {
+        fn end<A: App>(
+            host: &mut PortHost<Stack<A, Recorder>>,
+            now: Instant,
+        ) -> Result<(), String> {
             use simoom_core::port::Port;
             let port: &mut SimPort = &mut host.port;
             let Ok(()) = host.stack.shut_down(now, port);

@@ -11,22 +11,57 @@ pub(crate) static FILE: Section = Section {
     about: "What stands at the top of the file.",
     keys: &[&[
         key("title", Kind::Text, "required", "one line, for lists and reports"),
-        key("about", Kind::Text, "required", "what the scenario shows, and why it is worth showing"),
+        key(
+            "about",
+            Kind::Text,
+            "required",
+            "what the scenario shows, and why it is worth showing",
+        ),
         key("source", Kind::Text, "none", "where its numbers come from"),
-        key("status", Kind::OneOf(&["done", "not-yet"]), "done", "`not-yet`: the mechanism that `expect` asks for is not built; `pinned` says what happens instead, and a run that meets `expect` fails, so that the line goes when its time has come"),
+        key(
+            "status",
+            Kind::OneOf(&["done", "not-yet"]),
+            "done",
+            "`not-yet`: the mechanism that `expect` asks for is not built; `pinned` says what happens instead, and a run that meets `expect` fails, so that the line goes when its time has come",
+        ),
         key("needs", Kind::Text, "none", "what a `not-yet` scenario waits for"),
         key("seeds", Kind::Whole(1, 1_000_000), "3", "seeds of a plain run: 0, 1, 2 …"),
-        key("columns", Kind::Texts, "`completed`, `failed`, `goodput_mbit`, `time_max_ms`, `retransmitted_segments`", "measures in the table of results"),
+        key(
+            "columns",
+            Kind::Texts,
+            "`completed`, `failed`, `goodput_mbit`, `time_max_ms`, `retransmitted_segments`",
+            "measures in the table of results",
+        ),
         key("host", Kind::Section, "required", "`[host.NAME]`, one for each host"),
         key("link", Kind::Section, "required", "`[link.NAME]`, one for each link"),
         key("at", Kind::Section, "none", "`[[at]]`: what changes while the world runs"),
         key("limits", Kind::Section, "see there", "where a run is stopped"),
         key("expect", Kind::Section, "none", "measures and what they must be"),
-        key("pinned", Kind::Section, "none", "the same for a `not-yet` scenario: what they are at present"),
-        key("sweep", Kind::Section, "none", "`\"link.path.loss_percent\" = [0, 1]`: axes that are multiplied out into cases"),
-        key("case", Kind::Section, "none", "`[[case]]`: named changes to the file, each a case; multiplied with the axes of `sweep`"),
+        key(
+            "pinned",
+            Kind::Section,
+            "none",
+            "the same for a `not-yet` scenario: what they are at present",
+        ),
+        key(
+            "sweep",
+            Kind::Section,
+            "none",
+            "`\"link.path.loss_percent\" = [0, 1]`: axes that are multiplied out into cases",
+        ),
+        key(
+            "case",
+            Kind::Section,
+            "none",
+            "`[[case]]`: named changes to the file, each a case; multiplied with the axes of `sweep`",
+        ),
         key("where", Kind::Section, "none", "`[[where]]`: expectations for some of the cases"),
-        key("fault", Kind::Section, "none", "`[[fault]]`: what happens to single frames. Where it stands, every chance is off and exactly these happen; `fault = []` is nothing at all"),
+        key(
+            "fault",
+            Kind::Section,
+            "none",
+            "`[[fault]]`: what happens to single frames. Where it stands, every chance is off and exactly these happen; `fault = []` is nothing at all",
+        ),
     ]],
 };
 
@@ -36,8 +71,18 @@ pub(crate) static CASE: Section = Section {
     about: "`[[case]]`: a variation that has a name.",
     keys: &[&[
         key("name", Kind::Text, "required", "letters, digits, `-`, `_` and `.`"),
-        key("set", Kind::Section, "none", "values that are put in: `set = { \"link.path.delay_ms\" = 5 }`"),
-        key("expect", Kind::Section, "none", "expectations of this case, besides those of the file and in place of those for the same measure"),
+        key(
+            "set",
+            Kind::Section,
+            "none",
+            "values that are put in: `set = { \"link.path.delay_ms\" = 5 }`",
+        ),
+        key(
+            "expect",
+            Kind::Section,
+            "none",
+            "expectations of this case, besides those of the file and in place of those for the same measure",
+        ),
         key("pinned", Kind::Section, "none", "the same for a `not-yet` scenario"),
     ]],
 };
@@ -47,7 +92,12 @@ pub(crate) static WHERE: Section = Section {
     title: "a where",
     about: "`[[where]]`: expectations for the cases in which each axis named here has the value, or one of the values, given: `\"link.path.loss_percent\" = [5, 10]`. The axis of `[[case]]` is called `case`.",
     keys: &[&[
-        key("expect", Kind::Section, "none", "expectations, besides those of the file and in place of those for the same measure"),
+        key(
+            "expect",
+            Kind::Section,
+            "none",
+            "expectations, besides those of the file and in place of those for the same measure",
+        ),
         key("pinned", Kind::Section, "none", "the same for a `not-yet` scenario"),
     ]],
 };
@@ -67,10 +117,30 @@ pub(crate) static LIMITS: Section = Section {
     title: "limits",
     about: "`[limits]`: a run goes on until all work is done, then heals, and must come to rest. What takes longer than this is stopped, and the run has failed; the answer says at which event and why.",
     keys: &[&[
-        key("simulated_s", Kind::Number(0.001, 1e6), "3600", "simulated time at most until the work is done"),
-        key("events", Kind::Whole(1, 1_000_000_000_000), "100000000", "events at most, healing included"),
-        key("measure_at_s", Kind::Number(0.001, 1e6), "when the work is done", "measures are taken at this time, whether or not the work is done; then the world heals, and it is enough that every client whose work is not done gets further bytes"),
-        key("rest_s", Kind::Number(1.0, 1e6), "1800", "simulated time at most from healing until every connection is over"),
+        key(
+            "simulated_s",
+            Kind::Number(0.001, 1e6),
+            "3600",
+            "simulated time at most until the work is done",
+        ),
+        key(
+            "events",
+            Kind::Whole(1, 1_000_000_000_000),
+            "100000000",
+            "events at most, healing included",
+        ),
+        key(
+            "measure_at_s",
+            Kind::Number(0.001, 1e6),
+            "when the work is done",
+            "measures are taken at this time, whether or not the work is done; then the world heals, and it is enough that every client whose work is not done gets further bytes",
+        ),
+        key(
+            "rest_s",
+            Kind::Number(1.0, 1e6),
+            "1800",
+            "simulated time at most from healing until every connection is over",
+        ),
     ]],
 };
 
@@ -78,15 +148,45 @@ pub(crate) static LIMITS: Section = Section {
 pub(crate) static LINK_KEYS: &[Key] = &[
     key("rate_mbit", Kind::Number(0.001, 1_000_000.0), "1000", "million bits a second"),
     key("delay_ms", Kind::Number(0.0, 60_000.0), "1", "propagation, one way"),
-    key("overhead_bytes", Kind::Whole(0, 1000), "0", "bytes that a frame takes beyond its own; Ethernet has 24 for preamble, FCS and gap"),
-    key("queue_packets", Kind::Whole(0, 100_000_000), "1000", "frames that wait at most, the one being sent not counted"),
+    key(
+        "overhead_bytes",
+        Kind::Whole(0, 1000),
+        "0",
+        "bytes that a frame takes beyond its own; Ethernet has 24 for preamble, FCS and gap",
+    ),
+    key(
+        "queue_packets",
+        Kind::Whole(0, 100_000_000),
+        "1000",
+        "frames that wait at most, the one being sent not counted",
+    ),
     key("queue_kb", Kind::Number(0.0, 1e9), "no bound", "thousand bytes that wait at most"),
-    key("queue_bdp", Kind::Number(0.001, 1000.0), "none", "the bound of the queue as a multiple of rate times round trip (the delays of both directions); in place of `queue_packets` and `queue_kb`"),
-    key("loss_percent", Kind::Number(0.0, 100.0), "0", "how likely a frame is lost, each on its own"),
-    key("reorder_percent", Kind::Number(0.0, 100.0), "0", "how likely a frame is delayed, so that later ones pass it"),
+    key(
+        "queue_bdp",
+        Kind::Number(0.001, 1000.0),
+        "none",
+        "the bound of the queue as a multiple of rate times round trip (the delays of both directions); in place of `queue_packets` and `queue_kb`",
+    ),
+    key(
+        "loss_percent",
+        Kind::Number(0.0, 100.0),
+        "0",
+        "how likely a frame is lost, each on its own",
+    ),
+    key(
+        "reorder_percent",
+        Kind::Number(0.0, 100.0),
+        "0",
+        "how likely a frame is delayed, so that later ones pass it",
+    ),
     key("reorder_by_ms", Kind::Number(0.0, 60_000.0), "1", "by how much at most"),
     key("duplicate_percent", Kind::Number(0.0, 100.0), "0", "how likely a frame arrives twice"),
-    key("corrupt_percent", Kind::Number(0.0, 100.0), "0", "how likely bits of one byte flip, behind the Ethernet header"),
+    key(
+        "corrupt_percent",
+        Kind::Number(0.0, 100.0),
+        "0",
+        "how likely bits of one byte flip, behind the Ethernet header",
+    ),
 ];
 
 /// A link.
@@ -137,9 +237,19 @@ pub(crate) static AT: Section = Section {
     about: "`[[at]]`: at some time a link is different from then on, in what is named here: its keys are those of a link.",
     keys: &[
         &[
-            key("time_ms", Kind::Number(0.0, MS_MAX), "required", "when, from the start of the world"),
+            key(
+                "time_ms",
+                Kind::Number(0.0, MS_MAX),
+                "required",
+                "when, from the start of the world",
+            ),
             key("link", Kind::Text, "required", "the name of the link"),
-            key("direction", Kind::OneOf(&["forward", "backward", "both"]), "both", "which direction"),
+            key(
+                "direction",
+                Kind::OneOf(&["forward", "backward", "both"]),
+                "both",
+                "which direction",
+            ),
         ],
         LINK_KEYS,
     ],
@@ -152,13 +262,38 @@ pub(crate) static FAULT: Section = Section {
     keys: &[&[
         key("link", Kind::Text, "required", "the name of the link"),
         key("direction", Kind::OneOf(&["forward", "backward"]), "required", "which direction"),
-        key("frame", Kind::Whole(1, u64::MAX >> 1), "required", "which frame: the first that is offered to this direction is 1"),
-        key("kind", Kind::OneOf(&["lost", "delayed", "duplicated", "corrupted", "truncated"]), "required", "what happens to it"),
-        key("by_ns", Kind::Whole(1, 1 << 50), "required for `delayed`", "how much later it arrives"),
-        key("offset", Kind::Whole(0, 65_535), "required for `corrupted`", "which byte, the frame's first being 0"),
+        key(
+            "frame",
+            Kind::Whole(1, u64::MAX >> 1),
+            "required",
+            "which frame: the first that is offered to this direction is 1",
+        ),
+        key(
+            "kind",
+            Kind::OneOf(&["lost", "delayed", "duplicated", "corrupted", "truncated"]),
+            "required",
+            "what happens to it",
+        ),
+        key(
+            "by_ns",
+            Kind::Whole(1, 1 << 50),
+            "required for `delayed`",
+            "how much later it arrives",
+        ),
+        key(
+            "offset",
+            Kind::Whole(0, 65_535),
+            "required for `corrupted`",
+            "which byte, the frame's first being 0",
+        ),
         key("mask", Kind::Whole(1, 255), "required for `corrupted`", "the bits that flip"),
         key("repaired", Kind::Flag, "false", "whether its checksums are made right again"),
-        key("len_bytes", Kind::Whole(0, 65_535), "required for `truncated`", "how many bytes of it arrive"),
+        key(
+            "len_bytes",
+            Kind::Whole(0, 65_535),
+            "required for `truncated`",
+            "how many bytes of it arrive",
+        ),
     ]],
 };
 
@@ -178,30 +313,90 @@ pub(crate) const COMPLETION: &[&str] = &["at-read", "at-sent", "half-ring", "who
 pub(crate) const MODES: &[&str] = &["copy", "copies-in-advance", "copies-on-demand", "any"];
 
 static NIC_KEYS: &[Key] = &[
-    key("nic_mbit", Kind::Number(0.001, 1_000_000.0), "10000", "the NIC's rate, million bits a second"),
+    key(
+        "nic_mbit",
+        Kind::Number(0.001, 1_000_000.0),
+        "10000",
+        "the NIC's rate, million bits a second",
+    ),
     key("tx_slots", Kind::Whole(2, 65_536), "256", "frames that the transmit ring holds"),
-    key("rx_slots", Kind::Whole(1, 1_000_000), "256", "frames that the receive ring holds; more are dropped"),
-    key("buffers", Kind::Whole(16, 10_000_000), "1024, or four for each slot of the ring", "packet buffers"),
-    key("dma", Kind::OneOf(DMA), "any", "when the NIC reads a frame that was submitted; `random` draws a time for each frame, `any` draws one of the policies from the seed"),
-    key("completion", Kind::OneOf(COMPLETION), "any", "when it says that it has; `any` draws from the seed"),
-    key("lateness_us", Kind::Number(0.0, 1e9), "100", "how long a frame waits at most before it is read, once the wire is free"),
-    key("rx_coalesce_us", Kind::Number(0.0, 1e6), "0", "how long after a frame's arrival the stack's turn begins"),
+    key(
+        "rx_slots",
+        Kind::Whole(1, 1_000_000),
+        "256",
+        "frames that the receive ring holds; more are dropped",
+    ),
+    key(
+        "buffers",
+        Kind::Whole(16, 10_000_000),
+        "1024, or four for each slot of the ring",
+        "packet buffers",
+    ),
+    key(
+        "dma",
+        Kind::OneOf(DMA),
+        "any",
+        "when the NIC reads a frame that was submitted; `random` draws a time for each frame, `any` draws one of the policies from the seed",
+    ),
+    key(
+        "completion",
+        Kind::OneOf(COMPLETION),
+        "any",
+        "when it says that it has; `any` draws from the seed",
+    ),
+    key(
+        "lateness_us",
+        Kind::Number(0.0, 1e9),
+        "100",
+        "how long a frame waits at most before it is read, once the wire is free",
+    ),
+    key(
+        "rx_coalesce_us",
+        Kind::Number(0.0, 1e6),
+        "0",
+        "how long after a frame's arrival the stack's turn begins",
+    ),
 ];
 
 static TCP_KEYS: &[Key] = &[
     key("mss_bytes", Kind::Whole(64, 1460), "1460", "the MSS that is announced"),
-    key("receive_window_kb", Kind::Number(0.256, 1_000_000.0), "16 for a server, 256 for a client", "thousand bytes of receive buffer of a connection: the largest window"),
+    key(
+        "receive_window_kb",
+        Kind::Number(0.256, 1_000_000.0),
+        "16 for a server, 256 for a client",
+        "thousand bytes of receive buffer of a connection: the largest window",
+    ),
     key("timestamps", Kind::Flag, "true", "RFC 7323 timestamps"),
     key("window_scaling", Kind::Flag, "true", "RFC 7323 window scaling"),
     key("initial_window_segments", Kind::Whole(1, 1000), "10", "the initial congestion window"),
     key("min_rto_ms", Kind::Number(0.001, 60_000.0), "200", "the shortest retransmission timeout"),
-    key("initial_rto_ms", Kind::Number(0.001, 60_000.0), "1000", "the timeout before the first sample"),
+    key(
+        "initial_rto_ms",
+        Kind::Number(0.001, 60_000.0),
+        "1000",
+        "the timeout before the first sample",
+    ),
     key("max_rto_ms", Kind::Number(1.0, 600_000.0), "60000", "the longest retransmission timeout"),
-    key("delayed_ack_ms", Kind::Number(0.0, 500.0), "40", "how long an ACK may wait; 0 for not at all"),
+    key(
+        "delayed_ack_ms",
+        Kind::Number(0.0, 500.0),
+        "40",
+        "how long an ACK may wait; 0 for not at all",
+    ),
     key("time_wait_s", Kind::Number(0.0, 3600.0), "60", "how long TIME-WAIT lasts"),
-    key("retries_max", Kind::Whole(1, 255), "15", "timeouts in a row before a connection is given up"),
+    key(
+        "retries_max",
+        Kind::Whole(1, 255),
+        "15",
+        "timeouts in a row before a connection is given up",
+    ),
     key("syn_retries_max", Kind::Whole(1, 255), "15", "timeouts in a row before a SYN is given up"),
-    key("nagle", Kind::Flag, "false", "whether short segments wait for the ACK of what is in flight"),
+    key(
+        "nagle",
+        Kind::Flag,
+        "false",
+        "whether short segments wait for the ACK of what is in flight",
+    ),
     key("controller", Kind::OneOf(&["new-reno"]), "new-reno", "congestion control"),
 ];
 
@@ -209,14 +404,34 @@ static WORK_KEYS: &[Key] = &[
     key("server", Kind::Text, "required", "the name of the host that is asked"),
     key("connections", Kind::Whole(1, 60_000), "1", "connections open at once"),
     key("requests", Kind::Whole(1, 100_000_000), "one a connection", "requests in all"),
-    key("size_bytes", Kind::Numbers(0.0, 1e10), "none", "bytes of what is asked for: one size, or several in turn"),
-    key("size_kb", Kind::Numbers(0.0, 1e7), "none", "the same in thousand bytes; one of the three is required"),
+    key(
+        "size_bytes",
+        Kind::Numbers(0.0, 1e10),
+        "none",
+        "bytes of what is asked for: one size, or several in turn",
+    ),
+    key(
+        "size_kb",
+        Kind::Numbers(0.0, 1e7),
+        "none",
+        "the same in thousand bytes; one of the three is required",
+    ),
     key("size_mb", Kind::Numbers(0.0, 1e4), "none", "the same in million bytes"),
 ];
 
 static SMOLTCP_KEYS: &[Key] = &[
-    key("receive_kb", Kind::Number(0.064, 100_000.0), "65.536", "thousand bytes of receive buffer of a socket"),
-    key("send_kb", Kind::Number(0.064, 100_000.0), "65.536", "thousand bytes of send buffer of a socket"),
+    key(
+        "receive_kb",
+        Kind::Number(0.064, 100_000.0),
+        "65.536",
+        "thousand bytes of receive buffer of a socket",
+    ),
+    key(
+        "send_kb",
+        Kind::Number(0.064, 100_000.0),
+        "65.536",
+        "thousand bytes of send buffer of a socket",
+    ),
     key("mtu_bytes", Kind::Whole(104, 1500), "1500", "the longest IP packet: the MSS is 40 less"),
 ];
 
@@ -227,13 +442,43 @@ pub(crate) static SERVER: Section = Section {
     keys: &[
         &[
             KIND,
-            key("mode", Kind::OneOf(MODES), "any", "how content is sent; `any` draws from the seed"),
-            key("copies", Kind::Whole(1, 64), "2", "copies of each segment in mode `copies-in-advance`"),
-            key("connections_max", Kind::Whole(1, 4_000_000), "what its clients need", "connections in any state, at most"),
-            key("half_open_max", Kind::Whole(1, 4_000_000), "as many", "connections not yet established, at most"),
-            key("request_timeout_s", Kind::Number(0.001, 1e6), "600", "from the first byte of a head to its last"),
+            key(
+                "mode",
+                Kind::OneOf(MODES),
+                "any",
+                "how content is sent; `any` draws from the seed",
+            ),
+            key(
+                "copies",
+                Kind::Whole(1, 64),
+                "2",
+                "copies of each segment in mode `copies-in-advance`",
+            ),
+            key(
+                "connections_max",
+                Kind::Whole(1, 4_000_000),
+                "what its clients need",
+                "connections in any state, at most",
+            ),
+            key(
+                "half_open_max",
+                Kind::Whole(1, 4_000_000),
+                "as many",
+                "connections not yet established, at most",
+            ),
+            key(
+                "request_timeout_s",
+                Kind::Number(0.001, 1e6),
+                "600",
+                "from the first byte of a head to its last",
+            ),
             key("idle_timeout_s", Kind::Number(0.001, 1e6), "600", "without a request"),
-            key("stall_timeout_s", Kind::Number(0.001, 1e6), "600", "without an acknowledgement of an answer under way"),
+            key(
+                "stall_timeout_s",
+                Kind::Number(0.001, 1e6),
+                "600",
+                "without an acknowledgement of an answer under way",
+            ),
         ],
         TCP_KEYS,
         NIC_KEYS,
@@ -248,10 +493,25 @@ pub(crate) static CLIENT: Section = Section {
         &[KIND],
         WORK_KEYS,
         &[
-            key("requests_per_connection", Kind::Whole(1, 1_000_000_000), "no bound", "then the connection is closed and another opened"),
+            key(
+                "requests_per_connection",
+                Kind::Whole(1, 1_000_000_000),
+                "no bound",
+                "then the connection is closed and another opened",
+            ),
             key("pipeline", Kind::Whole(1, 8), "1", "requests without an answer on one connection"),
-            key("think_ms", Kind::Number(0.0, 3_600_000.0), "0", "from an answer to the next request"),
-            key("order", Kind::OneOf(&["in-turn", "random"]), "in-turn", "which size is asked for next"),
+            key(
+                "think_ms",
+                Kind::Number(0.0, 3_600_000.0),
+                "0",
+                "from an answer to the next request",
+            ),
+            key(
+                "order",
+                Kind::OneOf(&["in-turn", "random"]),
+                "in-turn",
+                "which size is asked for next",
+            ),
         ],
         TCP_KEYS,
         NIC_KEYS,
@@ -263,7 +523,10 @@ pub(crate) static SMOLTCP_SERVER: Section = Section {
     title: "a host of kind `smoltcp-server`",
     about: "A server over smoltcp, without a NIC: a yardstick.",
     keys: &[
-        &[KIND, key("sockets", Kind::Whole(1, 10_000), "what its clients need", "connections at once")],
+        &[
+            KIND,
+            key("sockets", Kind::Whole(1, 10_000), "what its clients need", "connections at once"),
+        ],
         SMOLTCP_KEYS,
     ],
 };
@@ -282,6 +545,16 @@ pub(crate) static SMOLTCP_CLIENT: Section = Section {
 
 /// Every section, in the order of the reference.
 pub(crate) static ALL: &[&Section] = &[
-    &FILE, &SERVER, &CLIENT, &SMOLTCP_SERVER, &SMOLTCP_CLIENT, &LINK, &AT, &LIMITS, &BOUND, &CASE,
-    &WHERE, &FAULT,
+    &FILE,
+    &SERVER,
+    &CLIENT,
+    &SMOLTCP_SERVER,
+    &SMOLTCP_CLIENT,
+    &LINK,
+    &AT,
+    &LIMITS,
+    &BOUND,
+    &CASE,
+    &WHERE,
+    &FAULT,
 ];

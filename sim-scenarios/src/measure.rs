@@ -22,15 +22,27 @@ pub const WORLD: &[Measure] = &[
     m("wrong_bytes", 0, "answers with a byte that differs: a violation in any scenario"),
     m("bytes", 0, "bytes of bodies delivered"),
     m("done_at_ms", 3, "when the last answer was whole"),
-    m("goodput_mbit", 3, "bytes of bodies, as million bits a second, until the last answer was whole, or until measures were taken"),
+    m(
+        "goodput_mbit",
+        3,
+        "bytes of bodies, as million bits a second, until the last answer was whole, or until measures were taken",
+    ),
     m("time_p50_ms", 3, "from a request to its answer's last byte: the median"),
     m("time_p99_ms", 3, "the same: 99 % are not slower"),
     m("time_max_ms", 3, "the same: the slowest"),
-    m("connections", 0, "connections that reached ESTABLISHED, counted at our stacks that opened or accepted them"),
+    m(
+        "connections",
+        0,
+        "connections that reached ESTABLISHED, counted at our stacks that opened or accepted them",
+    ),
     m("segments", 0, "segments with text, SYN or FIN sent by our stacks"),
     m("retransmitted_segments", 0, "of these, sent again"),
     m("timeouts", 0, "of these, because the retransmission timer expired"),
-    m("compared_bytes", 0, "bytes of text sent again by anybody and found the same as the first time"),
+    m(
+        "compared_bytes",
+        0,
+        "bytes of text sent again by anybody and found the same as the first time",
+    ),
     m("lost", 0, "frames that links lost by chance, or because they were down"),
     m("queue_drops", 0, "frames that found a link's queue full"),
     m("reordered", 0, "frames delayed beyond others"),
@@ -62,7 +74,11 @@ pub const WAY: &[Measure] = &[
     m("reordered", 0, "frames delayed beyond others"),
     m("duplicated", 0, "frames that came twice"),
     m("damaged", 0, "frames whose bits flipped"),
-    m("utilisation", 4, "share of its rate that was used, at its last rate, until the last answer was whole, or until measures were taken"),
+    m(
+        "utilisation",
+        4,
+        "share of its rate that was used, at its last rate, until the last answer was whole, or until measures were taken",
+    ),
 ];
 
 /// What a table shows where the file does not say.

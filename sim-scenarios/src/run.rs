@@ -125,12 +125,7 @@ struct Run<'a, T> {
 struct Over;
 
 impl<'a, T: EventTap> Run<'a, T> {
-    fn new(
-        case: &'a Case,
-        options: &RunOptions,
-        tap: T,
-        watch: &'a mut dyn FnMut(Watch),
-    ) -> Self {
+    fn new(case: &'a Case, options: &RunOptions, tap: T, watch: &'a mut dyn FnMut(Watch)) -> Self {
         let spec = &case.world;
         let mut world = World::with_tap(options.seed, tap);
         world.set_limits(Limits {
@@ -575,5 +570,9 @@ fn in_ms(nanos: u64) -> f64 {
 
 /// Million bits a second. Nothing in no time is nothing.
 fn mbit(bytes: u64, time: Duration) -> f64 {
-    if bytes == 0 || time == Duration::ZERO { 0.0 } else { bytes as f64 * 8e3 / time.as_nanos() as f64 }
+    if bytes == 0 || time == Duration::ZERO {
+        0.0
+    } else {
+        bytes as f64 * 8e3 / time.as_nanos() as f64
+    }
 }

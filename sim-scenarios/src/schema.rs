@@ -303,8 +303,7 @@ impl<'t> Fields<'t> {
     pub(crate) fn require(&self, key: &str, sink: &mut Sink<'_>) {
         if !self.has(key) {
             let known = self.section.find(key);
-            let (kind, about) =
-                known.map_or((String::new(), ""), |k| (k.kind.describe(), k.about));
+            let (kind, about) = known.map_or((String::new(), ""), |k| (k.kind.describe(), k.about));
             sink.add(self.at, &self.path_of(key), format!("is missing: {about} ({kind})"));
         }
     }

@@ -18,7 +18,7 @@ fn sweep() {
         for seed in 0..100 {
             let result = run(case, &RunOptions::new(Seed(seed)));
             if seed < 3 {
-            println!("{result:#?}");
+                println!("{result:#?}");
             }
             assert!(result.ok);
         }

@@ -6,7 +6,6 @@
 
 mod bundled;
 mod report;
-mod switch;
 mod world;
 
 use crate::failure::{Failure, Kind};

@@ -1,7 +1,6 @@
 //! The world of the demonstration: a server behind a switch, and clients behind lossy links.
 
 use super::bundled::{self, Page};
-use super::switch::Switch;
 use simoom_core::client::{ExpectBytes, FetchClient, FetchConfig, FetchStats, Order};
 use simoom_core::content;
 use simoom_core::server::{FileServer, MemoryBodies, ServerConfig};
@@ -9,6 +8,7 @@ use simoom_core::stack::Stats;
 use simoom_core::time::{Duration, Instant};
 use simoom_sim::endpoint::{Either, EndpointHost};
 use simoom_sim::hash::{EventHash, EventTap};
+use simoom_sim::hosts::Switch;
 use simoom_sim::link::{LinkConfig, LinkStats, Rate};
 use simoom_sim::nic::{CompletionPolicy, DmaPolicy};
 use simoom_sim::seed::{Chance, Seed, Stream};
@@ -69,7 +69,7 @@ impl<T: EventTap> Demo<T> {
         let server = world.add_host(Either::Left(Either::Left(server(seed, &pages))));
         // What goes through a switch is not its own: the oracles judge the hosts behind it.
         let switch = Switch::new(usize::from(clients) + 1);
-        let switch = world.add_lawless_host(Either::Left(Either::Right(switch)));
+        let switch = world.add_forwarder(Either::Left(Either::Right(switch)));
         world.connect((server, 0), (switch, 0), backbone(), backbone());
         let mut demo = Self { world, server, clients: Vec::new() };
         for n in 0..clients {

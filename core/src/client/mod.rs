@@ -10,7 +10,7 @@ mod answer;
 mod tests;
 
 use crate::content::NoContent;
-use crate::server::bodies::pattern_fill;
+use crate::server::bodies::{pattern_fill, pattern_matches};
 use crate::stack::app::{App, CloseReason, Cx, OpenError, OpenRequest, Peer, Source};
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
@@ -41,14 +41,7 @@ impl Expect for ExpectPatterns {
         let Some(&(seed, len)) = self.0.get(path_index as usize) else {
             return false;
         };
-        let mut expected = [0; 256];
-        let mut at = offset;
-        bytes.chunks(expected.len()).all(|part| {
-            let expected = &mut expected[..part.len()];
-            pattern_fill(seed, at, expected);
-            at += part.len() as u64;
-            at <= len && part == expected
-        })
+        offset + bytes.len() as u64 <= len && pattern_matches(seed, offset, bytes)
     }
 }
 

@@ -6,6 +6,8 @@
 
 use super::pins::PinnedFields;
 use super::{ContentSource, ObjectId, ReadAt};
+use crate::marks::mark;
+use crate::mutants::mutant;
 use crate::port::{Buf, Port};
 use crate::wire::checksum::{Sum, sum};
 use alloc::vec::Vec;
@@ -190,6 +192,9 @@ impl IdleRun<'_> {
         let segment = &mut self.segments[index as usize % SEGMENTS_PER_RUN];
         let buf = segment.idle.take()?;
         segment.idle = self.homes[buf.index() as usize].next.take();
+        if mutant!(EarlyReuse) {
+            segment.idle = Some(buf.duplicate_for_fork());
+        }
         self.taken += 1;
         Some((buf, Sum::from_folded(segment.sum)))
     }
@@ -341,6 +346,9 @@ impl Store {
     pub fn on_done(&mut self, buf: Buf) -> Option<Buf> {
         let home = &mut self.homes[buf.index() as usize];
         if home.segment == NONE {
+            if mutant!(LeakedBuffer) {
+                return None;
+            }
             return Some(buf);
         }
         let run = &mut self.runs[home.segment as usize / SEGMENTS_PER_RUN];
@@ -426,6 +434,7 @@ impl Store {
         let more = match self.mode {
             Mode::CopiesInAdvance(copies) if first => copies.max(1),
             Mode::CopiesInAdvance(_) | Mode::Copy => {
+                mark!(StoreAllAway);
                 self.stats.misses_all_away += 1;
                 return Checkout::Miss;
             }
@@ -468,6 +477,7 @@ impl Store {
             }
         }
         let Some(mut buf) = port.take_free() else {
+            mark!(StoreNoBuffer);
             self.stats.misses_no_buffer += 1;
             return Checkout::Miss;
         };
@@ -492,6 +502,7 @@ impl Store {
         slot: u32,
     ) -> Result<Buf, Checkout> {
         let Some(mut buf) = self.take_for_keeping(port, slot) else {
+            mark!(StoreNoBuffer);
             self.stats.misses_no_buffer += 1;
             return Err(Checkout::Miss);
         };
@@ -508,6 +519,7 @@ impl Store {
             if !segment.cut {
                 segment.sum = folded;
             } else if segment.sum != folded {
+                mark!(StoreSourceChanged);
                 // The source broke its promise: two copies of one segment would differ.
                 read = ReadAt::Gone;
             }
@@ -522,6 +534,7 @@ impl Store {
             return Err(refused);
         }
         if segment.cut {
+            mark!(StoreCopyAdded);
             self.stats.copies_made += 1;
         } else {
             segment.cut = true;
@@ -564,6 +577,7 @@ impl Store {
                 continue;
             }
             if self.steal_from(port, slot) > 0 {
+                mark!(StoreStole);
                 return;
             }
         }
@@ -643,6 +657,7 @@ impl Store {
             self.runs.push(fresh);
             self.runs.len() as u32 - 1
         } else {
+            mark!(StoreNoRun);
             self.stats.misses_no_run += 1;
             return None;
         };

@@ -73,28 +73,59 @@ impl Bodies for MemoryBodies {
     }
 }
 
+/// Bytes of the pattern that one mixing gives.
+const BLOCK: usize = 16;
+
 /// Fills `out` with the bytes from `offset` on of an endless pattern without a short period: a
 /// byte at a wrong offset, or of another seed, shows with probability 255/256.
 pub fn pattern_fill(seed: u64, offset: u64, out: &mut [u8]) {
-    let mut at = offset;
-    let mut rest = out;
-    while !rest.is_empty() {
-        let word = pattern_word(seed, at / 8);
-        let skip = (at % 8) as usize;
-        let n = rest.len().min(8 - skip);
-        let (now, later) = rest.split_at_mut(n);
-        now.copy_from_slice(&word[skip..skip + n]);
-        rest = later;
-        at += n as u64;
+    let skip = (offset % BLOCK as u64) as usize;
+    let mut index = offset / BLOCK as u64;
+    let (head, rest) = out.split_at_mut(((BLOCK - skip) % BLOCK).min(out.len()));
+    if !head.is_empty() {
+        head.copy_from_slice(&pattern_block(seed, index)[skip..skip + head.len()]);
+        index += 1;
     }
+    let (blocks, tail) = rest.as_chunks_mut::<BLOCK>();
+    for block in blocks {
+        *block = pattern_block(seed, index);
+        index += 1;
+    }
+    tail.copy_from_slice(&pattern_block(seed, index)[..tail.len()]);
 }
 
-/// Eight bytes of the pattern: a mixing of seed and position that has no simple structure.
-fn pattern_word(seed: u64, index: u64) -> [u8; 8] {
-    let x = (seed ^ 0x5851_f42d_4c95_7f2d).wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let x = (x ^ (x >> 29)).wrapping_mul(0xd6e8_feb8_6659_fd93);
-    let x = (x ^ (x >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
-    (x ^ (x >> 31)).to_le_bytes()
+/// Whether `bytes` are those of the pattern from `offset` on.
+pub fn pattern_matches(seed: u64, offset: u64, bytes: &[u8]) -> bool {
+    let skip = (offset % BLOCK as u64) as usize;
+    let mut index = offset / BLOCK as u64;
+    let (head, rest) = bytes.split_at(((BLOCK - skip) % BLOCK).min(bytes.len()));
+    if !head.is_empty() {
+        if *head != pattern_block(seed, index)[skip..skip + head.len()] {
+            return false;
+        }
+        index += 1;
+    }
+    let (blocks, tail) = rest.as_chunks::<BLOCK>();
+    // All differences are gathered: a mismatch is the end of a test, not a case to be quick in.
+    let differences = (index..).zip(blocks).fold(0, |seen, (index, block)| {
+        seen | (u128::from_le_bytes(pattern_block(seed, index)) ^ u128::from_le_bytes(*block))
+    });
+    let last = pattern_block(seed, index + blocks.len() as u64);
+    differences == 0 && *tail == last[..tail.len()]
+}
+
+/// Sixteen bytes of the pattern: two products, the second of what the first one left in its upper
+/// half, since the low bits of a product know only the low bits of its factors.
+#[inline]
+fn pattern_block(seed: u64, index: u64) -> [u8; BLOCK] {
+    let x = (seed ^ 0x5851_f42d_4c95_7f2d)
+        .wrapping_mul(0xd6e8_feb8_6659_fd93)
+        .wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let x = x ^ (x >> 32);
+    let first = x.wrapping_mul(0xd6e8_feb8_6659_fd93);
+    let second = (x ^ (first >> 29)).wrapping_mul(0x9fb2_1c65_1e98_df25);
+    let (first, second) = (first ^ (first >> 32), second ^ (second >> 31));
+    (u128::from(second) << 64 | u128::from(first)).to_le_bytes()
 }
 
 /// Objects as the store sees them: a head of the catalogue, then a body.
@@ -134,5 +165,51 @@ impl<B: Bodies> ContentSource for FileContent<B> {
             return ReadAt::Gone;
         }
         self.bodies.read_at(entry.file, at, rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    #[test]
+    fn the_pattern_is_the_same_however_it_is_cut() {
+        let mut whole = vec![0; 400];
+        pattern_fill(3, 0, &mut whole);
+        for from in 0..64 {
+            for len in [0, 1, 7, 15, 16, 17, 40, 300] {
+                let mut part = vec![0; len];
+                pattern_fill(3, from as u64, &mut part);
+                assert_eq!(part, whole[from..from + len], "{len} bytes from {from}");
+                assert!(pattern_matches(3, from as u64, &part));
+                for at in 0..len {
+                    part[at] ^= 0x10;
+                    assert!(!pattern_matches(3, from as u64, &part), "byte {at} of {len}");
+                    part[at] ^= 0x10;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_byte_at_a_wrong_offset_or_of_another_seed_mostly_shows() {
+        const LEN: usize = 1 << 16;
+        let mut right = vec![0; LEN];
+        pattern_fill(1, 0, &mut right);
+        let held = |seed, offset: u64| {
+            let mut other = vec![0; LEN];
+            pattern_fill(seed, offset, &mut other);
+            let same = right.iter().zip(&other).filter(|(a, b)| a == b).count();
+            // 256 are expected; a standard deviation is 16.
+            assert!((160..352).contains(&same), "{same} of {LEN} at {offset} of seed {seed}");
+        };
+        for shift in 0..32 {
+            held(1, 1 << shift);
+            held(1, (1 << shift) + 16);
+            held(1, 1_460 * (shift + 1));
+            held(shift + 2, 0);
+            held(1 ^ 1 << (shift + 1), 0);
+        }
     }
 }

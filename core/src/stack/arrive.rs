@@ -9,6 +9,7 @@ use super::demux::FlowKey;
 use super::receive_pool::{self, ReceivePool};
 use super::replies::Reply;
 use super::{ECHO_FRAME_MAX, Stack};
+use crate::marks::mark;
 use crate::port::{BATCH_MAX, RxFrame};
 use crate::tcp::{self, Taken, TextSink};
 use crate::time::Instant;
@@ -91,9 +92,13 @@ impl<A: App, T: Trace> Stack<A, T> {
             }
             Ok(Frame::Other { .. }) => self.stats.rx_other += 1,
             Err(error) if matches!(error.kind, wire::WireErrorKind::Checksum) => {
+                mark!(BadChecksum);
                 self.stats.rx_bad_checksum += 1
             }
-            Err(_) => self.stats.rx_malformed += 1,
+            Err(_) => {
+                mark!(Malformed);
+                self.stats.rx_malformed += 1
+            }
         }
     }
 
@@ -168,6 +173,7 @@ impl<A: App, T: Trace> Stack<A, T> {
             self.accept(now, &key, mac, segment);
             return;
         }
+        mark!(NoConnection);
         self.stats.rx_no_connection += 1;
         if let Some(plan) = tcp::reset_for(segment) {
             self.queue_reply(Reply::Segment { key, mac, plan });
@@ -180,6 +186,7 @@ impl<A: App, T: Trace> Stack<A, T> {
         let unix_nanos = self.unix_nanos(now);
         let Some((conn, id)) = self.conns.get_mut_with_id(slot) else { return };
         if matches!(conn.phase, Phase::Over) && conn.tcb.can_reuse(segment) {
+            mark!(TimeWaitReused);
             // RFC 9293 MAY-2: a new SYN may reopen a connection in TIME-WAIT.
             self.remove(slot, tcp::Ended::Finished);
             self.on_unknown(now, incoming);
@@ -246,6 +253,8 @@ impl<A: App, T: Trace> Stack<A, T> {
         waits_to_be_shown: bool,
     ) {
         if let Some(drop) = arrival.drop {
+            #[cfg(feature = "marks")]
+            crate::marks::dropped(drop);
             self.stats.tcp_drops[drop as usize] += 1;
         }
         if waits_to_be_shown {
@@ -419,6 +428,7 @@ impl<A: App> Sink<'_, A> {
     #[inline]
     fn show(&mut self, bytes: &[u8]) -> usize {
         *self.drained = false;
+        self.stats.texts_in += 1;
         match self.phase {
             Phase::Open(value) if !*self.discard && !self.cx.commands.close => {
                 self.app.on_bytes(&mut self.cx, value, bytes).min(bytes.len())
@@ -435,6 +445,7 @@ impl<A: App> Sink<'_, A> {
             return 0;
         }
         *self.drained = false;
+        self.stats.texts_in += 1;
         let taken = match self.phase {
             Phase::Open(value) if !*self.discard && !self.cx.commands.close => {
                 let shown = &store[..ready as usize];
@@ -470,6 +481,7 @@ impl<A: App> TextSink for Sink<'_, A> {
                 self.on_text_buffered(offset, bytes)
             }
             None => {
+                mark!(ReceivePoolEmpty);
                 self.stats.receive_pool_empty += 1;
                 Taken { advance: 0, unread: 0 }
             }
@@ -481,7 +493,9 @@ impl<A: App> Sink<'_, A> {
     /// The application left bytes: they wait in a buffer, or the peer sends them again.
     #[cold]
     fn keep_rest(&mut self, taken: usize, bytes: &[u8]) -> Taken {
+        mark!(AppLeftBytes);
         let Some(slot) = self.pool.take() else {
+            mark!(ReceivePoolEmpty);
             self.stats.receive_pool_empty += 1;
             return Taken { advance: taken as u32, unread: 0 };
         };

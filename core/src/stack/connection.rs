@@ -5,6 +5,7 @@ use super::demux::FlowKey;
 use super::replies::Reply;
 use super::{Stack, receive_pool};
 use crate::content;
+use crate::marks::mark;
 use crate::secrets::Secrets;
 use crate::tcp::{self, Ended, Tcb};
 use crate::time::{Duration, Instant};
@@ -138,10 +139,12 @@ impl<A: App, T: Trace> Stack<A, T> {
         syn: &TcpSegment<'_>,
     ) {
         if self.half_open >= self.config.half_open_max {
+            mark!(SynHalfOpenFull);
             self.stats.syn_half_open_full += 1;
             return;
         }
         if self.conns.is_full() && !self.recycle_time_wait() {
+            mark!(SynTableFull);
             self.stats.syn_table_full += 1;
             return;
         }
@@ -173,6 +176,7 @@ impl<A: App, T: Trace> Stack<A, T> {
         let mac = self.neighbours.find(now, next_hop);
         let slot = self.enter(&key, Connection::new(key, mac, tcb, Phase::Active(request.token)));
         if mac.is_none() {
+            mark!(AddressAskedFor);
             let conn = self.conns.id(slot);
             self.resolving.push(Resolving { conn, next_hop, tries: 1, retry_at: now + ARP_RETRY });
             self.request_address(next_hop);
@@ -205,7 +209,12 @@ impl<A: App, T: Trace> Stack<A, T> {
         for _ in EPHEMERAL_FIRST..=u16::MAX {
             let port = self.next_local_port;
             self.next_local_port = port.checked_add(1).unwrap_or(EPHEMERAL_FIRST);
-            let key = FlowKey::new(SocketAddrV4::new(self.config.ip, port), remote);
+            let local = SocketAddrV4::new(self.config.ip, port);
+            let key = FlowKey::new(local, remote);
+            let shard = self.config.shard.as_ref();
+            if shard.is_some_and(|shard| shard.spread.ring_of_tcp(remote, local) != shard.ring) {
+                continue;
+            }
             if self.find(&key).is_none() && !self.config.listen.contains(&port) {
                 return Some(key);
             }
@@ -222,6 +231,7 @@ impl<A: App, T: Trace> Stack<A, T> {
     fn recycle_time_wait(&mut self) -> bool {
         while let Some(conn) = self.time_wait.pop_front() {
             if let Some(slot) = self.conns.resolve(conn) {
+                mark!(TimeWaitRecycled);
                 self.stats.time_wait_recycled += 1;
                 self.remove(slot, Ended::Finished);
                 return true;
@@ -331,9 +341,11 @@ impl<A: App, T: Trace> Stack<A, T> {
             if waiting.retry_at > now {
                 at += 1;
             } else if waiting.tries >= ARP_TRIES_MAX {
+                mark!(AddressNeverCame);
                 self.resolving.swap_remove(at);
                 self.remove_because(slot, CloseReason::TimedOut);
             } else {
+                mark!(AddressAskedAgain);
                 waiting.tries += 1;
                 waiting.retry_at = now + ARP_RETRY;
                 let next_hop = waiting.next_hop;

@@ -30,6 +30,7 @@ use crate::time::Instant;
 use crate::trace::{NoTrace, Trace};
 use crate::wire::MacAddr;
 use crate::wire::emit::{HeaderTemplate, headers_len};
+use crate::wire::rss;
 use crate::wire::tcp::TIMESTAMPS_LEN;
 use alloc::vec::Vec;
 use app::{App, Commands, ConnId, OpenError, OpenRequest};
@@ -65,6 +66,9 @@ pub struct Config {
     pub ttl: u8,
     /// TCP ports that accept connections.
     pub listen: Vec<u16>,
+    /// Where several stacks share our address, each behind a ring of one interface: which is ours.
+    /// Connections that we open get local ports whose answers come to it.
+    pub shard: Option<rss::Shard>,
     /// Connections in any state, at most.
     pub connections_max: u32,
     /// Connections that have not yet reached ESTABLISHED, at most.
@@ -95,6 +99,7 @@ impl Config {
             vlan: None,
             ttl: 64,
             listen: alloc::vec![80],
+            shard: None,
             connections_max: 4_096,
             half_open_max: 1_024,
             neighbours_max: 1_024,

@@ -6,6 +6,7 @@ use super::demux::FlowKey;
 use super::transmit::{header, submit};
 use super::turn::Held;
 use super::{ECHO_FRAME_MAX, REPLIES_MAX, Stack};
+use crate::marks::mark;
 use crate::port::Port;
 use crate::tcp::SegmentPlan;
 use crate::time::Instant;
@@ -63,6 +64,7 @@ impl EchoFrames {
 impl<A: App, T: Trace> Stack<A, T> {
     pub(super) fn queue_reply(&mut self, reply: Reply) {
         if self.replies.len() >= REPLIES_MAX {
+            mark!(RepliesFull);
             self.stats.replies_full += 1;
             return;
         }

@@ -26,6 +26,8 @@ pub struct Stats {
     pub rx_no_connection: u64,
     /// Segments that TCP dropped, by [`crate::tcp::Drop`] in its order.
     pub tcp_drops: [u64; crate::tcp::Drop::COUNT],
+    /// Segments whose text was in order and shown to the application, in full or in part.
+    pub texts_in: u64,
     /// Connections that reached ESTABLISHED, either side having opened.
     pub opened: u64,
     /// Connections ended by FIN both ways.

@@ -11,6 +11,8 @@ use super::{Stack, Stats};
 use crate::content::{
     Checkout, ContentSource, Cut, ObjectId, Pin, PinnedFields, ReadAt, SEGMENTS_PER_RUN, Store,
 };
+use crate::marks::mark;
+use crate::mutants::mutant;
 use crate::port::{Buf, Port, TxFull};
 use crate::seq::SeqNumber;
 use crate::tcp::{Burst, Motive, Output, SegmentPlan, Tcb, Why};
@@ -20,6 +22,7 @@ use crate::wire::MacAddr;
 use crate::wire::burst::HeaderBurst;
 use crate::wire::checksum::{Sum, sum};
 use crate::wire::emit::{HeaderTemplate, TcpHeader, headers_len, write_tcp_frame};
+use crate::wire::rewrite::TcpFrameMut;
 use crate::wire::tcp::TcpFlags;
 
 /// Segments that go the straight way at once, at most: keeps their bytes below 2³².
@@ -62,26 +65,33 @@ impl<A: App, T: Trace> Stack<A, T> {
             match visit {
                 Visit::Done => {}
                 Visit::QuantumSpent => {
+                    mark!(QuantumSpent);
                     self.stats.quantum_spent += 1;
                     self.ready.push_back(slot);
                     visits += 1;
                 }
                 Visit::RingFull => {
+                    mark!(TxRingFull);
                     self.stats.tx_ring_full += 1;
                     self.ready.push_front(slot);
                     return Held::RingFull;
                 }
                 Visit::NoBuffer => {
+                    mark!(TxNoBuffer);
                     self.stats.tx_no_buffer += 1;
                     self.ready.push_front(slot);
                     return Held::NoBuffer;
                 }
                 Visit::NotYet => {
+                    mark!(ContentNotYet);
                     self.stats.content_not_yet += 1;
                     self.ready.push_back(slot);
                     waits_for_content = true;
                 }
-                Visit::Gone => self.abort_connection(now, slot, CloseReason::ContentGone),
+                Visit::Gone => {
+                    mark!(ContentGone);
+                    self.abort_connection(now, slot, CloseReason::ContentGone);
+                }
             }
         }
         // Resets of the connections just aborted.
@@ -265,6 +275,9 @@ impl<P: Port, T: Trace> Out<'_, P, T> {
                 break Visit::Done;
             }
             if (len < goal && !ends && !partial) || (whole_only && len < mss && !fin) {
+                if whole_only && ends && !fin {
+                    mark!(NagleHeld);
+                }
                 conn.tcb.decline_text();
                 break Visit::Done;
             }
@@ -347,6 +360,9 @@ impl<P: Port, T: Trace> Out<'_, P, T> {
             burst.untold += mss;
             sent += 1;
         }
+        if sent < most {
+            mark!(StraightRunBroken);
+        }
         *self.room = self.room.saturating_sub(sent as usize);
         self.quantum -= sent as usize;
         self.stats.tx_prepared += u64::from(sent);
@@ -379,11 +395,16 @@ impl<P: Port, T: Trace> Out<'_, P, T> {
                 }
                 Checkout::NotYet => return Err(Visit::NotYet),
                 Checkout::Gone => return Err(Visit::Gone),
-                Checkout::Miss => self.stats.copied_store_miss += 1,
+                Checkout::Miss => {
+                    mark!(CopiedStoreMiss);
+                    self.stats.copied_store_miss += 1;
+                }
             }
         } else if conn.prepared {
+            mark!(CopiedUnaligned);
             self.stats.copied_unaligned += 1;
         } else {
+            mark!(CopiedNoClass);
             self.stats.copied_no_class += 1;
         }
         let Some(mut buf) = self.store.take_buffer(self.port) else { return Err(Visit::NoBuffer) };
@@ -482,6 +503,7 @@ impl<P: Port, T: Trace> Out<'_, P, T> {
         fin: bool,
         push: bool,
     ) {
+        let again = tcb.was_sent(burst.seq + burst.untold);
         let (seq, flags) = if last {
             self.tell(tcb, burst);
             tcb.take_text(&self.config.tcp, self.now, len, fin, push)
@@ -493,6 +515,9 @@ impl<P: Port, T: Trace> Out<'_, P, T> {
         let out = self.port.bytes_mut(&mut buf);
         let len = len as usize;
         let start = burst.headers.write(self.template, out, seq, flags, len, sum, self.offload);
+        if again && mutant!(ByteChangedOnRetransmission) {
+            change_byte(&mut out[..start + len], start);
+        }
         if T::ENABLED {
             let end = seq + len as u32 + u32::from(flags.contains(TcpFlags::FIN));
             self.observe(tcb, &buf, start + len, end, self.motive.of_text(seq));
@@ -578,6 +603,15 @@ pub(super) fn submit<P: Port>(
             stats.tx_ring_full += 1;
             give_back(port, store, buf);
         }
+    }
+}
+
+/// A fault of [`crate::mutants`]: changes the first byte of the text, and makes the checksum fit.
+#[cold]
+fn change_byte(frame: &mut [u8], at: usize) {
+    frame[at] ^= 1;
+    if let Ok(Some(mut frame)) = TcpFrameMut::new(frame) {
+        frame.repair_checksums();
     }
 }
 

@@ -7,6 +7,8 @@ use super::state::{Arrival, Drop, Ended, Events, State};
 use super::tcb::{Tcb, flag, hours, millis};
 use super::timers::{NEVER, TimerKind};
 use super::{Config, Taken, TextSink};
+use crate::marks::mark;
+use crate::mutants::mutant;
 use crate::seq::SeqNumber;
 use crate::time::{Duration, Instant};
 use crate::wire::tcp::{TcpFlags, TcpSegment};
@@ -102,7 +104,9 @@ impl Tcb {
         let Some(timestamps) = seg.options.timestamps else {
             return Err(Arrival::dropped(Drop::TimestampMissing));
         };
-        if (timestamps.val.wrapping_sub(self.ts_recent) as i32) < 0 && !self.ts_recent_is_stale(now)
+        if (timestamps.val.wrapping_sub(self.ts_recent) as i32) < 0
+            && !self.ts_recent_is_stale(now)
+            && !mutant!(PawsForgotten)
         {
             self.acknowledge_unacceptable(config, now, seg);
             return Err(Arrival::dropped(Drop::PawsFailed));
@@ -134,6 +138,7 @@ impl Tcb {
         {
             // The peer did not get our SYN-ACK: once more.
             if !seg.flags.contains(TcpFlags::ACK) {
+                mark!(SynAgain);
                 self.flags |= flag::SEND_SYN;
                 return Err(Arrival::dropped(Drop::OutsideWindow));
             }
@@ -146,6 +151,7 @@ impl Tcb {
             && seg.flags.contains(TcpFlags::ACK)
             && !seg.flags.intersects(TcpFlags::RST | TcpFlags::SYN)
         {
+            mark!(ZeroWindowAckTaken);
             self.flags |= flag::ACK_NOW;
             let mut arrival = Arrival::dropped(Drop::OutsideWindow);
             if let Err(stop) = self.process_ack(config, now, seg, &mut arrival) {
@@ -166,8 +172,12 @@ impl Tcb {
         let fin_again =
             seg.flags.contains(TcpFlags::FIN) && seg.seq + seg.seg_len() == self.rcv.nxt;
         if self.state == State::TimeWait && fin_again {
+            mark!(TimeWaitFinAgain);
             // §3.10.7.4, eighth: the peer did not get our last ACK.
             self.start_timer(config, now, TimerKind::TimeWait);
+        }
+        if self.state == State::TimeWait && mutant!(TimeWaitDeaf) {
+            return;
         }
         if seg.seg_len() > 0 {
             self.flags |= flag::ACK_NOW;
@@ -180,9 +190,12 @@ impl Tcb {
     fn challenge(&mut self, config: &Config, now: Instant) {
         let clock = now.as_millis() as u32;
         let interval = config.challenge_ack_interval.as_millis() as u32;
-        if clock.wrapping_sub(self.challenged_at) >= interval {
+        if clock.wrapping_sub(self.challenged_at) >= interval || mutant!(ChallengeUnlimited) {
+            mark!(ChallengeSent);
             self.challenged_at = clock;
             self.flags |= flag::ACK_NOW | flag::CHALLENGE;
+        } else {
+            mark!(ChallengeHeldBack);
         }
     }
 
@@ -195,6 +208,10 @@ impl Tcb {
             self.challenge(config, now);
             return Err(Arrival::dropped(Drop::BadResetSequence));
         }
+        if mutant!(ResetIgnored) {
+            return Err(Arrival::dropped(Drop::ResetNotForUs));
+        }
+        mark!(ConnectionReset);
         Err(Arrival::ended(match self.state {
             State::SynReceived if self.has(flag::ACTIVE) => Ended::Refused,
             State::TimeWait => Ended::Finished,
@@ -222,6 +239,7 @@ impl Tcb {
         if self.has(flag::TIMESTAMPS)
             && let Some(timestamps) = seg.options.timestamps
             && seg.seq.le(self.last_ack_sent)
+            && !mutant!(StaleTimestampEcho)
         {
             self.ts_recent = timestamps.val;
             self.ts_recent_at = hours(now);
@@ -287,9 +305,11 @@ impl Tcb {
         self.snd.nxt = self.snd.nxt.max(self.snd.una);
         self.take_sample(config, now, seg);
         if self.retries > 0 {
+            mark!(SynRetransmittedRto);
             self.rto.on_syn_retransmitted(config);
         }
         if self.retries > 1 {
+            mark!(SynLossWindow);
             // RFC 6928 §2: more than one lost SYN leaves one segment.
             self.controller = Controller::new(config.congestion, self.mss());
         }
@@ -329,16 +349,20 @@ impl Tcb {
         match self.recovery.on_new_ack(seg.ack) {
             Verdict::Ordinary => self.controller.on_ack(acked, u32::from(self.mss), limited),
             Verdict::AfterTimeout => {
+                mark!(AckAfterTimeout);
                 let mss = u32::from(self.mss);
                 self.controller.on_ack(acked.min(mss), mss, limited);
             }
             Verdict::Partial { first } => {
                 self.controller.on_partial_ack(acked, u32::from(self.mss));
-                self.flags |= flag::RETRANSMIT;
+                if !mutant!(SkippedRetransmission) {
+                    self.flags |= flag::RETRANSMIT;
+                }
                 // RFC 6582 §3.2 step 3: only the first partial ACK restarts the timer.
                 restart = first;
             }
             Verdict::Exit => {
+                mark!(RecoveryEnded);
                 let flight = self.snd.max.since(self.snd.una);
                 self.controller.on_exit_recovery(flight, u32::from(self.mss));
             }
@@ -373,8 +397,11 @@ impl Tcb {
             let rtt = self.ts_clock(now).wrapping_sub(timestamps.ecr);
             let since_sent = millis(now).wrapping_sub(self.sent_at);
             if rtt <= since_sent + since_sent / 16 + 2 {
+                mark!(SampleByTimestamp);
                 self.backoffs = 0;
                 self.rto.on_sample(config, Duration::from_millis(u64::from(rtt.max(1))));
+            } else {
+                mark!(SampleRefused);
             }
         }
     }
@@ -395,12 +422,18 @@ impl Tcb {
         }
         match self.recovery.on_duplicate(self.snd.una, self.snd.max) {
             Verdict::Enter => {
+                mark!(FastRetransmit);
                 let flight = self.snd.max.since(self.snd.una);
                 self.controller.on_enter_recovery(flight, self.mss());
-                self.flags |= flag::RETRANSMIT;
+                if !mutant!(SkippedRetransmission) {
+                    self.flags |= flag::RETRANSMIT;
+                }
                 self.start_timer(config, now, TimerKind::Retransmission);
             }
-            Verdict::Inflate => self.controller.on_duplicate_ack(self.mss()),
+            Verdict::Inflate => {
+                mark!(RecoveryInflated);
+                self.controller.on_duplicate_ack(self.mss());
+            }
             _ => {}
         }
     }
@@ -421,6 +454,7 @@ impl Tcb {
     ) {
         // SND.WL2 is not kept: it is SND.UNA, since every new acknowledgement sets the window.
         if seg.ack != self.snd.una || (!advanced && self.snd.wl1.gt(seg.seq)) {
+            mark!(WindowUpdateOld);
             return;
         }
         // The window of a SYN is never scaled. RFC 7323 §2.2.
@@ -431,6 +465,12 @@ impl Tcb {
             self.snd.wnd_max = wnd;
         }
         let opened = self.snd.wnd == 0 && wnd > 0;
+        if !advanced && wnd < self.snd.wnd {
+            mark!(WindowShrunk);
+        }
+        if wnd == 0 && self.snd.wnd > 0 {
+            mark!(WindowClosed);
+        }
         self.snd.wnd = wnd;
         if opened {
             self.on_window_opened(config, now);
@@ -442,6 +482,7 @@ impl Tcb {
     fn on_window_opened(&mut self, config: &Config, now: Instant) {
         self.flags &= !flag::PROBE;
         if self.timer == TimerKind::ZeroWindowProbe {
+            mark!(WindowOpenedWhileProbing);
             self.backoffs = 0;
             self.retries = 0;
             self.snd.nxt = self.snd.una;
@@ -462,6 +503,7 @@ impl Tcb {
             }
             State::Closing => self.enter_time_wait(config, now, arrival),
             State::LastAck => {
+                mark!(LastAckDone);
                 return Err(Arrival { ended: Some(Ended::Finished), ..*arrival });
             }
             _ => {}
@@ -470,6 +512,7 @@ impl Tcb {
     }
 
     fn enter_time_wait(&mut self, config: &Config, now: Instant, arrival: &mut Arrival) {
+        mark!(TimeWaitEntered);
         self.state = State::TimeWait;
         arrival.events = arrival.events | Events::TIME_WAIT;
         self.start_timer(config, now, TimerKind::TimeWait);
@@ -494,17 +537,26 @@ impl Tcb {
         // Trim to the window.
         let before = self.rcv.nxt.since(seg.seq);
         let (offset, text) = if seg.seq.lt(self.rcv.nxt) {
+            mark!(TextTrimmedFront);
             (0, seg.payload.get(before as usize..).unwrap_or(&[]))
         } else {
             (seg.seq.since(self.rcv.nxt), seg.payload)
         };
         let room = self.rcv.len().saturating_sub(offset) as usize;
+        if text.len() > room {
+            mark!(TextTrimmedBack);
+        }
         let text = &text[..text.len().min(room)];
         if text.is_empty() {
             self.flags |= flag::ACK_NOW;
             return;
         }
         let taken = sink.on_text(offset, text);
+        if offset > 0 {
+            mark!(TextOutOfOrder);
+        } else if taken.advance as usize > text.len() {
+            mark!(GapFilled);
+        }
         // At once where something is missing, was just filled, cut off or came before: RFC 5681 §4.2.
         let plain =
             offset == 0 && text.len() == seg.payload.len() && taken.advance as usize == text.len();
@@ -530,9 +582,14 @@ impl Tcb {
     #[inline]
     fn schedule_ack(&mut self, config: &Config, now: Instant, plain: bool) {
         let waiting = self.rcv.nxt.since(self.last_ack_sent);
-        if !plain || waiting >= 2 * u32::from(self.mss) || config.delayed_ack == Duration::ZERO {
+        let plain = plain || mutant!(DuplicateAckDelayed);
+        let segments = if mutant!(AckEveryFourth) { 4 } else { 2 };
+        if !plain
+            || waiting >= segments * u32::from(self.mss)
+            || config.delayed_ack == Duration::ZERO
+        {
             self.flags |= flag::ACK_NOW;
-        } else if self.ack_at == NEVER {
+        } else if self.ack_at == NEVER && !mutant!(DelayedAckForgotten) {
             self.ack_at = now + config.delayed_ack;
         }
     }
@@ -550,12 +607,14 @@ impl Tcb {
         let fin: SeqNumber = seg.seq + seg.payload.len() as u32;
         if fin != self.rcv.nxt {
             // Text before it is missing, or it came before: the peer sends it again.
+            mark!(FinOutOfOrder);
             return;
         }
         match self.state {
             State::Established => self.state = State::CloseWait,
             State::FinWait1 => {
                 // Our FIN is not acknowledged, or we would be in FIN-WAIT-2.
+                mark!(SimultaneousClose);
                 self.state = State::Closing;
             }
             State::FinWait2 => self.enter_time_wait(config, now, arrival),
@@ -585,6 +644,7 @@ impl Tcb {
         }
         if seg.flags.contains(TcpFlags::RST) {
             return Err(if ack_acceptable {
+                mark!(ConnectionRefused);
                 Arrival::ended(Ended::Refused)
             } else {
                 Arrival::dropped(Drop::ResetNotForUs)
@@ -600,6 +660,7 @@ impl Tcb {
             arrival.events = Events::ESTABLISHED;
             self.flags |= flag::ACK_NOW;
         } else {
+            mark!(SimultaneousOpen);
             // Simultaneous open: SYN-RECEIVED, and our SYN goes again with an ACK.
             self.state = State::SynReceived;
             self.flags |= flag::SEND_SYN;

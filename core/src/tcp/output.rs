@@ -5,6 +5,8 @@ use super::congestion::CongestionControl;
 use super::state::State;
 use super::tcb::{Tcb, flag, initial_window, millis};
 use super::timers::{NEVER, TimerKind};
+use crate::marks::mark;
+use crate::mutants::mutant;
 use crate::seq::SeqNumber;
 use crate::time::Instant;
 use crate::wire::tcp::{SynOptions, TcpFlags, Timestamps};
@@ -132,11 +134,13 @@ impl Tcb {
             return None;
         }
         if flight == 0 && !resending && self.idle_for_long(config, now) {
+            mark!(IdleRestart);
             // RFC 5681 §4.1
             self.controller.on_idle(initial_window(config, self.mss));
         }
         let cwnd = self.controller.window();
-        let allowed = cwnd.min(self.snd.wnd);
+        let wnd = if mutant!(ReceiveWindowIgnored) { u32::MAX } else { self.snd.wnd };
+        let allowed = cwnd.min(wnd);
         let mut usable = allowed.saturating_sub(flight);
         if usable == 0 {
             return None;
@@ -147,7 +151,11 @@ impl Tcb {
         let mut partial = false;
         if usable < self.mss() {
             partial = usable >= self.snd.wnd_max / 2 || (resending && flight == 0);
+            if !partial {
+                mark!(SillyWindowAvoided);
+            }
             if !partial && flight == 0 && self.timer_at == NEVER {
+                mark!(SillyWindowOverridden);
                 self.start_timer(config, now, TimerKind::ZeroWindowProbe);
             }
         }
@@ -186,6 +194,9 @@ impl Tcb {
             self.flags &= !flag::RETRANSMIT;
             return None;
         }
+        if probe && usable == 0 {
+            mark!(ProbeOfOneByte);
+        }
         let max = if left > 0 { usable.min(left) } else { usable }.max(1);
         Some(Output::Text {
             at: self.acked,
@@ -208,9 +219,10 @@ impl Tcb {
         self.flags &= !(flag::ACK_NOW | flag::CHALLENGE);
         self.ack_at = NEVER;
         self.last_ack_sent = self.rcv.nxt;
+        let off = u32::from(mutant!(AckOneMore)).wrapping_sub(u32::from(mutant!(AckOneLess)));
         Burst {
             seq: self.next_text(),
-            ack: self.rcv.nxt,
+            ack: self.rcv.nxt + off,
             window: self.rcv.announce(config.receive_window, u32::from(config.mss)),
             timestamps: self.timestamps(now),
         }
@@ -246,9 +258,15 @@ impl Tcb {
         } else if fin && end.ge(self.snd.max) && self.state.can_send() {
             self.flags |= flag::ENDED;
             // FIN takes a number too: beyond the window it waits.
+            if end.since(self.snd.una) >= self.snd.wnd {
+                mark!(FinWaitedForWindow);
+            }
             if end.since(self.snd.una) < self.snd.wnd {
+                mark!(FinWithText);
                 self.note_fin(end);
-                flags = flags | TcpFlags::FIN;
+                if !mutant!(FinLost) {
+                    flags = flags | TcpFlags::FIN;
+                }
                 after = end + 1;
             }
         }
@@ -268,7 +286,12 @@ impl Tcb {
             }
         } else {
             // Karn: sent again, in whole or in part.
-            self.flags &= !flag::TIMING;
+            if self.has(flag::TIMING) {
+                mark!(TimedAgain);
+            }
+            if !mutant!(KarnForgotten) {
+                self.flags &= !flag::TIMING;
+            }
         }
         if self.timer_at == NEVER || self.timer != TimerKind::Retransmission {
             self.start_retransmission_timer(config, now);
@@ -285,6 +308,9 @@ impl Tcb {
 
     /// Something is outstanding from now on. A probe of a closed window keeps the probe's timer.
     fn start_retransmission_timer(&mut self, config: &Config, now: Instant) {
+        if mutant!(TimerForgotten) {
+            return;
+        }
         if self.timer_at == NEVER || self.snd.wnd > 0 {
             self.start_timer(config, now, TimerKind::Retransmission);
         }
@@ -304,6 +330,7 @@ impl Tcb {
         self.flags &= !(flag::RETRANSMIT | flag::PROBE);
         if self.snd.una == self.snd.max && self.timer == TimerKind::ZeroWindowProbe {
             // There was nothing to probe with.
+            mark!(ProbeOfNothing);
             self.timer_at = NEVER;
             self.backoffs = 0;
             self.retries = 0;
@@ -339,6 +366,8 @@ impl Tcb {
             self.note_fin(self.snd.nxt);
         } else if self.snd.nxt != self.snd.fin {
             return None;
+        } else {
+            mark!(FinSentAgain);
         }
         self.snd.nxt = self.snd.fin + 1;
         self.snd.max = self.snd.nxt;

@@ -1,6 +1,8 @@
 //! Text that came out of order, and text in order that waits for the application: ranges over a
 //! buffer that the caller owns.
 
+use crate::marks::mark;
+
 /// Out-of-order ranges kept per connection. Requests are small: four covers a head split by
 /// several losses. More is refused and the peer sends it again.
 pub const RANGES_MAX: usize = 4;
@@ -44,7 +46,11 @@ impl Reassembly {
         let last = first + ranges[first..].iter().take_while(|range| range.0 <= end).count();
         let extends_ready = start == self.ready;
         if first == last && !extends_ready && ranges.len() == RANGES_MAX {
+            mark!(ReassemblyRangeRefused);
             return 0;
+        }
+        if last - first > 1 {
+            mark!(ReassemblyMerged);
         }
         // Only the gaps are written.
         let mut at = start;

@@ -1,6 +1,8 @@
 //! Loss recovery by duplicate ACKs: fast retransmit of RFC 5681 §3.2 with the partial ACKs of
 //! RFC 6582. Decides; does not send and does not set timers. A richer recovery replaces this file.
 
+use crate::marks::mark;
+use crate::mutants::mutant;
 use crate::seq::SeqNumber;
 
 /// Duplicate ACKs that begin fast retransmit. RFC 5681 §3.2.
@@ -75,7 +77,11 @@ impl Recovery {
         self.duplicates = self.duplicates.saturating_add(1);
         // RFC 6582 §3.2 step 1: not twice for the same window. `una - 1` is the number last
         // acknowledged.
-        if self.duplicates != DUPLICATE_ACKS || !una.gt(self.recover) {
+        let threshold = if mutant!(DuplicateThresholdOne) { 1 } else { DUPLICATE_ACKS };
+        if self.duplicates == threshold && !una.gt(self.recover) {
+            mark!(SecondRecoveryRefused);
+        }
+        if self.duplicates != threshold || !una.gt(self.recover) {
             return Verdict::Ordinary;
         }
         self.active = true;
@@ -100,6 +106,11 @@ impl Recovery {
             return Verdict::Exit;
         }
         let first = !self.saw_partial;
+        if first {
+            mark!(PartialAckFirst);
+        } else {
+            mark!(PartialAckLater);
+        }
         self.saw_partial = true;
         Verdict::Partial { first }
     }

@@ -1,6 +1,7 @@
 //! The retransmission timeout. RFC 6298.
 
 use super::Config;
+use crate::mutants::mutant;
 use crate::time::Duration;
 
 /// Smoothed round-trip time, its variation, and the timeout that follows. Kept in units of
@@ -38,6 +39,7 @@ impl Rto {
             self.srtt = (self.srtt - self.srtt / 8 + r / 8).max(1);
         }
         let rto = nanos(self.srtt) + (4 * nanos(self.rttvar)).max(GRANULARITY);
+        let rto = if mutant!(TimeoutHalved) { rto / 2 } else { rto };
         let (least, most) = (config.min_rto.as_nanos(), config.max_rto.as_nanos());
         self.rto = units(rto.max(least).min(most));
     }
@@ -59,6 +61,7 @@ impl Rto {
     /// The timeout after `backoffs` expiries in a row. RFC 6298 (5.5).
     #[inline]
     pub(super) fn timeout(&self, config: &Config, backoffs: u8) -> Duration {
+        let backoffs = if mutant!(NoBackoff) { 0 } else { backoffs };
         let doubled = nanos(self.rto) << u32::from(backoffs).min(28);
         Duration::from_nanos(doubled.min(config.max_rto.as_nanos()))
     }

@@ -8,6 +8,7 @@ use super::state::{Arrival, State};
 use super::tcb::{Tcb, flag, hours};
 use super::timers::{NEVER, TimerKind};
 use super::{Config, TextSink};
+use crate::mutants::mutant;
 use crate::time::Instant;
 use crate::wire::tcp::{TcpFlags, TcpSegment};
 
@@ -67,6 +68,7 @@ impl Tcb {
         if self.has(flag::TIMESTAMPS)
             && let Some(stamps) = seg.options.timestamps
             && self.last_ack_sent == seg.seq
+            && !mutant!(StaleTimestampEcho)
         {
             self.ts_recent = stamps.val;
             self.ts_recent_at = hours(now);

@@ -9,6 +9,8 @@ use super::state::State;
 use super::timers::{NEVER, TimerKind};
 use super::why::Why;
 use super::window::{self, ReceiveWindow};
+use crate::marks::mark;
+use crate::mutants::mutant;
 use crate::seq::SeqNumber;
 use crate::time::{Duration, Instant};
 use crate::wire::tcp::{TIMESTAMPS_LEN, TcpFlags, TcpSegment};
@@ -274,6 +276,12 @@ impl Tcb {
         self.acked
     }
 
+    /// Whether a number of ours has been sent before.
+    #[inline]
+    pub(crate) fn was_sent(&self, seq: SeqNumber) -> bool {
+        seq.lt(self.snd.max)
+    }
+
     /// The application closed: after what the source still has, FIN follows. RFC 9293 §3.10.4.
     pub fn close(&mut self) {
         self.flags |= flag::CLOSING;
@@ -284,8 +292,12 @@ impl Tcb {
     /// be removed. RFC 9293 §3.10.5.
     pub fn abort(&mut self, now: Instant) -> Option<SegmentPlan> {
         match self.state {
-            State::SynSent | State::Closing | State::LastAck | State::TimeWait => None,
+            State::SynSent | State::Closing | State::LastAck | State::TimeWait => {
+                mark!(AbortSilent);
+                None
+            }
             _ => {
+                mark!(AbortSent);
                 let mut plan = self.plain_segment(now, TcpFlags::RST | TcpFlags::ACK);
                 plan.window = 0;
                 Some(plan)
@@ -299,6 +311,7 @@ impl Tcb {
         if self.state.can_receive()
             && self.rcv.is_worth_announcing(config.receive_window, u32::from(config.mss))
         {
+            mark!(WindowUpdateSent);
             self.flags |= flag::ACK_NOW;
         }
     }
@@ -389,6 +402,7 @@ impl Tcb {
 /// IW of RFC 6928 §2: so many segments, of Ethernet's size where they are larger, but two at least.
 pub(super) fn initial_window(config: &Config, mss: u16) -> u32 {
     let (segments, mss) = (u32::from(config.initial_window_segments.max(1)), u32::from(mss));
+    let segments = if mutant!(InitialWindowTripled) { 3 * segments } else { segments };
     (segments * mss).min((segments * 1_460).max(2 * mss))
 }
 

@@ -4,6 +4,7 @@ use super::Config;
 use super::congestion::CongestionControl;
 use super::state::{Ended, State};
 use super::tcb::{Tcb, flag};
+use crate::marks::mark;
 use crate::time::Instant;
 
 /// A timer that does not run.
@@ -48,6 +49,7 @@ impl Tcb {
     /// Runs every timer that is due. The connection is to be removed where it ended.
     pub fn on_deadline(&mut self, config: &Config, now: Instant) -> Option<Ended> {
         if self.ack_at <= now {
+            mark!(DelayedAckFired);
             self.ack_at = NEVER;
             self.flags |= flag::ACK_NOW;
         }
@@ -57,7 +59,10 @@ impl Tcb {
         self.flags &= !flag::DECLINED;
         match self.timer {
             TimerKind::TimeWait => Some(Ended::Finished),
-            TimerKind::FinWait2 => Some(Ended::TimedOut),
+            TimerKind::FinWait2 => {
+                mark!(FinWait2TimedOut);
+                Some(Ended::TimedOut)
+            }
             TimerKind::ZeroWindowProbe => self.on_probe_due(config, now),
             TimerKind::Retransmission | TimerKind::DelayedAck => self.on_timeout(config, now),
         }
@@ -68,24 +73,35 @@ impl Tcb {
         let handshake = !self.state.is_synchronized();
         if !handshake && self.snd.wnd == 0 {
             // The peer took its window back: ask with one byte.
+            mark!(TimeoutWithWindowClosed);
             return self.on_probe_due(config, now);
         }
         let retries_max = if handshake { config.syn_retries_max } else { config.retries_max };
         if self.retries >= retries_max {
+            mark!(TimeoutGaveUp);
             return Some(Ended::TimedOut);
         }
         let first = self.retries == 0;
+        if first {
+            mark!(Timeout);
+        } else {
+            mark!(TimeoutAgain);
+        }
         self.retries += 1;
         self.backoffs = self.backoffs.saturating_add(1);
         // Karn: what is sent again is not timed.
         self.flags &= !flag::TIMING;
         self.start_timer(config, now, TimerKind::Retransmission);
         if handshake {
+            mark!(TimeoutOfSyn);
             self.flags |= flag::SEND_SYN;
             return None;
         }
         let flight = self.snd.max.since(self.snd.una);
         self.controller.on_timeout(flight, self.mss(), first);
+        if self.recovery.is_active() {
+            mark!(TimeoutInRecovery);
+        }
         self.recovery.on_timeout(self.snd.max);
         self.flags &= !flag::RETRANSMIT;
         self.snd.nxt = self.snd.una;
@@ -96,8 +112,10 @@ impl Tcb {
     /// where the window stays too small for a segment (§3.8.6.2.1, override timeout).
     fn on_probe_due(&mut self, config: &Config, now: Instant) -> Option<Ended> {
         if self.retries >= config.retries_max {
+            mark!(TimeoutGaveUp);
             return Some(Ended::TimedOut);
         }
+        mark!(ProbeDue);
         self.retries += 1;
         self.backoffs = self.backoffs.saturating_add(1);
         self.snd.nxt = self.snd.una;

@@ -1,6 +1,7 @@
 //! Windows: scaling (RFC 7323 §2), what we announce, and when a short segment is worth sending
 //! (RFC 9293 §3.8.6.2).
 
+use crate::mutants::mutant;
 use crate::seq::SeqNumber;
 
 /// Largest shift that is allowed. RFC 7323 §2.3.
@@ -63,7 +64,7 @@ impl ReceiveWindow {
         let field = (u64::from(self.len()) + (1 << self.shift) - 1) >> self.shift;
         let field = field.min(0xffff) as u32;
         self.edge = self.edge.max(self.nxt + (field << self.shift));
-        field as u16
+        if mutant!(WindowTakenBack) { field as u16 / 2 } else { field as u16 }
     }
 
     /// RFC 9293 §3.4, table of acceptable segments: some octet lies in the window, or the segment

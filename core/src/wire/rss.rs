@@ -3,7 +3,7 @@
 //! The interface hashes, not the stack. This is its model, for choosing local ports, for splitting
 //! a capture into rings, and for the simulator.
 
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, SocketAddrV4};
 
 /// Bytes of a Toeplitz key: enough for two IPv6 addresses and two ports.
 pub const KEY_LEN: usize = 40;
@@ -80,6 +80,43 @@ pub const fn ring_of(hash: u32, rings: u32) -> u32 {
     }
 }
 
+/// How one interface spreads what it receives over its rings: the key of its hash, and the ring for
+/// each of the hash's lowest bits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spread {
+    /// The key.
+    pub key: [u8; KEY_LEN],
+    /// The ring for each value of the hash modulo [`INDIRECTION_ENTRIES`].
+    pub table: [u8; INDIRECTION_ENTRIES as usize],
+}
+
+impl Spread {
+    /// A table filled in turn, as drivers do: [`ring_of`]. At least one ring.
+    pub fn in_turn(key: [u8; KEY_LEN], rings: u8) -> Self {
+        Self { key, table: core::array::from_fn(|entry| ring_of(entry as u32, rings.into()) as u8) }
+    }
+
+    /// The ring for a hash.
+    #[inline]
+    pub const fn ring(&self, hash: u32) -> u8 {
+        self.table[(hash % INDIRECTION_ENTRIES) as usize]
+    }
+
+    /// The ring for a TCP segment, with the ends as they are in the frame received.
+    pub fn ring_of_tcp(&self, src: SocketAddrV4, dst: SocketAddrV4) -> u8 {
+        self.ring(hash_tcp_ipv4(&self.key, *src.ip(), *dst.ip(), src.port(), dst.port()))
+    }
+}
+
+/// One of the stacks behind an interface: it is shown what arrives on one ring, and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// How the interface spreads what it receives.
+    pub spread: Spread,
+    /// Our ring.
+    pub ring: u8,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,6 +164,18 @@ mod tests {
         let long = [0xff; 50];
         assert_eq!(toeplitz(&MICROSOFT_KEY, &long), toeplitz(&MICROSOFT_KEY, &long[..36]));
         assert_ne!(toeplitz(&MICROSOFT_KEY, &long), toeplitz(&MICROSOFT_KEY, &long[..35]));
+    }
+
+    #[test]
+    fn a_spread_in_turn_is_what_drivers_fill() {
+        for (src, src_port, dst, dst_port, _, hash) in VECTORS {
+            let (src, dst) = (Ipv4Addr::from(src), Ipv4Addr::from(dst));
+            let (src, dst) = (SocketAddrV4::new(src, src_port), SocketAddrV4::new(dst, dst_port));
+            for rings in 1..=8 {
+                let spread = Spread::in_turn(MICROSOFT_KEY, rings);
+                assert_eq!(u32::from(spread.ring_of_tcp(src, dst)), ring_of(hash, rings.into()));
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Hosts of any kind in one world, and what runs on them.
 
 use crate::endpoint::{Endpoint, EndpointHost, Host};
+use crate::hosts::Switch;
 use crate::observe::Probe;
 use crate::stack_host::StackHost;
 use simoom_core::stack::Stats;
@@ -59,6 +60,16 @@ impl<E: Endpoint + 'static> AnyHost for EndpointHost<E> {
 
     fn inside_mut(&mut self) -> &mut dyn Any {
         &mut self.endpoint
+    }
+}
+
+impl AnyHost for Switch {
+    fn inside(&self) -> &dyn Any {
+        self
+    }
+
+    fn inside_mut(&mut self) -> &mut dyn Any {
+        self
     }
 }
 

@@ -1,6 +1,6 @@
 //! What was seen of a run, to assert on.
 
-use super::{Client, Handle, Lab};
+use super::{Client, Handle, LabWorld, inside};
 use crate::fault::Fault;
 use crate::hash::EventHash;
 use crate::link::LinkStats;
@@ -8,11 +8,13 @@ use crate::observe::{FlowStats, Probe, Timeline};
 use crate::world::{Direction, LinkId};
 use simoom_core::stack::Stats;
 use simoom_core::time::{Duration, Instant};
+use std::ops::Index;
 
-/// What a [`Lab`] has seen so far.
+/// What a lab has seen so far, at the end of a run or between two events of it. `seen[handle]` is the
+/// application or the endpoint on a host.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<'a> {
-    lab: &'a Lab,
+    world: &'a LabWorld,
 }
 
 /// What all flows of one host have sent together: the sums of their [`FlowStats`].
@@ -69,15 +71,15 @@ impl Traffic {
 }
 
 impl<'a> Seen<'a> {
-    pub(super) fn new(lab: &'a Lab) -> Self {
-        Self { lab }
+    pub(super) fn new(world: &'a LabWorld) -> Self {
+        Self { world }
     }
 
     /// Both directions of every connection, as the wire shows them: in the order in which the
     /// connections were first seen, the side that sent first before the other. Nothing where the
     /// oracles are off.
     pub fn flows(&self) -> impl Iterator<Item = &'a FlowStats> + use<'a> {
-        self.lab.world.flows()
+        self.world.flows()
     }
 
     /// What a host has sent over all its connections, as the wire shows it: our stack or another.
@@ -107,7 +109,7 @@ impl<'a> Seen<'a> {
     /// How long each request of a client took, from the request to the last byte of its answer, in
     /// the order of their ends.
     pub fn completion_times(&self, client: Handle<Client>) -> Vec<Duration> {
-        let completions = self.lab[client].completions().iter();
+        let completions = inside::<Client>(self.world, client.id).completions().iter();
         completions.map(|completion| completion.done_at - completion.asked_at).collect()
     }
 
@@ -126,7 +128,7 @@ impl<'a> Seen<'a> {
     /// # Panics
     /// Where the host has no stack of ours.
     pub fn probe<T>(&self, host: Handle<T>) -> &'a Probe {
-        let host_inside = self.lab.world.host(host.id);
+        let host_inside = self.world.host(host.id);
         host_inside.probe().unwrap_or_else(|| panic!("{host:?} has no stack of ours"))
     }
 
@@ -135,37 +137,45 @@ impl<'a> Seen<'a> {
     /// # Panics
     /// Where the host has no stack of ours.
     pub fn stack_stats<T>(&self, host: Handle<T>) -> &'a Stats {
-        let host_inside = self.lab.world.host(host.id);
+        let host_inside = self.world.host(host.id);
         host_inside.stack_stats().unwrap_or_else(|| panic!("{host:?} has no stack of ours"))
     }
 
     /// What one direction of a link has done.
     pub fn link(&self, link: LinkId, direction: Direction) -> &'a LinkStats {
-        self.lab.world.link_stats(link, direction)
+        self.world.link_stats(link, direction)
     }
 
-    /// Every segment and every queue, where [`Lab::record_timeline`] asked for them.
+    /// Every segment and every queue, where `Lab::record_timeline` asked for them.
     pub fn timeline(&self) -> Option<&'a Timeline> {
-        self.lab.world.tap().0.as_ref()
+        self.world.tap().0.as_ref()
     }
 
     /// What the links' chances have done, where `World::record_faults` asked for it.
     pub fn faults(&self) -> Vec<Fault> {
-        self.lab.world.faults()
+        self.world.faults()
     }
 
     /// The time.
     pub fn now(&self) -> Instant {
-        self.lab.world.now()
+        self.world.now()
     }
 
     /// Events so far.
     pub fn events(&self) -> u64 {
-        self.lab.world.events()
+        self.world.events()
     }
 
     /// The digest of all events so far: the same for the same seed, on every machine.
     pub fn hash(&self) -> EventHash {
-        self.lab.world.hash()
+        self.world.hash()
+    }
+}
+
+impl<T: 'static> Index<Handle<T>> for Seen<'_> {
+    type Output = T;
+
+    fn index(&self, handle: Handle<T>) -> &T {
+        inside(self.world, handle.id)
     }
 }

@@ -75,9 +75,9 @@ impl Lab {
         files: &[(&str, u64)],
         change: impl FnOnce(&mut ServerConfig, &mut Identity),
     ) -> Handle<HttpServer> {
-        let objects = (1..).zip(files.iter()).map(|(pattern, (path, len))| {
-            (String::from(*path), body(pattern, *len))
-        });
+        let objects = (1..)
+            .zip(files.iter())
+            .map(|(pattern, (path, len))| (String::from(*path), body(pattern, *len)));
         let mut config = ServerConfig { port: 80, connections: 16, objects: objects.collect() };
         let seed = self.seed();
         let mut port = 80;

@@ -432,3 +432,119 @@ fn a_fork_goes_on_alike() {
     let (one, other) = (sent(&mut port), sent(&mut fork));
     assert_eq!((one.len(), &one), (6, &other));
 }
+
+fn stall(at: u64, lasts: u64, what: Stalled) -> Stall {
+    Stall { at: us(at), lasts: Duration::from_micros(lasts), what }
+}
+
+#[test]
+fn a_stalled_device_reads_nothing_until_the_stall_ends() {
+    for dma in DmaPolicy::ALL {
+        let mut port = nic(dma, CompletionPolicy::AtRead);
+        let transmit = Stalled { transmit: true, ..Stalled::default() };
+        port.plan_stall(stall(0, 500, transmit));
+        // Overlaps the first and lasts longer.
+        port.plan_stall(stall(400, 200, transmit));
+        port.advance(us(1));
+        for fill in 1..=8 {
+            submit(&mut port, fill);
+        }
+        push(&mut port);
+        run(&mut port, us(599));
+        assert_eq!((sent(&mut port), reclaim(&mut port)), (vec![], 0), "{dma:?}");
+        run(&mut port, us(2_000));
+        let all = sent(&mut port);
+        assert_eq!(all.len(), 8, "{dma:?}");
+        assert!(all.iter().zip(1..).all(|(sent, fill)| sent.0 == fill), "{dma:?}: {all:?}");
+        assert!(all[0].1 >= 601, "{dma:?}: not on the wire before the stall ended: {all:?}");
+        assert!(all.windows(2).all(|two| two[1].1 > two[0].1), "{dma:?}: at the line's pace");
+        assert_eq!((port.next_event(), port.stats().stall_changes > 1), (None, true));
+    }
+}
+
+#[test]
+fn a_device_that_does_not_report_keeps_its_buffers_and_sends() {
+    let mut port = nic(DmaPolicy::AtOnce, CompletionPolicy::AtRead);
+    port.plan_stall(stall(5, 10, Stalled { report: true, ..Stalled::default() }));
+    port.advance(us(6));
+    submit(&mut port, 1);
+    port.sync_tx(TxSync::PushAndReclaim).unwrap();
+    assert_eq!((sent(&mut port), reclaim(&mut port)), (vec![(1, 7)], 0));
+    assert_eq!(port.next_event(), Some(us(15)), "the caller waits");
+    port.advance(us(15));
+    assert!(port.has_awaited_completions());
+    assert_eq!(reclaim(&mut port), 1);
+    assert_conserved(&port);
+}
+
+#[test]
+fn frames_that_come_during_a_stall_are_shown_when_it_ends_and_fill_the_ring_meanwhile() {
+    let config = NicConfig { rx_slots: 4, caps: caps(8), ..NicConfig::default() };
+    let mut port = SimPort::new(config, 7, Seed(1).stream(Stream::Dma(7)));
+    let deliver = |port: &mut SimPort, fill: u8| {
+        let frame = port.frames.add(&[fill; 60]);
+        port.deliver(frame)
+    };
+    assert!(deliver(&mut port, 0), "before the stall");
+    port.plan_stall(stall(10, 10, Stalled { receive: true, ..Stalled::default() }));
+    port.catch_up(us(11));
+    assert!((1..4).all(|fill| deliver(&mut port, fill)));
+    assert!(!deliver(&mut port, 9) && port.rx_is_full());
+    assert_eq!((port.stats().rx_ring_full, port.stats().rx_high), (1, 4));
+    let shown = |port: &mut SimPort| {
+        let mut seen = Vec::new();
+        port.receive(32, |batch| seen.extend(batch.iter().map(|frame| frame.bytes[0])));
+        seen
+    };
+    assert_eq!(
+        (port.rx_len(), port.next_event()),
+        (1, Some(us(10))),
+        "what the stall let out is to be taken"
+    );
+    port.advance(us(11));
+    assert_eq!((port.rx_len(), port.next_event()), (1, Some(us(20))));
+    assert_eq!(shown(&mut port), [0]);
+    assert_eq!((shown(&mut port), port.take_rx_released()), (vec![], false));
+    port.advance(us(20));
+    assert!(port.take_rx_released() && !port.take_rx_released());
+    assert_eq!((shown(&mut port), port.next_event()), (vec![1, 2, 3], None));
+}
+
+#[test]
+fn random_stalls_come_at_the_rate_asked_for_and_draw_nothing_when_off() {
+    let random = RandomStalls {
+        gap_mean: Duration::from_micros(90),
+        lasts_max: Duration::from_micros(20),
+        what: Stalled::EVERYTHING,
+    };
+    let config = NicConfig { stalls: Some(random), caps: caps(8), ..NicConfig::default() };
+    let mut port = SimPort::new(config, 7, Seed(1).stream(Stream::Dma(7)));
+    let mut stalled = 0;
+    for at in 1..=100_000 {
+        port.advance(us(at));
+        stalled += u32::from(port.rx_is_stalled());
+    }
+    // One in a hundred microseconds, of which it lasts ten.
+    assert!((1_900..2_100).contains(&port.stats().stall_changes), "{:?}", port.stats());
+    assert!((9_000..11_000).contains(&stalled), "{stalled}");
+    let draws = |config| SimPort::new(config, 7, Seed(1).stream(Stream::Dma(7))).draws.word();
+    let off = NicConfig { stalls: None, ..config };
+    assert_eq!(draws(off), Seed(1).stream(Stream::Dma(7)).word());
+    assert_ne!(draws(config), Seed(1).stream(Stream::Dma(7)).word());
+}
+
+#[test]
+fn a_doorbell_that_is_held_is_heard_when_released() {
+    let mut port = nic(DmaPolicy::AtOnce, CompletionPolicy::AtRead);
+    port.hold_doorbell();
+    submit(&mut port, 1);
+    port.sync_tx(TxSync::PushAndReclaim).unwrap();
+    submit(&mut port, 2);
+    push(&mut port);
+    assert_eq!((sent(&mut port), port.next_event(), port.stats().doorbells), (vec![], None, 2));
+    port.advance(us(30));
+    port.release_doorbell();
+    assert_eq!(sent(&mut port), [(1, 31), (2, 32)]);
+    assert_eq!(port.stats().reclaims_asked, 1, "the stronger of what was rung");
+    assert_eq!(reclaim(&mut port), 2);
+}

@@ -107,9 +107,10 @@ impl ProbedConnection {
     /// The congestion window over time: a step for every change.
     pub fn cwnd(&self) -> impl Iterator<Item = (Instant, u32)> {
         let mut before = None;
-        self.points.iter().map(|point| (point.at, point.cwnd)).filter(move |(_, cwnd)| {
-            before.replace(*cwnd) != Some(*cwnd)
-        })
+        self.points
+            .iter()
+            .map(|point| (point.at, point.cwnd))
+            .filter(move |(_, cwnd)| before.replace(*cwnd) != Some(*cwnd))
     }
 
     /// The stream offset of a sequence number next to those seen before.
@@ -120,7 +121,14 @@ impl ProbedConnection {
         number.saturating_sub(1)
     }
 
-    fn note(&mut self, at: Instant, kind: PointKind, range: (SeqNumber, u64), info: &Info, max: usize) {
+    fn note(
+        &mut self,
+        at: Instant,
+        kind: PointKind,
+        range: (SeqNumber, u64),
+        info: &Info,
+        max: usize,
+    ) {
         if let PointKind::Sent(why) = kind {
             self.sent[why as usize] += 1;
         }

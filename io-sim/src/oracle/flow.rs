@@ -2,6 +2,7 @@
 //!
 //! Offsets are counted from the SYN, which is number 0; the first byte of the stream is number 1.
 
+use super::text::{Chunks, Text};
 use super::{FlowName, OracleConfig, OracleStats, WireViolation};
 use crate::observe::FlowStats;
 use hashbrown::HashMap;
@@ -44,6 +45,7 @@ pub(super) struct Flows {
     config: OracleConfig,
     index: HashMap<Key, u32, BuildHasherDefault<KeyHasher>>,
     flows: Vec<Flow>,
+    chunks: Chunks,
     /// The slot to be forgotten next, once all are taken.
     oldest: usize,
     /// The connection of the last frame: the next one is likely of the same.
@@ -80,23 +82,25 @@ struct Half {
     /// Ranges beyond `came` that have reached the other end, ascending, disjoint, not touching.
     islands: Vec<(u64, u64)>,
     text: Text,
+    /// Somebody who is held to nothing sent, in the name of this end, what this end never did. From then on
+    /// the other end may have received anything: its acknowledgements are not checked.
+    lied: bool,
     /// The connection that had this name before: late segments of it are still under way, and a
     /// listener that went back to LISTEN may have two initial sequence numbers out at once.
     before: Option<Box<Half>>,
 }
 
-/// The newest bytes of a stream.
-#[derive(Clone, Debug, Default)]
-struct Text {
-    /// Byte `n` is at `n` modulo the length, a power of two.
-    ring: Vec<u8>,
-    /// Behind the last byte; the first byte has number 1.
-    end: u64,
-}
-
 impl Flows {
     pub(super) fn new(config: OracleConfig) -> Self {
-        Self { config, index: HashMap::default(), flows: Vec::new(), oldest: 0, last: (0, 0), now: Instant::ZERO }
+        Self {
+            config,
+            index: HashMap::default(),
+            flows: Vec::new(),
+            chunks: Chunks::default(),
+            oldest: 0,
+            last: (0, 0),
+            now: Instant::ZERO,
+        }
     }
 
     pub(super) fn set_now(&mut self, now: Instant) {
@@ -107,9 +111,10 @@ impl Flows {
     /// the direction that sent first before the other.
     pub(super) fn stats(&self) -> impl Iterator<Item = &FlowStats> {
         let (newer, older) = self.flows.split_at(self.oldest.min(self.flows.len()));
-        older.iter().chain(newer).flat_map(|flow| {
-            [&flow.stats[flow.opener], &flow.stats[1 - flow.opener]]
-        })
+        older
+            .iter()
+            .chain(newer)
+            .flat_map(|flow| [&flow.stats[flow.opener], &flow.stats[1 - flow.opener]])
     }
 
     /// The connection of a frame, and which of its ends is the sender.
@@ -126,9 +131,42 @@ impl Flows {
         (self.last.1 as usize, usize::from(from > to))
     }
 
+    /// What a segment carries, in words.
+    pub(super) fn describe(&self, frame: &TcpFrame<'_>) -> String {
+        let tcp = &frame.tcp;
+        let from = SocketAddrV4::new(frame.ip.src, tcp.src_port);
+        let to = SocketAddrV4::new(frame.ip.dst, tcp.dst_port);
+        let name = FlowName { from, to };
+        let end = |end: SocketAddrV4| u128::from(end.ip().to_bits()) << 16 | u128::from(end.port());
+        let (from, to) = (end(from), end(to));
+        let slot = self.index.get(&(from.min(to) << 64 | from.max(to)));
+        let half = |n: usize| slot.map(|slot| &self.flows[*slot as usize].halves[n]);
+        let offset = |n: usize, seq: SeqNumber| {
+            half(n).filter(|half| half.isn.is_some()).map(|half| half.unwrap(seq).saturating_sub(1))
+        };
+        let (mine, theirs) = (usize::from(from > to), usize::from(from < to));
+        let flag = |flag, word| if tcp.flags.contains(flag) { word } else { "" };
+        let syn = flag(TcpFlags::SYN, "SYN");
+        let fin = flag(TcpFlags::FIN, if tcp.payload.is_empty() { "FIN" } else { " and FIN" });
+        if tcp.flags.contains(TcpFlags::RST) {
+            format!("RST of {name}")
+        } else if let (false, Some(first)) = (tcp.payload.is_empty(), offset(mine, tcp.seq)) {
+            format!("bytes {first}..{}{fin} of {name}", first + tcp.payload.len() as u64)
+        } else if !syn.is_empty() || !fin.is_empty() {
+            let ack = flag(TcpFlags::ACK, "-ACK");
+            format!("{syn}{}{fin} of {name}", if syn.is_empty() { "" } else { ack })
+        } else {
+            match offset(theirs, tcp.ack) {
+                Some(acked) => format!("ACK of byte {acked}, {name}"),
+                None => format!("a segment of {name}"),
+            }
+        }
+    }
+
     #[cold]
     fn begin(&mut self, key: Key, opener_is_higher: bool) -> u32 {
-        let end = |end: u128| SocketAddrV4::new(Ipv4Addr::from_bits((end >> 16) as u32), end as u16);
+        let end =
+            |end: u128| SocketAddrV4::new(Ipv4Addr::from_bits((end >> 16) as u32), end as u16);
         let (low, high) = (end(key >> 64), end(key & u128::from(u64::MAX)));
         let flow = Flow {
             key,
@@ -145,8 +183,11 @@ impl Flows {
         } else {
             let slot = self.oldest;
             self.oldest = (slot + 1) % self.flows.len();
-            let forgotten = std::mem::replace(&mut self.flows[slot], flow);
+            let mut forgotten = std::mem::replace(&mut self.flows[slot], flow);
             self.index.remove(&forgotten.key);
+            for half in &mut forgotten.halves {
+                half.give_back(&mut self.chunks);
+            }
             slot
         };
         self.index.insert(key, slot as u32);
@@ -177,19 +218,50 @@ impl Flows {
         if !tcp.flags.contains(TcpFlags::SYN) {
             mine.select(tcp.seq);
         } else if mine.isn != Some(tcp.seq) {
-            mine.begin(tcp);
+            mine.begin(tcp, &mut self.chunks);
             seen.on_new_connection();
         }
-        if tcp.flags.contains(TcpFlags::ACK) {
+        if tcp.flags.contains(TcpFlags::ACK) && !theirs.lied {
             theirs.select(tcp.ack);
             let waits = theirs.isn.is_some() && theirs.unwrap(tcp.ack) < theirs.sent;
             seen.on_ack_sent(tcp.ack, tcp.window, tcp.seg_len() == 0, waits);
-            theirs.check_acknowledged(tcp, &name)?;
+            let acknowledged = theirs.check_acknowledged(tcp, &name)?;
+            theirs.text.on_acknowledged(acknowledged, &mut self.chunks);
         }
         if mine.isn.is_some() && tcp.seg_len() > 0 {
-            mine.check_text(now, tcp, self.config.bytes_kept, &name, stats, seen)?;
+            let kept = (self.config.bytes_kept, &mut self.chunks);
+            mine.check_text(now, tcp, kept, &name, stats, seen)?;
         }
         Ok(())
+    }
+
+    /// What a forwarder passes on is what its sender sent before. Anything else is a lie, and what is
+    /// known of a liar's own end is only what it announced: its SYN, for the windows that follow.
+    pub(super) fn on_sent_unjudged(&mut self, frame: &TcpFrame<'_>) {
+        let (slot, sender) = self.find(frame);
+        let half = &mut self.flows[slot].halves[sender];
+        let tcp = &frame.tcp;
+        if tcp.flags.contains(TcpFlags::RST) {
+            return;
+        }
+        let syn = tcp.flags.contains(TcpFlags::SYN);
+        let is_repeated = |half: &Half| {
+            let first = half.unwrap(tcp.seq);
+            half.isn.is_some()
+                && (!syn || half.isn == Some(tcp.seq))
+                && first <= half.sent
+                && first.saturating_add(u64::from(tcp.seg_len())) <= half.sent
+        };
+        let honest = half.sent > 0;
+        if honest && (is_repeated(half) || half.before.as_deref().is_some_and(is_repeated)) {
+            return;
+        }
+        half.lied = true;
+        if syn && !honest {
+            half.isn = Some(tcp.seq);
+            // Which of several the other end believes is not known: the largest window counts.
+            half.scale = half.scale.max(tcp.options.window_scale);
+        }
     }
 
     #[inline]
@@ -203,7 +275,9 @@ impl Flows {
             return;
         }
         let syn = tcp.flags.contains(TcpFlags::SYN);
-        if !syn {
+        if mine.lied {
+            // A lie is no reason to take another connection for the present one.
+        } else if !syn {
             mine.select(tcp.seq);
         } else if mine.isn != Some(tcp.seq) && !mine.return_to(tcp.seq) {
             return;
@@ -211,11 +285,15 @@ impl Flows {
         if tcp.seg_len() > 0 {
             let first = mine.unwrap(tcp.seq);
             let before = mine.text_came();
-            mine.on_came(first, first + u64::from(tcp.seg_len()));
+            if let Some(end) = first.checked_add(tcp.seg_len().into()) {
+                mine.on_came(first, end);
+            }
             seen[sender].on_delivered(now, mine.text_came() - before);
         }
         if tcp.flags.contains(TcpFlags::ACK) && theirs.isn.is_some() {
-            theirs.select(tcp.ack);
+            if !mine.lied {
+                theirs.select(tcp.ack);
+            }
             let scale = match (syn, mine.scale, theirs.scale) {
                 (false, Some(shift), Some(_)) => shift.min(14),
                 _ => 0,
@@ -234,16 +312,26 @@ impl Flows {
 impl Half {
     /// A SYN with another number is sent: a new connection of the same name.
     #[cold]
-    fn begin(&mut self, syn: &TcpSegment<'_>) {
+    fn begin(&mut self, syn: &TcpSegment<'_>, chunks: &mut Chunks) {
         if self.return_to(syn.seq) {
             return;
         }
         let mut before = std::mem::take(self);
-        before.before = None;
+        if let Some(mut oldest) = before.before.take() {
+            oldest.give_back(chunks);
+        }
         self.isn = Some(syn.seq);
         self.scale = syn.options.window_scale;
         self.text.end = 1;
         self.before = before.isn.map(|_| Box::new(before));
+    }
+
+    /// Gives back what is kept of its bytes.
+    fn give_back(&mut self, chunks: &mut Chunks) {
+        self.text.give_back(chunks);
+        if let Some(before) = &mut self.before {
+            before.give_back(chunks);
+        }
     }
 
     /// Makes the connection that had this name before the present one, if its SYN had this number.
@@ -285,7 +373,7 @@ impl Half {
         &mut self,
         now: Instant,
         tcp: &TcpSegment<'_>,
-        bytes_kept: usize,
+        (bytes_kept, chunks): (usize, &mut Chunks),
         name: &impl Fn() -> FlowName,
         stats: &mut OracleStats,
         seen: &mut FlowStats,
@@ -327,7 +415,7 @@ impl Half {
         let again = self.text.end.min(end).saturating_sub(first);
         seen.on_numbers_sent(now, (len, again), seq < self.sent, end + fin);
         self.sent = self.sent.max(end + fin);
-        self.text.check_and_keep(first, tcp.payload, bytes_kept, name, stats)
+        self.text.check_and_keep(first, tcp.payload, bytes_kept, chunks, name, stats)
     }
 
     /// Bytes of text that have reached the other end without a gap.
@@ -363,15 +451,15 @@ impl Half {
         self.islands.splice(from..from + touched, [(first, end)]);
     }
 
-    /// What the other end acknowledges of this half has come.
+    /// What the other end acknowledges of this half has come. Answers how much that is.
     #[inline]
     fn check_acknowledged(
         &self,
         tcp: &TcpSegment<'_>,
         name: &impl Fn() -> FlowName,
-    ) -> Result<(), WireViolation> {
+    ) -> Result<u64, WireViolation> {
         if self.isn.is_none() {
-            return Ok(());
+            return Ok(0);
         }
         let acknowledged = self.unwrap(tcp.ack);
         // What lies below the SYN wraps to beyond everything.
@@ -386,83 +474,6 @@ impl Half {
                 return Err(WireViolation::SackOfNothing { flow: name(), block });
             }
         }
-        Ok(())
-    }
-}
-
-impl Text {
-    #[inline]
-    fn check_and_keep(
-        &mut self,
-        first: u64,
-        bytes: &[u8],
-        bytes_kept: usize,
-        name: &impl Fn() -> FlowName,
-        stats: &mut OracleStats,
-    ) -> Result<(), WireViolation> {
-        let end = first + bytes.len() as u64;
-        if first < self.end {
-            let kept_from = self.end.saturating_sub(self.ring.len() as u64).max(1);
-            let from = first.max(kept_from);
-            let upto = end.min(self.end);
-            stats.forgotten_bytes += from.min(upto).saturating_sub(first);
-            if from < upto {
-                stats.compared_bytes += upto - from;
-                self.check(from, &bytes[(from - first) as usize..(upto - first) as usize], name)?;
-            }
-        }
-        if end > self.end {
-            let new = &bytes[self.end.saturating_sub(first) as usize..];
-            self.keep(new, bytes_kept);
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn check(
-        &self,
-        from: u64,
-        bytes: &[u8],
-        name: &impl Fn() -> FlowName,
-    ) -> Result<(), WireViolation> {
-        let at = (from & (self.ring.len() as u64 - 1)) as usize;
-        let (head, tail) = bytes.split_at(bytes.len().min(self.ring.len() - at));
-        if self.ring[at..at + head.len()] == *head && self.ring[..tail.len()] == *tail {
-            return Ok(());
-        }
-        let was = |n: usize| self.ring[(at + n) & (self.ring.len() - 1)];
-        let n = (0..bytes.len()).find(|n| was(*n) != bytes[*n]).unwrap_or_default();
-        Err(WireViolation::ByteChanged {
-            flow: name(),
-            offset: from - 1 + n as u64,
-            was: was(n),
-            is: bytes[n],
-        })
-    }
-
-    /// Appends bytes, forgetting the oldest where there is no more room.
-    #[inline]
-    fn keep(&mut self, bytes: &[u8], bytes_kept: usize) {
-        let need = (self.end - 1).min(bytes_kept as u64) as usize + bytes.len();
-        if need > self.ring.len() && self.ring.len() < bytes_kept {
-            self.grow(need.next_power_of_two().min(bytes_kept));
-        }
-        let size = self.ring.len();
-        // Of more than the ring holds, the last.
-        let skipped = bytes.len().saturating_sub(size);
-        let at = ((self.end + skipped as u64) & (size as u64 - 1)) as usize;
-        let (head, tail) = bytes[skipped..].split_at((bytes.len() - skipped).min(size - at));
-        self.ring[at..at + head.len()].copy_from_slice(head);
-        self.ring[..tail.len()].copy_from_slice(tail);
-        self.end += bytes.len() as u64;
-    }
-
-    #[cold]
-    fn grow(&mut self, size: usize) {
-        let old = std::mem::replace(&mut self.ring, vec![0; size]);
-        let kept = (self.end - 1).min(old.len() as u64);
-        for n in self.end - kept..self.end {
-            self.ring[n as usize & (size - 1)] = old[n as usize & (old.len() - 1)];
-        }
+        Ok(acknowledged)
     }
 }

@@ -159,7 +159,7 @@ impl<D: Device, A: App> FaultyHost<D, A> {
 }
 
 impl<D: Device, A: App> Host for FaultyHost<D, A> {
-    fn accepts(&self, _port: usize) -> bool {
+    fn accepts(&mut self, _port: usize, _frame: &[u8]) -> bool {
         self.port.device.has_room()
     }
 

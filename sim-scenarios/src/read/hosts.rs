@@ -150,7 +150,8 @@ fn read_stack(fields: &Fields<'_>, window_kb: f64, sink: &mut Sink<'_>) -> Stack
     }
     let window = fields.number("receive_window_kb").unwrap_or(window_kb);
     tcp.receive_window = (window * 1e3).round() as u32;
-    let connections = if fields.section_has("connections") { fields.whole("connections") } else { None };
+    let connections =
+        if fields.section_has("connections") { fields.whole("connections") } else { None };
     let total = u64::from(tcp.receive_window) * connections.unwrap_or(1);
     if total > MEMORY_MAX {
         let what = format!("takes {total} bytes with all connections; {MEMORY_MAX} at most");
@@ -248,7 +249,8 @@ pub(super) fn check_topology(
             h.as_ref().and_then(|h| h.kind.work()).is_some_and(|work| work.server == n)
         };
         if host.kind.is_server() && !hosts.iter().any(asks) {
-            let what = format!("is a server whom nobody asks: add a client with server = \"{name}\"");
+            let what =
+                format!("is a server whom nobody asks: add a client with server = \"{name}\"");
             sink.add(*at, &path, what);
         }
     }

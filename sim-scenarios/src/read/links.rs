@@ -143,8 +143,7 @@ pub(super) fn read(
     let mut used = vec![0_usize; names.len()];
     let mut drafts = Vec::new();
     for (name, at, table) in tables {
-        let mut draft =
-            LinkDraft { name: name.clone(), ends: [None; 2], ways: Default::default() };
+        let mut draft = LinkDraft { name: name.clone(), ends: [None; 2], ways: Default::default() };
         if let Some(table) = table {
             let path = format!("link.{name}");
             let link = Fields::open(table, *at, &path, &keys::LINK, sink);

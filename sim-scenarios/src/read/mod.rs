@@ -292,8 +292,7 @@ fn read_wheres(file: &Fields<'_>, axes: &[Axis], sink: &mut Sink<'_>) -> Vec<Fil
         .into_iter()
         .map(|(table, at)| {
             let is_axis = |key: &str| axis_of(key).is_some();
-            let fields =
-                Fields::open_with(table, at, "where", &keys::WHERE, is_axis, sink);
+            let fields = Fields::open_with(table, at, "where", &keys::WHERE, is_axis, sink);
             let mut wanted = Vec::new();
             for entry in &table.entries {
                 let Some(axis) = axis_of(&entry.key) else { continue };
@@ -423,14 +422,7 @@ fn read_case(name: &str, tree: &Table, place: &[&AxisValue], sink: &mut Sink<'_>
     }
     let labels: Vec<_> = place.iter().map(|value| value.label.as_str()).collect();
     let label = if labels.is_empty() { String::from("base") } else { labels.join(",") };
-    Case {
-        scenario: Arc::from(name),
-        name: label,
-        expect: Vec::new(),
-        pinned: None,
-        world,
-        tree,
-    }
+    Case { scenario: Arc::from(name), name: label, expect: Vec::new(), pinned: None, world, tree }
 }
 
 /// Complains about a measure that there is not.

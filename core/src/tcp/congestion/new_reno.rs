@@ -1,6 +1,7 @@
 //! Slow start, congestion avoidance and the window of fast recovery. RFC 5681, RFC 6582.
 
 use super::CongestionControl;
+use crate::mutants::mutant;
 
 /// Largest congestion window: half the sequence space would be ambiguous, and a quarter is plenty.
 const WINDOW_MAX: u32 = 1 << 30;
@@ -22,7 +23,8 @@ impl NewReno {
 
     /// RFC 5681 equation (4).
     fn half_flight(flight: u32, mss: u32) -> u32 {
-        (flight / 2).max(2 * mss)
+        let share = if mutant!(WindowNotHalved) { flight } else { flight / 2 };
+        share.max(2 * mss)
     }
 }
 
@@ -44,6 +46,7 @@ impl CongestionControl for NewReno {
             return;
         }
         if self.cwnd < self.ssthresh {
+            let acked = if mutant!(SlowStartSquared) { self.cwnd } else { acked };
             // RFC 3465 §2.2 with L = 2: an ACK of many segments does not make a burst.
             self.cwnd = (self.cwnd + acked.min(2 * mss)).min(WINDOW_MAX);
             return;
@@ -81,7 +84,9 @@ impl CongestionControl for NewReno {
         if first {
             self.ssthresh = Self::half_flight(flight, mss);
         }
-        self.cwnd = mss;
+        if !mutant!(WindowKeptAtTimeout) {
+            self.cwnd = mss;
+        }
         self.bytes_acked = 0;
     }
 

@@ -1,20 +1,35 @@
 //! An Ethernet switch: learns who is behind which port, floods what it does not know.
 
+use crate::endpoint::{Host, HostCx};
+use crate::frames::FrameId;
 use simoom_core::time::Instant;
-use simoom_sim::endpoint::{Host, HostCx};
-use simoom_sim::frames::FrameId;
 
-/// A switch without delay and without faults: its links have those.
+/// A switch without delay and without faults: its links have those. What goes through it is not its own: add it
+/// with `World::add_forwarder`, the oracles judge the hosts behind it.
 #[derive(Clone, Debug)]
-pub(super) struct Switch {
+pub struct Switch {
     ports: usize,
+    /// Gets a copy of every frame.
+    mirror: Option<usize>,
     /// Addresses seen, in the order of their numbers, with their ports. As many as there are hosts.
     known: Vec<([u8; 6], usize)>,
 }
 
 impl Switch {
-    pub(super) fn new(ports: usize) -> Self {
-        Self { ports, known: Vec::with_capacity(ports) }
+    /// A switch that knows nobody, with ports 0 to `ports - 1`.
+    pub fn new(ports: usize) -> Self {
+        Self { ports, mirror: None, known: Vec::with_capacity(ports) }
+    }
+
+    /// The same, with one port that gets a copy of every frame: whoever is there overhears everything.
+    #[must_use]
+    pub fn mirrored(self, port: usize) -> Self {
+        Self { mirror: Some(port), ..self }
+    }
+
+    /// Addresses that it has seen.
+    pub fn known(&self) -> usize {
+        self.known.len()
     }
 
     fn learn(&mut self, source: [u8; 6], port: usize) {
@@ -39,6 +54,14 @@ impl Host for Switch {
         };
         let destination = [d0, d1, d2, d3, d4, d5];
         self.learn([s0, s1, s2, s3, s4, s5], port);
+        // What is flooded, or for the mirror's own host, comes there anyway.
+        let to_mirror = |to: Option<usize>| to.is_some() && to != self.mirror;
+        if let Some(mirror) = self.mirror.filter(|&mirror| mirror != port)
+            && to_mirror(self.find(destination))
+        {
+            let bytes = cx.bytes(frame).to_vec();
+            cx.send(mirror, &bytes);
+        }
         match self.find(destination) {
             Some(to) if to == port => cx.release(frame),
             Some(to) => cx.send_frame(to, frame, cx.now()),

@@ -1,0 +1,96 @@
+//! Receivers whose window closes, opens, and is taken back.
+
+use super::*;
+use simoom_sim::hosts::tcp_peer::{Reading, Shrinking};
+use simoom_sim::hosts::{Receiver, ReceiverConfig};
+use simoom_sim::seed::{Chance, check};
+
+fn lossy(seed: Seed) -> LinkConfig {
+    let loss = Chance::ppm(10_000 * (seed.0 % 2) as u32);
+    LinkConfig { delay: Duration::from_millis(5), loss, ..LinkConfig::default() }
+}
+
+fn reading(bytes_per_second: u64, chunk: u32) -> Reading {
+    Reading::Slow { bytes_per_second, chunk, stall: None, silly: false }
+}
+
+/// Runs a client with a window of 20,000 bytes that reads 100,000 bytes so; how long it took, and the world.
+fn run(seed: Seed, reading: Reading) -> (f64, World<Host<Receiver>>) {
+    let mut config = ReceiverConfig::new(SERVER, vec![get(4)]);
+    config.manners = config.manners.with_window(20_000);
+    config.manners.reading = reading;
+    let receiver = Receiver::numbered(2, config, seed);
+    let (mut world, _, client) = pair(seed, receiver, lossy(seed));
+    world
+        .run_until(|world| endpoint(world, client).is_done())
+        .unwrap_or_else(|error| panic!("{error}"));
+    let receiver = endpoint(&world, client);
+    receiver.verdict().unwrap();
+    let done = receiver.completions()[0];
+    (done.done_at.saturating_since(done.asked_at).as_secs_f64(), world)
+}
+
+fn receiver(world: &World<Host<Receiver>>) -> &Receiver {
+    &world.hosts().last().unwrap().right().unwrap().endpoint
+}
+
+#[test]
+fn the_application_sets_the_pace() {
+    check(0..6, |seed| {
+        let (took, _) = run(seed, reading(50_000, 5_000));
+        assert!((1.99..2.6).contains(&took), "{took} s for 100,000 bytes at 50,000 a second");
+    });
+}
+
+/// The window stays closed for longer than any retransmission timeout: the server probes, and goes on.
+#[test]
+fn a_stall_of_a_minute_ends_and_the_transfer_goes_on() {
+    check(0..6, |seed| {
+        let stall = Some((30_000, Duration::from_secs(60)));
+        let (bytes_per_second, chunk) = (1_000_000, 5_000);
+        let (took, world) =
+            run(seed, Reading::Slow { bytes_per_second, chunk, stall, silly: false });
+        assert!((60.0..66.0).contains(&took), "{took}");
+        let stats = receiver(&world).stats();
+        // Probes of one byte beyond the window.
+        assert!(stats.beyond_window_bytes > 0 && stats.zero_windows > 3, "{stats:?}");
+    });
+}
+
+/// RFC 9293 §3.8.6.2.1: small windows are not filled with small segments at once.
+#[test]
+fn silly_windows_cost_segments_but_no_bytes() {
+    let segments = |silly| {
+        let (bytes_per_second, chunk) = (200_000, 100);
+        let reading = Reading::Slow { bytes_per_second, chunk, stall: None, silly };
+        let (took, world) = run(Seed(0), reading);
+        assert!((0.49..0.8).contains(&took), "{took}");
+        receiver(&world).stats().in_order
+    };
+    let (good, silly) = (segments(false), segments(true));
+    assert!(good <= 80, "{good} segments for 100,000 bytes");
+    assert!(silly < 2 * good, "{silly} segments: the server is silly too");
+}
+
+#[test]
+fn a_window_taken_back_delays_and_breaks_nothing() {
+    check(0..10, |seed| {
+        let mut config = ReceiverConfig::new(SERVER, vec![get(5)]);
+        config.manners = config.manners.with_window(60_000);
+        config.manners.shrinking = Some(Shrinking {
+            after: 20_000,
+            every: 500_000,
+            to: [0, 1, 3000][seed.0 as usize % 3],
+            hold: Duration::from_millis(700),
+        });
+        let (mut world, _, client) = pair(seed, Receiver::numbered(2, config, seed), lossy(seed));
+        world
+            .run_until(|world| endpoint(world, client).is_done())
+            .unwrap_or_else(|error| panic!("{error}"));
+        let receiver = endpoint(&world, client);
+        receiver.verdict().unwrap();
+        assert_eq!(receiver.stats().shrunk, 6);
+        // A small window that moves on takes what is under way; one of next to nothing does not.
+        assert!(receiver.stats().beyond_window_bytes > 0 || seed.0 % 3 == 2);
+    });
+}

@@ -1,0 +1,133 @@
+//! Dumbbells with cross traffic.
+
+use super::*;
+use crate::any::{Any, as_kind};
+use simoom_sim::hosts::cross_traffic::{Gaps, Times};
+use simoom_sim::hosts::{
+    CrossConfig, CrossSink, CrossSource, Dumbbell, Receiver, ReceiverConfig, Spoke, dumbbell,
+};
+use simoom_sim::link::Rate;
+use simoom_sim::seed::check;
+use simoom_sim::world::Direction;
+
+fn access() -> LinkConfig {
+    LinkConfig { delay: Duration::from_micros(100), ..LinkConfig::default() }
+}
+
+fn bottleneck() -> LinkConfig {
+    LinkConfig {
+        rate: Rate::mbit(50),
+        delay: Duration::from_millis(10),
+        queue_frames_max: 100,
+        ..LinkConfig::default()
+    }
+}
+
+struct Scene {
+    world: World<Any>,
+    client: HostId,
+    source: HostId,
+    sink: HostId,
+    dumbbell: Dumbbell,
+}
+
+const STOP: Duration = Duration::from_secs(3);
+
+/// The server and a source on the left; a client and a sink on the right.
+fn scene(seed: Seed, cross: CrossConfig) -> Scene {
+    let mut world: World<Any> = World::new(seed);
+    let server = world.add_host(server(seed).into());
+    let source = CrossSource::numbered(3, cross, seed);
+    let source = world.add_host(EndpointHost::new(source).into());
+    let config = ReceiverConfig::new(SERVER, vec![get(5)]);
+    let client = world.add_host(EndpointHost::new(Receiver::numbered(2, config, seed)).into());
+    let sink = world.add_host(EndpointHost::new(CrossSink::numbered(4)).into());
+    let spoke = |host| Spoke::new(host, access());
+    let dumbbell = dumbbell(
+        &mut world,
+        &[spoke(server), spoke(source)],
+        &[spoke(client), spoke(sink)],
+        bottleneck(),
+        bottleneck(),
+    );
+    Scene { world, client, source, sink, dumbbell }
+}
+
+fn cross(rate: u64) -> CrossConfig {
+    let sink = CrossSink::numbered(4).ip();
+    CrossConfig::constant(sink, Rate::mbit(rate), Instant::ZERO + STOP)
+}
+
+/// How long the client's transfer took, in seconds, and the scene at the end.
+fn run(seed: Seed, cross: CrossConfig) -> (f64, Scene) {
+    let mut scene = scene(seed, cross);
+    scene.world.run_for(Duration::from_secs(20)).unwrap_or_else(|error| panic!("{error}"));
+    let client = &as_kind!(scene.world, scene.client, Receiver).endpoint;
+    client.verdict().unwrap();
+    let done = client.completions()[0];
+    (done.done_at.saturating_since(done.asked_at).as_secs_f64(), scene)
+}
+
+/// Half of the bottleneck is somebody else's: what is left is the client's.
+#[test]
+fn cross_traffic_takes_its_share_of_the_bottleneck() {
+    let (alone, _) = run(Seed(1), cross(1));
+    let (shared, scene) = run(Seed(1), cross(25));
+    assert!(shared > 1.6 * alone, "{shared} s beside {alone} s alone");
+    let sent = as_kind!(scene.world, scene.source, Source).endpoint.sent();
+    // 25 Mb/s of frames of 1,514 bytes in 3 seconds, less the 20 ms of asking for the sink's address.
+    assert!(sent.abs_diff(6192 - 41) <= 2, "{sent}");
+    let sink = as_kind!(scene.world, scene.sink, Sink).endpoint.stats();
+    let lost = sent - sink.frames;
+    let queue = scene.world.link_stats(scene.dumbbell.bottleneck, Direction::Forward);
+    assert!(lost <= queue.queue_full && lost < sent / 5, "{lost} lost, {queue:?}");
+    // Through an empty queue 10.2 ms and the frames' own time; through a full one 24 ms more.
+    let (mean, max) = (sink.delay_sum.as_nanos() / sink.frames, sink.delay_max.as_nanos());
+    assert!((10_450_000..35_500_000).contains(&max) && mean < max, "{mean} ns, {max} ns at most");
+}
+
+#[test]
+fn every_kind_of_burst_sends_its_mean_rate() {
+    let ms = Duration::from_millis;
+    let pareto = Times::Pareto { low: ms(5), high: ms(500), shape_thousandths: 1500 };
+    for (bursts, share) in [
+        (None, 1.0),
+        (Some((Times::Constant(ms(10)), Times::Constant(ms(30)))), 0.25),
+        (Some((Times::Exponential(ms(20)), Times::Exponential(ms(20)))), 0.5),
+        (Some((pareto, pareto)), 0.5),
+    ] {
+        for gaps in [Gaps::Even, Gaps::Poisson] {
+            let seconds = 60;
+            let config = CrossConfig {
+                bursts,
+                gaps,
+                frame_bytes: 1000,
+                stop_at: Instant::ZERO + Duration::from_secs(seconds),
+                ..cross(8)
+            };
+            let mut world: World<Any> = World::new(Seed(3));
+            let source = CrossSource::numbered(3, config, Seed(3));
+            let source = world.add_host(EndpointHost::new(source).into());
+            let sink = world.add_host(EndpointHost::new(CrossSink::numbered(4)).into());
+            world.connect((source, 0), (sink, 0), access(), access());
+            world.run_to_end().unwrap();
+            let sent = as_kind!(world, source, Source).endpoint.sent();
+            assert_eq!(as_kind!(world, sink, Sink).endpoint.stats().frames, sent);
+            let expected = seconds as f64 * 1000.0 * share;
+            let ratio = sent as f64 / expected;
+            assert!((0.9..1.1).contains(&ratio), "{bursts:?} {gaps:?}: {sent} of {expected}");
+        }
+    }
+}
+
+#[test]
+fn same_twice_and_forked_at_any_event() {
+    check(0..3, |seed| {
+        let bursts = Some((
+            Times::Exponential(Duration::from_millis(30)),
+            Times::Exponential(Duration::from_millis(30)),
+        ));
+        let cross = CrossConfig { bursts, gaps: Gaps::Poisson, ..cross(40) };
+        same_twice_and_forked(|| scene(seed, cross).world, Duration::from_secs(4));
+    });
+}
