@@ -83,20 +83,20 @@ impl Table {
         self.entries.retain(|entry| entry.key != key);
     }
 
-    /// Puts a value in at the end of a path `link.path.rate_mbit`, making the last table but no
-    /// other. False where there is no such place.
-    pub(crate) fn set_at(&mut self, path: &str, node: Node) -> bool {
+    /// Puts a value in at the end of a path `link.path.rate_mbit`. Tables on the way that are not
+    /// there are made where they may be. False where there is no such place.
+    pub(crate) fn set_at(&mut self, path: &str, node: Node, may_be_made: &[&str]) -> bool {
         let Some((first, rest)) = path.split_once('.') else {
             self.set(path, node);
             return true;
         };
-        if self.get(first).is_none() && !rest.contains('.') {
+        if self.get(first).is_none() && may_be_made.contains(&first) {
             let value = Value::Table(Self::default());
             self.set(first, Node { at: node.at, value });
         }
         let entry = self.entries.iter_mut().find(|entry| entry.key == first);
         match entry.map(|entry| &mut entry.node.value) {
-            Some(Value::Table(table)) => table.set_at(rest, node),
+            Some(Value::Table(table)) => table.set_at(rest, node, may_be_made),
             _ => false,
         }
     }
@@ -292,13 +292,14 @@ mod tests {
     }
 
     #[test]
-    fn a_path_makes_the_last_table_only() {
+    fn a_path_makes_the_tables_that_it_may() {
         let mut table = read("[link.path]\nx = 1\n");
         let node = || Node { at: 0, value: Value::Whole(2) };
-        assert!(table.set_at("link.path.x", node()));
-        assert!(table.set_at("link.path.forward.y", node()));
-        assert!(!table.set_at("link.other.forward.y", node()));
-        assert!(!table.set_at("link.path.x.y", node()));
+        let may = ["forward"];
+        assert!(table.set_at("link.path.x", node(), &may));
+        assert!(table.set_at("link.path.forward.y", node(), &may));
+        assert!(!table.set_at("link.other.forward.y", node(), &may));
+        assert!(!table.set_at("link.path.x.y", node(), &may));
         let path = table.table("link").and_then(|t| t.table("path")).unwrap();
         assert_eq!(path.get("x").unwrap().value, Value::Whole(2));
         assert_eq!(path.table("forward").unwrap().get("y").unwrap().value, Value::Whole(2));

@@ -8,17 +8,22 @@
 
 mod doc;
 mod host;
+#[rustfmt::skip]
 mod keys;
 mod measure;
 mod model;
 mod problem;
 mod read;
 mod record;
+mod reference;
 mod run;
 mod schema;
+mod table;
 
 pub use measure::{HOST as HOST_MEASURES, Measure, WAY as WAY_MEASURES, WORLD as WORLD_MEASURES};
 pub use model::Case;
 pub use problem::{Errors, Problem};
 pub use read::{CASES_MAX, FILE_BYTES_MAX, LinkFile, Scenario};
+pub use reference::reference;
 pub use run::{RunOptions, RunResult, WATCH_EVERY, Watch, run, run_with};
+pub use table::{Pair, json_line, pairs, shard, table};

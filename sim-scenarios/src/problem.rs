@@ -75,7 +75,7 @@ impl<'a> Sink<'a> {
     /// What was found, or nothing.
     pub(crate) fn into_result(self, file: &Path) -> Result<(), Errors> {
         let mut problems = self.problems;
-        problems.sort_by(|a, b| (a.line, a.column).cmp(&(b.line, b.column)));
+        problems.sort_by_key(|problem| (problem.line, problem.column));
         match problems.is_empty() {
             true => Ok(()),
             false => Err(Errors { file: file.to_owned(), problems }),
@@ -97,7 +97,13 @@ pub(crate) fn nearest<'a>(
     known: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
     let bound = 1 + wrong.chars().count().min(60) / 3;
-    let scored = known.into_iter().map(|name| (distance(wrong, name), name));
+    // Who forgets the unit is nearest to the name with it.
+    let lacks_unit =
+        |name: &str| name.strip_prefix(wrong).is_some_and(|rest| rest.starts_with('_'));
+    let scored = known.into_iter().map(|name| match !wrong.is_empty() && lacks_unit(name) {
+        true => (0, name),
+        false => (distance(wrong, name), name),
+    });
     scored.filter(|(d, _)| *d <= bound).min().map(|(_, name)| name)
 }
 
@@ -146,6 +152,8 @@ mod tests {
         assert_eq!(nearest("rate_mbits", known), Some("rate_mbit"));
         assert_eq!(nearest("dealy_ms", known), Some("delay_ms"));
         assert_eq!(nearest("colour", known), None);
+        assert_eq!(nearest("queue", known), Some("queue_packets"));
+        assert_eq!(nearest("", known), None);
         assert_eq!((distance("", "abc"), distance("kitten", "sitting")), (3, 3));
     }
 

@@ -4,10 +4,15 @@ use simoom_core::seq::SeqNumber;
 use simoom_core::tcp::Info;
 use simoom_core::time::Instant;
 use simoom_core::trace::Trace;
+use simoom_core::wire::tcp::TcpFlags;
 use simoom_core::wire::{self, Frame};
+use std::collections::BTreeMap;
+
+/// A connection, as its sender names it: the peer's address and both ports.
+type Flow = (u32, u16, u16);
 
 /// Counts the segments of a stack.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Recorder {
     /// With text, SYN or FIN.
     pub(crate) segments: u64,
@@ -15,6 +20,8 @@ pub(crate) struct Recorder {
     pub(crate) retransmitted: u64,
     /// Of these, because the timer expired.
     pub(crate) timeouts: u64,
+    /// Behind the last number that each connection has sent.
+    sent: BTreeMap<Flow, SeqNumber>,
 }
 
 impl Trace for Recorder {
@@ -22,15 +29,26 @@ impl Trace for Recorder {
         let (Some(info), Ok(Frame::Tcp(frame))) = (sender, wire::parse(frame, false)) else {
             return;
         };
-        if frame.tcp.seg_len() == 0 {
+        let tcp = &frame.tcp;
+        if tcp.seg_len() == 0 {
             return;
         }
         self.segments += 1;
-        let seq: SeqNumber = frame.tcp.seq;
-        if seq.lt(info.snd_max) {
+        let flow = (frame.ip.dst.to_bits(), tcp.src_port, tcp.dst_port);
+        let end = tcp.seq + tcp.seg_len();
+        let sent = self.sent.entry(flow).or_insert(tcp.seq);
+        // A port that is used again begins with another number; its SYN is new unless it is the
+        // one that was the last thing sent.
+        if tcp.flags.contains(TcpFlags::SYN) && end != *sent {
+            *sent = tcp.seq;
+        }
+        if tcp.seq.lt(*sent) {
             self.retransmitted += 1;
             // The first of what is outstanding, and the peer has been silent since the timer.
-            self.timeouts += u64::from(seq == info.snd_una && info.retries > 0);
+            self.timeouts += u64::from(tcp.seq == info.snd_una && info.retries > 0);
+        }
+        if sent.lt(end) {
+            *sent = end;
         }
     }
 }

@@ -50,7 +50,7 @@ impl Gate {
 }
 
 impl Host for Gate {
-    fn accepts(&self, _port: usize) -> bool {
+    fn accepts(&mut self, _port: usize, _frame: &[u8]) -> bool {
         self.leaving.len() < WAITING_MAX
     }
 
