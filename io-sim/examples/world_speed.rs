@@ -2,7 +2,8 @@
 //! oracles and hashing on. Run with `--release`; prints frames a second of wall time.
 //!
 //! Frames of 1,514 bytes one way, an acknowledgement for every second one the other way; each
-//! frame is counted once, on arrival.
+//! frame is counted once, on arrival. Arguments: how many frames, and `served` for a link that
+//! decides about each frame when its turn comes (CoDel) and varies its delay.
 #![allow(clippy::disallowed_methods, reason = "measures wall time")]
 
 use simoom_core::seq::SeqNumber;
@@ -13,7 +14,7 @@ use simoom_core::wire::ethernet::MacAddr;
 use simoom_core::wire::tcp::{SynOptions, TcpFlags};
 use simoom_core::wire::{self, Frame};
 use simoom_sim::endpoint::{Either, Endpoint, EndpointHost};
-use simoom_sim::link::{LinkConfig, Rate};
+use simoom_sim::link::{Aqm, CoDelConfig, Jitter, LinkConfig, Rate, Variation};
 use simoom_sim::seed::Seed;
 use simoom_sim::world::World;
 use std::net::Ipv4Addr;
@@ -141,6 +142,14 @@ fn main() {
         rate: Rate::gbit(10),
         delay: Duration::from_micros(50),
         ..LinkConfig::default()
+    };
+    let link = match std::env::args().nth(2).as_deref() {
+        Some("served") => LinkConfig {
+            aqm: Aqm::CoDel(CoDelConfig::default()),
+            jitter: Jitter::InOrder(Variation::Uniform { max: Duration::from_micros(5) }),
+            ..link
+        },
+        _ => link,
     };
     world.connect((one, 0), (other, 0), link.clone(), link);
     let start = std::time::Instant::now();

@@ -32,6 +32,16 @@ pub enum Stream {
     Duplicate(u32),
     /// Which frames a link damages, and where.
     Corrupt(u32),
+    /// When a link's losses come in bursts.
+    Bursts(u32),
+    /// Which acknowledgements a link loses.
+    AckLoss(u32),
+    /// Which frames a link holds until others have passed.
+    Displace(u32),
+    /// Which frames a link damages so that checksums do not show it, and where.
+    Repaired(u32),
+    /// Which frames a link cuts short, and where.
+    Truncate(u32),
     /// How much the delay of a link varies.
     Jitter(u32),
     /// When a NIC reads and reports. The number is the port's.
@@ -54,6 +64,11 @@ impl Stream {
             Self::Reorder(n) => ("reorder", n),
             Self::Duplicate(n) => ("duplicate", n),
             Self::Corrupt(n) => ("corrupt", n),
+            Self::Bursts(n) => ("bursts", n),
+            Self::AckLoss(n) => ("ack-loss", n),
+            Self::Displace(n) => ("displace", n),
+            Self::Repaired(n) => ("repaired", n),
+            Self::Truncate(n) => ("truncate", n),
             Self::Jitter(n) => ("jitter", n),
             Self::Dma(n) => ("dma", n),
             Self::Arrivals => ("arrivals", 0),

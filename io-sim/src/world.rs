@@ -9,7 +9,7 @@ use crate::endpoint::{Host, HostCx, HostFault, Sending};
 use crate::fault::{Fault, FaultLog};
 use crate::frames::{Entry, FrameId, Frames};
 use crate::hash::{EventDigest, EventHash, EventRecord, EventTap, Fate, NoTap};
-use crate::link::{Link, LinkConfig, LinkStats, Passage};
+use crate::link::{Link, LinkConfig, LinkStats, Outcome, Passage};
 use crate::observe::FlowStats;
 use crate::oracle::promises::{self, BrokenPromise, Passed, PromiseConfig, Promises};
 use crate::oracle::{OracleConfig, OracleStats, Oracles, WireViolation};
@@ -148,6 +148,8 @@ enum Event {
     Arrive { way: u32, frame: FrameId, fate: Fate },
     /// A host wants to be called.
     Wake { host: u32 },
+    /// A link has something to do with a frame that it keeps.
+    Serve { way: u32 },
     /// A packet was swapped with the next one, and none has come.
     SwapOverdue { number: u32 },
 }
@@ -184,6 +186,8 @@ pub struct World<H, T = NoTap> {
     queue: EventQueue<Event>,
     /// When each host wants to be called.
     alarms: Alarms,
+    /// When each direction of a link does.
+    link_alarms: Alarms,
     frames: Frames,
     nodes: Vec<Node<H>>,
     ways: Vec<Way>,
@@ -228,6 +232,7 @@ impl<H: Host, T: EventTap> World<H, T> {
             events_at_once: 0,
             queue: EventQueue::default(),
             alarms: Alarms::default(),
+            link_alarms: Alarms::default(),
             frames: Frames::default(),
             nodes: Vec::new(),
             ways: Vec::new(),
@@ -341,6 +346,7 @@ impl<H: Host, T: EventTap> World<H, T> {
                 link.force_faults(faults);
             }
             self.ways.push(Way { link, to: to.0.0, to_port: to.1 });
+            self.link_alarms.add_owner();
             let ways = &mut self.nodes[from.0.0 as usize].ways;
             if ways.len() <= from.1 {
                 ways.resize(from.1 + 1, None);
@@ -433,20 +439,30 @@ impl<H: Host, T: EventTap> World<H, T> {
         self.ways[link.0 as usize * 2 + direction as usize].link.stats()
     }
 
-    /// What one direction of a link is like.
+    /// What one direction of a link is like. A change to come ([`LinkConfig::changes`]) shows when
+    /// the link first has to do with a frame after its time.
     pub fn link_config(&self, link: LinkId, direction: Direction) -> &LinkConfig {
         self.ways[link.0 as usize * 2 + direction as usize].link.config()
     }
 
-    /// Changes one direction of a link for frames that enter it from now on.
+    /// Frames and bytes that wait in one direction of a link now, the one being sent not counted.
+    pub fn link_queue(&mut self, link: LinkId, direction: Direction) -> (usize, u64) {
+        self.ways[link.0 as usize * 2 + direction as usize].link.queue(self.now)
+    }
+
+    /// Changes one direction of a link for frames that enter it from now on, and for those that
+    /// wait for their turn in it where it was not known in advance ([`Link::set_config`]).
     pub fn set_link(&mut self, link: LinkId, direction: Direction, config: LinkConfig) {
-        self.ways[link.0 as usize * 2 + direction as usize].link.set_config(config);
+        let way = link.0 * 2 + direction as u32;
+        self.ways[way as usize].link.set_config(self.now, config);
+        self.arm(way);
     }
 
     /// From now on nothing goes wrong on any link.
     pub fn heal(&mut self) {
-        for way in &mut self.ways {
-            way.link.heal();
+        for way in 0..self.ways.len() {
+            self.ways[way].link.heal(self.now);
+            self.arm(way as u32);
         }
     }
 
@@ -537,13 +553,22 @@ impl<H: Host, T: EventTap> World<H, T> {
     pub fn next_at(&self) -> Option<Instant> {
         let frame = self.queue.next_key();
         let alarm = self.alarms.next().map(|(key, _)| key);
-        frame.into_iter().chain(alarm).min().map(|(at, _)| at)
+        let link = self.link_alarms.next().map(|(key, _)| key);
+        frame.into_iter().chain(alarm).chain(link).min().map(|(at, _)| at)
     }
 
     #[inline]
     fn pop(&mut self) -> Option<(Instant, Event)> {
         let frame = self.queue.next_key();
-        match self.alarms.next() {
+        let alarm = self.alarms.next();
+        if let Some((key, way)) = self.link_alarms.next()
+            && frame.is_none_or(|frame| key < frame)
+            && alarm.is_none_or(|(alarm, _)| key < alarm)
+        {
+            self.link_alarms.clear(way);
+            return Some((key.0, Event::Serve { way }));
+        }
+        match alarm {
             Some((key, host)) if frame.is_none_or(|frame| key < frame) => {
                 self.alarms.clear(host);
                 Some((key.0, Event::Wake { host }))
@@ -583,6 +608,13 @@ impl<H: Host, T: EventTap> World<H, T> {
                 self.settle(host)
             }
             Event::Wake { host } => self.settle(host),
+            Event::Serve { way } => {
+                self.ways[way as usize].link.on_wake(self.now, &mut self.frames);
+                self.log_faults(way, None);
+                self.tell_queue(way);
+                self.take_outcomes(way);
+                Ok(())
+            }
             Event::SwapOverdue { number } => {
                 self.on_swap_overdue(number);
                 Ok(())
@@ -610,17 +642,12 @@ impl<H: Host, T: EventTap> World<H, T> {
             self.tap.on_enter(self.now, id, direction, number, self.frames.get(frame));
         }
         let passage = link.offer(self.now, &mut self.frames, frame);
-        if let Some(log) = &mut self.faults {
-            log.extend(link.take_faults());
-            let oracles = &self.oracles;
-            log.tell_case(|| oracles.describe(self.frames.get(frame)));
+        self.log_faults(way, Some(frame));
+        self.tell_queue(way);
+        match passage {
+            Passage::Stays => self.take_outcomes(way),
+            passage => self.pass(way, frame, passage),
         }
-        if T::QUEUES {
-            let (frames, bytes) = link.queue(self.now);
-            let (link, direction) = ((way / 2) as u16, (way % 2) as u8);
-            self.tap.on_queue(self.now, link, direction, frames as u32, bytes);
-        }
-        self.pass(way, frame, passage);
     }
 
     /// The link has said what becomes of a frame.
@@ -637,6 +664,55 @@ impl<H: Host, T: EventTap> World<H, T> {
                 self.record(way, frame, fate);
                 self.frames.remove(frame);
             }
+            Passage::Stays => {}
+        }
+    }
+
+    /// A link has decided about frames that it kept.
+    fn take_outcomes(&mut self, way: u32) {
+        while let Some(outcome) = self.ways[way as usize].link.take_outcome() {
+            match outcome {
+                Outcome::Passed(frame, passage) => self.pass(way, frame, passage),
+                // By the other direction, back to where the frame came from.
+                Outcome::Answer(frame) => self.offer(way ^ 1, frame),
+            }
+        }
+        self.arm(way);
+    }
+
+    /// Writes down what has gone wrong, with the frame at hand where it is that one's.
+    #[inline]
+    fn log_faults(&mut self, way: u32, frame: Option<FrameId>) {
+        if let Some(log) = &mut self.faults {
+            log.extend(self.ways[way as usize].link.take_faults());
+            let (oracles, frames) = (&self.oracles, &self.frames);
+            let last = log.faults().last().map(|fault| fault.frame);
+            let frame = frame.filter(|frame| last == Some(frames.entry(*frame).number));
+            log.tell_case(|| oracles.describe(frames.get(frame?)));
+        }
+    }
+
+    /// Tells the tap how much waits in one direction of a link.
+    #[inline]
+    fn tell_queue(&mut self, way: u32) {
+        if T::QUEUES {
+            let (frames, bytes) = self.ways[way as usize].link.queue(self.now);
+            let (link, direction) = ((way / 2) as u16, (way % 2) as u8);
+            self.tap.on_queue(self.now, link, direction, frames as u32, bytes);
+        }
+    }
+
+    /// Moves a link's alarm.
+    fn arm(&mut self, way: u32) {
+        match self.ways[way as usize].link.next_wake(self.now) {
+            Some(at) => {
+                let at = at.max(self.now);
+                if self.link_alarms.of(way) != Some(at) {
+                    let number = self.queue.next_number();
+                    self.link_alarms.set(way, at, number);
+                }
+            }
+            None => self.link_alarms.clear(way),
         }
     }
 

@@ -169,7 +169,7 @@ fn over_seeds<R>(seeds: Range<u64>, body: impl Fn(Seed) -> R) -> Vec<R> {
 /// come together and counts them as one, and so does a sender that halves its window once a round.
 fn mean_window(seed: Seed, ppm: u32, losses: u32) -> f64 {
     let path = link(Rate::UNLIMITED, Duration::from_millis(50));
-    let lossy = LinkConfig { loss: Chance::ppm(ppm), ..path };
+    let lossy = LinkConfig { loss: Chance::ppm(ppm), ..path.clone() };
     let mut bench = Bench::new(World::new(seed), server(seed, |_| {}), receiver(), lossy, path);
     // Past slow start: a hundred round trips and as many losses as a window has.
     bench.run_for(Duration::from_secs(60));

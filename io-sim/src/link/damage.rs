@@ -44,6 +44,20 @@ pub(super) fn draw(draws: &mut Draws, range: Range<usize>, repaired: bool) -> Op
     Some(FaultKind::Corrupted { offset: offset as u16, mask, repaired })
 }
 
+/// Draws how many bytes of a packet arrive; `None`, and no draw, where there is no packet.
+pub(super) fn draw_cut(draws: &mut Draws, packet: Range<usize>) -> Option<FaultKind> {
+    if packet.is_empty() {
+        return None;
+    }
+    let len = packet.start + draws.below(packet.len() as u64) as usize;
+    Some(FaultKind::Truncated { len: len as u16 })
+}
+
+/// Whether a frame cut to `len` bytes lacks some of its packet, and has its Ethernet header.
+pub(super) fn can_be_cut(bytes: &[u8], len: u16) -> bool {
+    packet(bytes).contains(&usize::from(len))
+}
+
 /// Flips bits. A byte outside the packet, or of its headers where the checksums are to be
 /// repaired, stays as it is.
 pub(super) fn flip(bytes: &mut [u8], offset: u16, mask: u8, repaired: bool) -> Damage {

@@ -1,9 +1,13 @@
 //! One direction of a link: a queue, a rate, a distance, and what goes wrong on the way.
 //!
-//! A frame is offered, may find the queue full, is sent at the link's rate, and travels. Whether
-//! it is lost, damaged, delayed beyond others or doubled is drawn when it is offered, each from a
-//! stream of its own. Integers only. Must not know what a frame means, apart from its Ethernet
-//! header and the length of an IPv4 packet; what is aimed at TCP is in `tcp`.
+//! A frame is offered, may be too long, meet an outage or find the queue full, is sent at the link's
+//! rate, and travels. Where nothing else can change it ([`LinkConfig`] without CoDel, trace,
+//! held frames or changes to come), the time at which it leaves is known at once, and what happens
+//! to it on the way is drawn then; else that is done when its turn comes, and the link asks to be
+//! called ([`Link::on_wake`]). Each kind of fault draws from a stream of its own. Integers only.
+//!
+//! Must not know what a frame means, apart from its Ethernet header and the length of an IPv4
+//! packet; what is aimed at TCP is in `tcp`, what a router does in `ip`.
 //!
 //! What goes wrong can be written down ([`Link::record_faults`]) and ordered
 //! ([`Link::force_faults`]) as a list of [`Fault`]s.
@@ -15,30 +19,78 @@ use crate::seed::{Draws, Seed, Stream};
 use simoom_core::time::{Duration, Instant};
 use std::collections::VecDeque;
 
+mod codel;
 mod config;
 mod damage;
+mod faults;
+mod full;
+mod ip;
+mod jitter;
+mod outages;
+mod presets;
 mod tcp;
+mod trace;
+mod waiting;
 
-pub use config::{LinkConfig, Rate};
-use damage::Damage;
+pub use config::{
+    AckBunch, Aqm, CoDelConfig, Displace, Every, GilbertElliott, LinkConfig, LoseByte, Mtu,
+    MtuExceeded, Rate,
+};
+pub use jitter::{Jitter, Variation};
+pub use outages::{Flap, Outages, WhileDown};
+pub use presets::Preset;
+pub use trace::{OPPORTUNITIES_MAX, OPPORTUNITY_BYTES, Trace, TraceError};
 
-/// What a direction has done, in frames.
+use faults::Faults;
+use full::Full;
+
+/// What a direction has done, in frames. Every frame offered, and every second one of a doubled
+/// frame, is in one of `delivered`, `queue_full`, `queue_managed`, `too_long`, `link_down` and `lost`,
+/// or still in the link's hands ([`Link::held`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LinkStats {
     /// Handed to it.
     pub offered: u64,
-    /// Dropped, the queue being full.
-    pub queue_full: u64,
-    /// Lost on the way.
-    pub lost: u64,
-    /// Delayed beyond others.
-    pub reordered: u64,
-    /// Delivered twice.
-    pub duplicated: u64,
-    /// Damaged.
-    pub damaged: u64,
     /// Bytes handed to it.
     pub offered_bytes: u64,
+    /// Sent on their way to the other end, to arrive.
+    pub delivered: u64,
+    /// Dropped, the queue being full.
+    pub queue_full: u64,
+    /// Dropped by the management of the queue.
+    pub queue_managed: u64,
+    /// Marked as having met congestion (CE) instead.
+    pub marked: u64,
+    /// Dropped, being too long.
+    pub too_long: u64,
+    /// Answered with an ICMP message for that.
+    pub too_long_answered: u64,
+    /// Dropped, the link being down.
+    pub link_down: u64,
+    /// Lost on the way, for whatever reason.
+    pub lost: u64,
+    /// Of these, where [`LinkConfig::burst_loss`] would have lost them.
+    pub lost_in_bursts: u64,
+    /// Of these, where [`LinkConfig::loss_every`] would.
+    pub lost_by_period: u64,
+    /// Of these, where [`LinkConfig::lose_frames`] or [`LinkConfig::lose_bytes`] would.
+    pub lost_by_list: u64,
+    /// Of these, where [`LinkConfig::ack_loss`] would.
+    pub lost_acks: u64,
+    /// Pure ACKs held up in bunches.
+    pub bunched: u64,
+    /// Delayed beyond others.
+    pub reordered: u64,
+    /// Held until others have passed.
+    pub displaced: u64,
+    /// Delivered twice.
+    pub duplicated: u64,
+    /// Damaged, in any way.
+    pub damaged: u64,
+    /// Of these, so that lengths and checksums are right.
+    pub forged: u64,
+    /// Of these, cut short.
+    pub truncated: u64,
 }
 
 /// What a frame's way will be.
@@ -55,43 +107,52 @@ pub enum Passage {
         /// The second of two, arriving at the same time, behind it.
         again: Option<FrameId>,
     },
+    /// The link keeps it for now; [`Link::take_outcome`] tells of it, perhaps at once.
+    Stays,
+}
+
+/// What a link has done with a frame that it had kept, or besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// What became of a frame; never [`Passage::Stays`].
+    Passed(FrameId, Passage),
+    /// A frame of the link's own, to be offered to its other direction now: a router's answer.
+    Answer(FrameId),
 }
 
 /// One direction of a link.
 #[derive(Clone, Debug)]
 pub struct Link {
     config: LinkConfig,
+    seed: Seed,
     number: u32,
-    /// When the last frame of the queue has left.
+    /// Nothing but rate, delay, tail drop and the four plain chances, and nothing is kept.
+    plain: bool,
+    /// When the last frame that was given a time has left.
     busy_until: Instant,
-    /// (when its sending begins, bytes) of the frames that wait, oldest first.
+    /// (when its sending begins, bytes) of the frames that wait and have been given a time, oldest
+    /// first.
     waiting: VecDeque<(Instant, u32)>,
     waiting_bytes: u64,
     loss: Draws,
     reorder: Draws,
     duplicate: Draws,
     corrupt: Draws,
-    /// What happens to the frame at hand.
-    happening: Vec<FaultKind>,
-    /// What has happened since somebody took it, where it is recorded.
-    happened: Option<Vec<Fault>>,
-    /// What is to happen instead of chances: (frame, what), by frame; the first `done` lie behind.
-    forced: Option<Forced>,
+    faults: Faults,
+    /// What links have that are not plain.
+    full: Option<Box<Full>>,
     stats: LinkStats,
 }
 
-#[derive(Clone, Debug)]
-struct Forced {
-    faults: Vec<(u64, FaultKind)>,
-    done: usize,
-}
-
 impl Link {
-    /// Direction number `number` of a world with this seed.
+    /// Direction number `number` of a world with this seed. Panics where a number of the
+    /// configuration has no meaning.
     pub fn new(config: LinkConfig, seed: Seed, number: u32) -> Self {
-        Self {
-            config,
+        let mut link = Self {
+            config: LinkConfig::default(),
+            seed,
             number,
+            plain: true,
             busy_until: Instant::ZERO,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -99,11 +160,12 @@ impl Link {
             reorder: seed.stream(Stream::Reorder(number)),
             duplicate: seed.stream(Stream::Duplicate(number)),
             corrupt: seed.stream(Stream::Corrupt(number)),
-            happening: Vec::new(),
-            happened: None,
-            forced: None,
+            faults: Faults::new(number),
+            full: None,
             stats: LinkStats::default(),
-        }
+        };
+        link.set_config(Instant::ZERO, config);
+        link
     }
 
     /// What it is like now.
@@ -111,17 +173,33 @@ impl Link {
         &self.config
     }
 
-    /// Changes what it is like, for frames offered from now on.
-    pub fn set_config(&mut self, config: LinkConfig) {
+    /// Changes what it is like, for frames offered from now on, and for those that wait where the
+    /// link looks at them again when their turn comes; [`Link::next_wake`] may be another then.
+    pub fn set_config(&mut self, now: Instant, config: LinkConfig) {
+        config.assert_meaningful();
         self.config = config;
+        self.classify();
+        if let Some(full) = &mut self.full {
+            full.begin_changes();
+            full.skip_opportunities(now, self.config.trace.as_ref());
+        }
     }
 
-    /// From now on nothing goes wrong, neither by chance nor because it was forced.
-    pub fn heal(&mut self) {
+    /// From now on nothing goes wrong, neither by chance nor because it was forced. As
+    /// [`Link::set_config`] with [`LinkConfig::healed`], but changes that have happened stay.
+    pub fn heal(&mut self, now: Instant) {
         self.config = self.config.healed();
-        if let Some(forced) = &mut self.forced {
-            forced.faults.clear();
-            forced.done = 0;
+        self.faults.stop_forced();
+        if let Some(full) = &mut self.full {
+            full.skip_opportunities(now, self.config.trace.as_ref());
+        }
+    }
+
+    /// Once more than plain, a link stays so: it may hold something.
+    fn classify(&mut self) {
+        self.plain = self.config.is_plain() && !self.faults.is_forced() && self.full.is_none();
+        if !self.plain && self.full.is_none() {
+            self.full = Some(Box::new(Full::new(self.seed, self.number)));
         }
     }
 
@@ -132,25 +210,23 @@ impl Link {
 
     /// From now on each fault is written down, for [`Link::take_faults`].
     pub fn record_faults(&mut self) {
-        self.happened.get_or_insert_default();
+        self.faults.record();
     }
 
     /// Takes what was written down since the last call, in the order in which it happened.
     #[inline]
     pub fn take_faults(&mut self) -> impl Iterator<Item = Fault> {
-        self.happened.iter_mut().flat_map(|happened| happened.drain(..))
+        self.faults.take()
     }
 
-    /// From now on chances do nothing and draw nothing; what the list has of this direction
-    /// happens instead, in the list's order where it has several things of one frame. A fault of a
-    /// frame that is not offered any more, or that ends before the wire (in a full queue), does not
-    /// happen; nor does one that would change nothing: a byte outside the IPv4 packet, a cut behind
-    /// its end.
+    /// From now on chances, periods and lists do nothing and draw nothing; what this list has of
+    /// this direction happens instead, in its order where it has several things of one frame; a
+    /// frame that is lost suffers nothing else. A fault of a frame that is not offered any more,
+    /// or that ends before the wire (in a full queue), does not happen; nor does one that would
+    /// change nothing: a byte outside the IPv4 packet, a cut behind its end.
     pub fn force_faults(&mut self, faults: &[Fault]) {
-        let mine = faults.iter().filter(|fault| fault.way == self.number);
-        let mut faults: Vec<_> = mine.map(|fault| (fault.frame, fault.kind)).collect();
-        faults.sort_by_key(|(frame, _)| *frame);
-        self.forced = Some(Forced { faults, done: 0 });
+        self.faults.force(faults);
+        self.classify();
     }
 
     /// Frames and bytes that wait at `now`, the one being sent not counted.
@@ -161,7 +237,13 @@ impl Link {
             self.waiting.pop_front();
             self.waiting_bytes -= u64::from(bytes);
         }
-        (self.waiting.len(), self.waiting_bytes)
+        let (frames, bytes) = self.full.as_ref().map_or((0, 0), |full| full.queue());
+        (self.waiting.len() + frames, self.waiting_bytes + bytes)
+    }
+
+    /// Frames that the link keeps: their way is not decided yet.
+    pub fn held(&self) -> usize {
+        self.full.as_ref().map_or(0, |full| full.held())
     }
 
     /// Takes a frame at `now`, not earlier than the one before. What ends here stays in `frames`
@@ -172,121 +254,78 @@ impl Link {
         self.stats.offered += 1;
         self.stats.offered_bytes += len;
         frames.enter(frame, Entry { at: now, number: self.stats.offered });
+        if !self.plain {
+            self.offer_full(now, frames, frame);
+            return Passage::Stays;
+        }
+        let Some(left) = self.send_later(now, len) else {
+            return Passage::Ends(Fate::QueueFull);
+        };
+        self.draw_plain(frames.get(frame));
+        let at = left + self.config.delay;
+        if self.faults.happening.is_empty() {
+            self.stats.delivered += 1;
+            return Passage::Arrives { at, fate: Fate::Arrived, again: None };
+        }
+        let (passage, _) = self.suffer(at, frames, frame);
+        self.count_delivered(&passage);
+        passage
+    }
+
+    fn count_delivered(&mut self, passage: &Passage) {
+        if let Passage::Arrives { again, .. } = passage {
+            self.stats.delivered += 1 + u64::from(again.is_some());
+        }
+    }
+
+    /// When a frame that is offered now will have left; None where the queue is full.
+    #[inline]
+    fn send_later(&mut self, now: Instant, len: u64) -> Option<Instant> {
         if self.busy_until <= now {
             self.waiting.clear();
             self.waiting_bytes = 0;
             self.busy_until = now;
         } else {
             let (waiting, bytes) = self.queue(now);
-            if waiting >= self.config.queue_frames_max as usize
-                || bytes + len > self.config.queue_bytes_max
-            {
+            if !self.fits(waiting, bytes, len) {
                 self.stats.queue_full += 1;
-                return Passage::Ends(Fate::QueueFull);
+                return None;
             }
             self.waiting.push_back((self.busy_until, len as u32));
             self.waiting_bytes += len;
         }
         self.busy_until += self.config.rate.time_of(len + u64::from(self.config.overhead_bytes));
-        let at = self.busy_until + self.config.delay;
-        match self.forced {
-            None => self.draw(frames.get(frame)),
-            Some(_) => self.obey(frames.entry(frame).number),
-        }
-        if self.happening.is_empty() {
-            return Passage::Arrives { at, fate: Fate::Arrived, again: None };
-        }
-        self.suffer(at, frames, frame)
+        Some(self.busy_until)
     }
 
-    /// Draws what happens to a frame.
+    /// Whether the queue takes one more frame.
     #[inline]
-    fn draw(&mut self, bytes: &[u8]) {
+    fn fits(&self, waiting: usize, bytes: u64, len: u64) -> bool {
+        waiting < self.config.queue_frames_max as usize
+            && bytes + len <= self.config.queue_bytes_max
+    }
+
+    /// Draws which of the plain faults happen to a frame.
+    #[inline]
+    fn draw_plain(&mut self, bytes: &[u8]) {
         let config = &self.config;
+        let happening = &mut self.faults.happening;
         if self.loss.happens(config.loss) {
-            self.happening.push(FaultKind::Lost);
+            happening.push(FaultKind::Lost);
             return;
         }
         if self.reorder.happens(config.reorder) {
             let beyond = config.reorder_by_max.as_nanos().max(1);
             let by = Duration::from_nanos(1 + self.reorder.below(beyond));
-            self.happening.push(FaultKind::Delayed(by));
+            happening.push(FaultKind::Delayed(by));
         }
         if self.duplicate.happens(config.duplicate) {
-            self.happening.push(FaultKind::Duplicated);
+            happening.push(FaultKind::Duplicated);
         }
         if self.corrupt.happens(config.corrupt) {
             let fault = damage::draw(&mut self.corrupt, damage::packet(bytes), false);
-            self.happening.extend(fault);
+            happening.extend(fault);
         }
-    }
-
-    /// Looks up what is to happen to a frame.
-    fn obey(&mut self, number: u64) {
-        let Some(Forced { faults, done }) = &mut self.forced else { return };
-        while let Some((frame, kind)) = faults.get(*done)
-            && *frame <= number
-        {
-            if *frame == number {
-                self.happening.push(*kind);
-            }
-            *done += 1;
-        }
-    }
-
-    /// Lets happen to a frame what was drawn or ordered.
-    #[cold]
-    fn suffer(&mut self, mut at: Instant, frames: &mut Frames, frame: FrameId) -> Passage {
-        let number = frames.entry(frame).number;
-        let mut lost = false;
-        let mut again = None;
-        let mut damages = 0;
-        let mut damage = Damage::None;
-        let happening = std::mem::take(&mut self.happening);
-        for kind in &happening {
-            let happened = match *kind {
-                FaultKind::Lost => !std::mem::replace(&mut lost, true),
-                FaultKind::Delayed(by) => {
-                    self.stats.reordered += 1;
-                    at += by;
-                    true
-                }
-                FaultKind::Duplicated if again.is_none() => {
-                    self.stats.duplicated += 1;
-                    again = Some(frames.add_copy(frame));
-                    true
-                }
-                FaultKind::Duplicated => false,
-                FaultKind::Corrupted { offset, mask, repaired } => {
-                    damage = damage::flip(frames.get_mut(frame), offset, mask, repaired);
-                    damage != Damage::None
-                }
-                FaultKind::Truncated { .. } | FaultKind::Displaced { .. } => false,
-            };
-            damages += u32::from(happened && matches!(kind, FaultKind::Corrupted { .. }));
-            if happened && let Some(log) = &mut self.happened {
-                log.push(Fault { way: self.number, frame: number, kind: *kind });
-            }
-        }
-        self.happening = happening;
-        self.happening.clear();
-        if lost {
-            if let Some(again) = again {
-                frames.remove(again);
-            }
-            self.stats.lost += 1;
-            return Passage::Ends(Fate::Lost);
-        }
-        if damages > 1 {
-            damage = damage::judge(frames.get(frame));
-        }
-        self.stats.damaged += u64::from(damages > 0);
-        let fate = match (damages, damage) {
-            (0, _) => Fate::Arrived,
-            (_, Damage::Unseen) => Fate::ArrivedForged,
-            _ => Fate::ArrivedDamaged,
-        };
-        Passage::Arrives { at, fate, again }
     }
 }
 

@@ -133,7 +133,14 @@ impl<H: Host, T: EventTap> World<H, T> {
                 if let Passage::Arrives { again: again @ None, .. } = &mut passage {
                     *again = Some(self.frames.add_copy(frame));
                 }
-                self.pass(way, frame, passage);
+                if passage == Passage::Stays {
+                    // The link decides later: it gets two.
+                    let copy = self.frames.add_copy(frame);
+                    self.take_outcomes(way);
+                    self.offer(way, copy);
+                } else {
+                    self.pass(way, frame, passage);
+                }
             }
             Ruling::Swap => {
                 gate.swaps += 1;
