@@ -175,7 +175,8 @@ impl<'a> Seen<'a> {
             return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, why));
         };
         let ways = |host| (0..).map_while(move |port| self.world.way_of(host, port));
-        let probed = self.world.host_ids().filter_map(|id| Some((id, self.world.host(id).probe()?)));
+        let probed =
+            self.world.host_ids().filter_map(|id| Some((id, self.world.host(id).probe()?)));
         let senders: Vec<_> = probed
             .flat_map(|(id, probe)| ways(id).map(move |way| crate::capture::Sender { probe, way }))
             .collect();
