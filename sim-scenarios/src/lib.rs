@@ -8,6 +8,7 @@
 
 mod doc;
 mod host;
+#[rustfmt::skip]
 mod keys;
 mod measure;
 mod model;

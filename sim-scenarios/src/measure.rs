@@ -19,7 +19,11 @@ const fn m(name: &'static str, decimals: usize, about: &'static str) -> Measure 
 pub const WORLD: &[Measure] = &[
     m("completed", 0, "requests answered in full, every byte right"),
     m("failed", 0, "requests answered otherwise, or given up"),
-    m("wrong_bytes", 0, "answers with a byte that differs: a violation in any scenario"),
+    m(
+        "wrong_answers",
+        0,
+        "answers with a byte that differs, of another length, or without sense: a violation in any scenario",
+    ),
     m("bytes", 0, "bytes of bodies delivered"),
     m("done_at_ms", 3, "when the last answer was whole"),
     m(
@@ -64,7 +68,20 @@ pub const HOST: &[Measure] = &[
     m("timeouts", 0, "of these, because the retransmission timer expired"),
     m("dropped_segments", 0, "segments that its TCP dropped, for any reason"),
     m("resets", 0, "connections that ended by RST, or were given up"),
+    m(
+        "syns_refused",
+        0,
+        "SYNs dropped because its table of connections, or of half-open ones, was full",
+    ),
     m("controllers", 0, "congestion controllers that its stack offers"),
+    m(
+        "frames",
+        0,
+        "frames that a hostile host or a source of cross traffic sent, or that came to a sink",
+    ),
+    m("core_load", 4, "share of the time that the cores of a machine were busy, their mean"),
+    m("core_load_max", 4, "the same of the busiest core"),
+    m("turn_wait_max_us", 1, "the longest that a turn of a machine waited for its core"),
 ];
 
 /// Measures of one direction of a link: `LINK.forward.lost`.

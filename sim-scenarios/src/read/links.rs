@@ -1,5 +1,6 @@
 //! Links, what changes on them, and faults.
 
+use super::hosts::{read_host, read_stalled};
 use super::{index_of, millis};
 use crate::doc::{Table, Value};
 use crate::keys;
@@ -9,6 +10,7 @@ use crate::schema::Fields;
 use simoom_core::time::{Duration, Instant};
 use simoom_sim::fault::{Fault, FaultKind};
 use simoom_sim::link::{LinkConfig, Rate};
+use simoom_sim::nic::Stall;
 use simoom_sim::seed::Chance;
 
 /// A link as far as it was read.
@@ -219,6 +221,8 @@ fn link_of(fields: &Fields<'_>, links: &[LinkDraft], sink: &mut Sink<'_>) -> Opt
 pub(super) fn read_changes(
     file: &Fields<'_>,
     links: &[LinkDraft],
+    names: &[&str],
+    hosts: &mut [Option<HostSpec>],
     sink: &mut Sink<'_>,
 ) -> Vec<Change> {
     let tables = file.tables("at", sink);
@@ -226,6 +230,13 @@ pub(super) fn read_changes(
     for (table, at) in tables {
         let fields = Fields::open(table, at, "at", &keys::AT, sink);
         fields.require("time_ms", sink);
+        if fields.has("host") {
+            read_stall(&fields, names, hosts, sink);
+            continue;
+        }
+        for key in ["stall_ms", "stall_what"].into_iter().filter(|key| fields.has(key)) {
+            fields.complain(key, "is for a host: name it with host", sink);
+        }
         let link = link_of(&fields, links, sink);
         let directions: &[usize] = match fields.text("direction") {
             Some("forward") => &[0],
@@ -253,6 +264,30 @@ pub(super) fn read_changes(
         }
     }
     changes
+}
+
+/// The NIC of a host stands still for a while.
+fn read_stall(
+    fields: &Fields<'_>,
+    names: &[&str],
+    hosts: &mut [Option<HostSpec>],
+    sink: &mut Sink<'_>,
+) {
+    fields.require("stall_ms", sink);
+    let link_keys = keys::LINK_KEYS.iter().map(|key| key.name).chain(["link", "direction"]);
+    for key in link_keys.filter(|key| fields.has(key)) {
+        fields.complain(key, "is for a link; this change is one of a host", sink);
+    }
+    let Some(n) = read_host("host", fields, names, sink) else { return };
+    let what = read_stalled(fields, sink);
+    let Some(host) = &mut hosts[n] else { return };
+    let Some(stack) = host.kind.stack_mut() else {
+        return fields.complain("host", "has no NIC: only hosts of ours have", sink);
+    };
+    if let (Some(at), Some(lasts)) = (fields.number("time_ms"), fields.number("stall_ms")) {
+        let at = Instant::ZERO + millis(at);
+        stack.planned_stalls.push(Stall { at, lasts: millis(lasts), what });
+    }
 }
 
 /// Reads the list of faults; None where the file has none.
