@@ -10,8 +10,8 @@ impl EventTap for Tap {
             let seq = u32::from_be_bytes(b[38..42].try_into().unwrap());
             let ack = u32::from_be_bytes(b[42..46].try_into().unwrap());
             let port = u16::from_be_bytes(b[34..36].try_into().unwrap());
-            let hl = (b[46] >> 4) as usize * 4;
-            let tl = u16::from_be_bytes(b[16..18].try_into().unwrap()) as usize - 20 - hl;
+            let hl = (b[46] >> 4) as i64 * 4;
+            let tl = u16::from_be_bytes(b[16..18].try_into().unwrap()) as i64 - 20 - hl as i64;
             println!(
                 "{:?} sent {:?} dir {} {:?} port {port} seq {seq} ack {ack} flags {:02x} len {tl} win {}",
                 r.at,
@@ -30,7 +30,12 @@ fn main() {
     let seed: u64 = std::env::args().nth(3).map_or(0, |s| s.parse().unwrap());
     let s = Scenario::load(file.as_ref()).unwrap_or_else(|e| panic!("\n{e}"));
     for case in s.cases().iter().filter(|c| c.name.contains(&want)) {
-        let (r, _) = run_with(case, &RunOptions::new(Seed(seed)), Tap, &mut |_| {});
+        let mut o = RunOptions::new(Seed(seed));
+        o.until = std::env::var("UNTIL").ok().map(|u| u.parse().unwrap());
+        let (r, _) = run_with(case, &o, Tap, &mut |_| {});
+        if let Some(d) = &r.dump {
+            println!("{d}");
+        }
         println!("{}", simoom_scenarios::json_line(&r, None));
     }
 }

@@ -74,8 +74,13 @@ pub(crate) static LIMITS: Section = Section {
     ]],
 };
 
+/// Presets of links, as files say them.
+pub(crate) const PRESETS: &[&str] =
+    &["lan", "datacentre", "fibre", "lte", "satellite", "lossy-wifi"];
+
 /// What is the same for both directions of a link, and can change.
 pub(crate) static LINK_KEYS: &[Key] = &[
+    key("preset", Kind::OneOf(PRESETS), "none", "the numbers of a kind of link, which the other keys then change; forward is the way up, from `from` as the user's end"),
     key("rate_mbit", Kind::Number(0.001, 1_000_000.0), "1000", "million bits a second"),
     key("delay_ms", Kind::Number(0.0, 60_000.0), "1", "propagation, one way"),
     key("overhead_bytes", Kind::Whole(0, 1000), "0", "bytes that a frame takes beyond its own; Ethernet has 24 for preamble, FCS and gap"),
@@ -87,6 +92,40 @@ pub(crate) static LINK_KEYS: &[Key] = &[
     key("reorder_by_ms", Kind::Number(0.0, 60_000.0), "1", "by how much at most"),
     key("duplicate_percent", Kind::Number(0.0, 100.0), "0", "how likely a frame arrives twice"),
     key("corrupt_percent", Kind::Number(0.0, 100.0), "0", "how likely bits of one byte flip, behind the Ethernet header"),
+    key("forge_percent", Kind::Number(0.0, 100.0), "0", "how likely bits of one byte of a TCP segment's text flip and its checksum is made right: nobody can notice but who knows the content"),
+    key("truncate_percent", Kind::Number(0.0, 100.0), "0", "how likely only the first bytes of a packet arrive"),
+    key("jitter_ms", Kind::Number(0.0, 60_000.0), "0", "what varies the delay: the most (`uniform`), or the mean"),
+    key("jitter", Kind::OneOf(&["uniform", "normal", "exponential"]), "uniform", "how it is distributed"),
+    key("jitter_deviation_ms", Kind::Number(0.0, 60_000.0), "a quarter of `jitter_ms`", "the standard deviation of `normal`"),
+    key("jitter_reorders", Kind::Flag, "false", "whether later frames pass earlier ones by it"),
+    key("burst_start_percent", Kind::Number(0.0, 100.0), "none", "losses in bursts (Gilbert, Elliott): how likely the link turns bad after a frame"),
+    key("burst_end_percent", Kind::Number(0.0001, 100.0), "25", "how likely it turns good again"),
+    key("burst_loss_percent", Kind::Number(0.0, 100.0), "100", "how likely a frame is lost while it is bad"),
+    key("burst_good_loss_percent", Kind::Number(0.0, 100.0), "0", "how likely while it is good"),
+    key("lose_every", Kind::Whole(1, 1_000_000_000), "none", "one frame in so many is lost"),
+    key("lose_every_first", Kind::Whole(1, 1_000_000_000), "as `lose_every`", "which is the first"),
+    key("lose_frames", Kind::Numbers(1.0, 1e15), "none", "which frames are lost: the first that is offered is 1"),
+    key("lose_byte", Kind::Whole(0, 1_000_000_000_000), "none", "a byte of each TCP stream that is lost with its segment; the first is 0"),
+    key("lose_byte_times", Kind::Numbers(0.0, 1e6), "0", "at which times of sending: 0 the first, 3 the third retransmission"),
+    key("ack_loss_percent", Kind::Number(0.0, 100.0), "0", "how likely a pure ACK is lost"),
+    key("ack_bunch", Kind::Whole(2, 10_000), "none", "pure ACKs are held until so many are there"),
+    key("ack_bunch_ms", Kind::Number(0.001, 60_000.0), "10", "or the first has waited so long"),
+    key("displace_percent", Kind::Number(0.0, 100.0), "0", "how likely a frame is held until others have passed it"),
+    key("displace_frames", Kind::Whole(1, 1_000_000), "3", "how many have to pass"),
+    key("displace_hold_ms", Kind::Number(0.001, 60_000.0), "100", "how long it is held at most"),
+    key("mtu_bytes", Kind::Whole(68, 65_535), "none", "the longest packet; a longer one is dropped"),
+    key("mtu_icmp", Kind::Flag, "false", "whether its sender is told (RFC 1191); else the link is a black hole"),
+    key("aqm", Kind::OneOf(&["drop-tail", "codel"]), "drop-tail", "what the queue does before it is full; CoDel: RFC 8289"),
+    key("codel_target_ms", Kind::Number(0.001, 60_000.0), "5", "the standing delay that is acceptable"),
+    key("codel_interval_ms", Kind::Number(0.001, 60_000.0), "100", "how long it may stand above that"),
+    key("codel_ecn", Kind::Flag, "false", "whether packets that can be are marked in place of being dropped (RFC 3168)"),
+    key("trace_file", Kind::Text, "none", "when the link sends, in place of `rate_mbit`: a recording in mahimahi's format, beside the scenario"),
+    key("trace_ms", Kind::Numbers(0.0, 4e9), "none", "the same in the file: whole milliseconds, ascending, each an opportunity for 1,500 bytes; then it begins anew"),
+    key("down", Kind::Flag, "false", "the link is down"),
+    key("down_holds", Kind::Flag, "false", "whether frames wait meanwhile in the queue, in place of being dropped"),
+    key("flap_up_ms", Kind::Number(0.001, 1e8), "none", "the link goes down and comes back, over and over: how long it is up"),
+    key("flap_down_ms", Kind::Number(0.001, 1e8), "100", "and how long down"),
+    key("flap_first_ms", Kind::Number(0.0, 1e8), "as `flap_up_ms`", "when it goes down for the first time"),
 ];
 
 /// A link.
@@ -156,8 +195,9 @@ pub(crate) static FAULT: Section = Section {
         key("link", Kind::Text, "required", "the name of the link"),
         key("direction", Kind::OneOf(&["forward", "backward"]), "required", "which direction"),
         key("frame", Kind::Whole(1, u64::MAX >> 1), "required", "which frame: the first that is offered to this direction is 1"),
-        key("kind", Kind::OneOf(&["lost", "delayed", "duplicated", "corrupted", "truncated"]), "required", "what happens to it"),
-        key("by_ns", Kind::Whole(1, 1 << 50), "required for `delayed`", "how much later it arrives"),
+        key("kind", Kind::OneOf(&["lost", "delayed", "duplicated", "corrupted", "truncated", "displaced"]), "required", "what happens to it"),
+        key("by_ns", Kind::Whole(0, 1 << 50), "required for `delayed` and `displaced`", "how much later it arrives, or how long it is held at most"),
+        key("frames", Kind::Whole(1, 1 << 30), "required for `displaced`", "how many have to pass it"),
         key("offset", Kind::Whole(0, 65_535), "required for `corrupted`", "which byte, the frame's first being 0"),
         key("mask", Kind::Whole(1, 255), "required for `corrupted`", "the bits that flip"),
         key("repaired", Kind::Flag, "false", "whether its checksums are made right again"),
@@ -171,7 +211,7 @@ const KIND: Key = key("kind", Kind::OneOf(HOST_KINDS), "required", "what the hos
 pub(crate) const HOST_KINDS: &[&str] = &[
     "server", "client", "machine", "smoltcp-server", "smoltcp-client", "receiver", "switch",
     "cross-source", "cross-sink", "syn-flood", "random-segments", "blind-injector",
-    "optimistic-acker",
+    "optimistic-acker", "browser", "scripted",
 ];
 
 /// When a NIC reads a frame, as files say it.
@@ -231,6 +271,9 @@ static SMOLTCP_KEYS: &[Key] = &[
 ];
 
 static SERVER_KEYS: &[Key] = &[
+    key("site_pages", Kind::Whole(1, 10_000), "none", "a site of so many pages, for browsers"),
+    key("site_objects_max", Kind::Whole(0, 1000), "20", "objects of a page at most, besides its document; at least a tenth"),
+    key("site_object_kb_max", Kind::Number(1.0, 1e6), "2000", "thousand bytes of an object at most; sizes are Pareto distributed from 500 bytes on"),
     key("mode", Kind::OneOf(MODES), "any", "how content is sent; `any` draws from the seed"),
     key("copies", Kind::Whole(1, 64), "2", "copies of each segment in mode `copies-in-advance`"),
     key("connections_max", Kind::Whole(1, 4_000_000), "what its clients need", "connections in any state, at most"),
@@ -304,6 +347,7 @@ pub(crate) static MACHINE: Section = Section {
             key("rings", Kind::Whole(1, 64), "1", "rings of each interface, and so stacks"),
             key("cost_file", Kind::Text, "none: turns take no time", "the file of measured costs, beside the scenario: `costs.toml`"),
             key("checksums", Kind::OneOf(&["software", "offloaded"]), "software", "whether the stacks compute and verify checksums, or the NIC: which of the file's costs hold"),
+            key("tx_coalesce_us", Kind::Number(0.0, 1e6), "0", "how long after its last turn completions alone give a stack another"),
         ],
         SERVER_KEYS,
         TCP_KEYS,
@@ -348,6 +392,38 @@ pub(crate) static RECEIVER: Section = Section {
         key("closing_after_kb", Kind::Number(0.0, 1e9), "0: when it is open", "for `abort` and `vanish`: after so many thousand bytes of the stream"),
         key("drip_ms", Kind::Number(0.001, 1e7), "none", "hostile: a request is sent one byte at a time, so far apart"),
         key("verify_one_in", Kind::Whole(1, 1_000_000), "1", "of how many segments one is compared with what is expected; all by default"),
+    ]],
+};
+
+/// A browser.
+pub(crate) static BROWSER: Section = Section {
+    title: "a host of kind `browser`",
+    about: "A browser on simoom's own stack: loads pages of its server's site over several connections that are kept, and thinks in between. A file is a request of the measures; times are those of pages.",
+    keys: &[
+        &[
+            KIND,
+            key("server", Kind::Text, "required", "the name of the host that is asked: it needs `site_pages`"),
+            key("pages", Kind::Whole(1, 1_000_000), "required", "pages to load, one after the other"),
+            key("connections", Kind::Whole(1, 1000), "6", "connections at once at most"),
+            key("think_ms", Kind::Number(0.0, 3_600_000.0), "5000", "the mean time from a page to the next, exponentially distributed"),
+            key("think_max_ms", Kind::Number(0.0, 3_600_000.0), "60000", "the longest of these times"),
+            key("give_up_s", Kind::Number(0.001, 1e6), "600", "when a request that is not answered is given up"),
+        ],
+        TCP_KEYS,
+        NIC_KEYS,
+    ],
+};
+
+/// A scripted peer.
+pub(crate) static SCRIPTED: Section = Section {
+    title: "a host of kind `scripted`",
+    about: "A client that follows a script: packets that it sends at times or after events, and packets that must come. A script that goes to its end as it says is a request completed, another is one failed.",
+    keys: &[&[
+        KIND,
+        key("server", Kind::Text, "required", "the name of the host that it talks to"),
+        key("script", Kind::Text, "required", "one step a line: `[at TIME] [after TIME] send PACKET`, `expect [within TIME] PACKET`, `silence TIME`; see the simulator's `hosts::scripted::text`"),
+        key("tolerance_ms", Kind::Number(0.0, 60_000.0), "1", "by how much a packet that is expected at a time may come earlier or later"),
+        key("size_bytes", Kind::Numbers(0.0, 1e10), "none", "bytes of what it asks for, so that the server has it as `/SIZE`"),
     ]],
 };
 
@@ -451,7 +527,8 @@ pub(crate) static OPTIMISTIC_ACKER: Section = Section {
 /// Every section, in the order of the reference.
 pub(crate) static ALL: &[&Section] = &[
     &FILE, &SERVER, &CLIENT, &MACHINE, &SMOLTCP_SERVER, &SMOLTCP_CLIENT, &RECEIVER, &SWITCH,
-    &CROSS_SOURCE, &CROSS_SINK, &SYN_FLOOD, &RANDOM_SEGMENTS, &BLIND_INJECTOR, &OPTIMISTIC_ACKER,
-    &LINK, &AT, &LIMITS, &BOUND, &CASE, &WHERE, &FAULT,
+    &BROWSER, &SCRIPTED, &CROSS_SOURCE, &CROSS_SINK, &SYN_FLOOD, &RANDOM_SEGMENTS, &BLIND_INJECTOR, &OPTIMISTIC_ACKER,
+    &LINK, &AT, &LIMITS, &BOUND, &CASE, &WHERE, &FAULT, &LINK_FILE,
+    &LINK_ALONE,
 ];
 

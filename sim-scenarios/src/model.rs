@@ -6,6 +6,8 @@ use simoom_core::tcp;
 use simoom_core::time::{Duration, Instant};
 use simoom_sim::fault::Fault;
 use simoom_sim::hosts::hostile::{Aim, Forgery, Pace};
+use simoom_sim::hosts::scripted::Script;
+use simoom_sim::hosts::site::SiteConfig;
 use simoom_sim::hosts::tcp_peer::Manners;
 use simoom_sim::link::LinkConfig;
 use simoom_sim::machine::CostModel;
@@ -85,6 +87,8 @@ pub(crate) enum HostKind {
     SmoltcpServer(SmoltcpServerSpec),
     SmoltcpClient(SmoltcpClientSpec),
     Receiver(Box<ReceiverSpec>),
+    Browser(BrowserSpec),
+    Scripted(ScriptedSpec),
     Switch(SwitchSpec),
     CrossSource(CrossSourceSpec),
     CrossSink,
@@ -107,6 +111,8 @@ impl HostKind {
             Self::Client(client) => Some(&client.work),
             Self::SmoltcpClient(client) => Some(&client.work),
             Self::Receiver(receiver) => Some(&receiver.work),
+            Self::Browser(browser) => Some(&browser.work),
+            Self::Scripted(scripted) => Some(&scripted.work),
             _ => None,
         }
     }
@@ -117,6 +123,8 @@ impl HostKind {
             Self::Client(client) => Some(&mut client.work),
             Self::SmoltcpClient(client) => Some(&mut client.work),
             Self::Receiver(receiver) => Some(&mut receiver.work),
+            Self::Browser(browser) => Some(&mut browser.work),
+            Self::Scripted(scripted) => Some(&mut scripted.work),
             Self::Hostile(hostile) => Some(&mut hostile.target),
             _ => None,
         }
@@ -134,17 +142,12 @@ impl HostKind {
         matches!(self, Self::Server(_) | Self::Machine(_) | Self::SmoltcpServer(_))
     }
 
-    /// Whether the oracles hold it to nothing: what passes through it is not its own, or it breaks
-    /// the rules on purpose.
-    pub(crate) fn is_lawless(&self) -> bool {
-        matches!(self, Self::Switch(_) | Self::Hostile(_))
-    }
-
     /// What its stacks are like, where they are ours.
     pub(crate) fn stack_mut(&mut self) -> Option<&mut StackSpec> {
         match self {
             Self::Server(server) => Some(&mut server.stack),
             Self::Client(client) => Some(&mut client.stack),
+            Self::Browser(browser) => Some(&mut browser.stack),
             Self::Machine(machine) => Some(&mut machine.each.stack),
             _ => None,
         }
@@ -183,6 +186,8 @@ pub(crate) struct ServerSpec {
     pub(crate) stall_timeout: Duration,
     /// Bytes of the objects, ascending, each once.
     pub(crate) objects: Vec<u64>,
+    /// The site for browsers.
+    pub(crate) site: Option<SiteConfig>,
 }
 
 /// What a client asks, and whom.
@@ -237,6 +242,7 @@ pub(crate) struct MachineSpec {
     pub(crate) rings: u8,
     pub(crate) cost: CostModel,
     pub(crate) is_offloaded: bool,
+    pub(crate) tx_coalesce: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -248,6 +254,24 @@ pub(crate) struct ReceiverSpec {
     pub(crate) start_at: Instant,
     pub(crate) stagger: Duration,
     pub(crate) manners: Manners,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct BrowserSpec {
+    pub(crate) stack: StackSpec,
+    /// Requests are pages here.
+    pub(crate) work: WorkSpec,
+    pub(crate) pages: u32,
+    pub(crate) think: Duration,
+    pub(crate) think_max: Duration,
+    pub(crate) give_up: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ScriptedSpec {
+    pub(crate) work: WorkSpec,
+    pub(crate) script: Script,
+    pub(crate) tolerance: Duration,
 }
 
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ mod peers;
 
 use crate::model::{HostKind, HostSpec, WorkSpec};
 use crate::record::Recorder;
-use ours::{Client, Server, ServerMachine};
+use ours::{Browsing, Client, Server, ServerMachine};
 use peers::Noise;
 use simoom_core::port::Port;
 use simoom_core::stack::app::App;
@@ -14,9 +14,12 @@ use simoom_core::tcp;
 use simoom_core::time::Instant;
 use simoom_sim::endpoint::{EndpointHost, Host, HostCx, HostFault};
 use simoom_sim::frames::FrameId;
+use simoom_sim::hosts::scripted::Scripted;
+use simoom_sim::hosts::site::SiteConfig;
 use simoom_sim::hosts::{Receiver, Switch};
 use simoom_sim::machine::CoreStats;
 use simoom_sim::nic::SimPort;
+use simoom_sim::oracle::promises::{Passed, PromiseConfig};
 use simoom_sim::seed::Seed;
 use simoom_sim::smoltcp_host::{self, HttpClient, HttpServer};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -30,6 +33,8 @@ pub(crate) enum ScenarioHost {
     SmoltcpServer(Box<EndpointHost<HttpServer>>),
     SmoltcpClient(Box<EndpointHost<HttpClient>>),
     Receiver(Box<EndpointHost<Receiver>>),
+    Browser(Box<Browsing>),
+    Scripted(Box<EndpointHost<Scripted>>),
     Switch(Box<Switch>),
     Noise(Box<EndpointHost<Noise>>),
 }
@@ -44,6 +49,8 @@ macro_rules! each {
             ScenarioHost::SmoltcpServer($host) => $call,
             ScenarioHost::SmoltcpClient($host) => $call,
             ScenarioHost::Receiver($host) => $call,
+            ScenarioHost::Browser($host) => $call,
+            ScenarioHost::Scripted($host) => $call,
             ScenarioHost::Switch($host) => $call,
             ScenarioHost::Noise($host) => $call,
         }
@@ -78,6 +85,15 @@ impl Host for ScenarioHost {
     #[inline]
     fn audit(&mut self) -> Result<(), HostFault> {
         each!(self, host => host.audit())
+    }
+
+    fn promises(&mut self) -> Option<PromiseConfig> {
+        each!(self, host => host.promises())
+    }
+
+    #[inline]
+    fn take_passed(&mut self, into: &mut Vec<Passed>) {
+        each!(self, host => host.take_passed(into));
     }
 
     fn describe(&self) -> String {
@@ -148,6 +164,15 @@ impl ScenarioHost {
                 let receiver = peers::receiver(spec, server(&spec.work), number, seed);
                 Self::Receiver(Box::new(EndpointHost::new(receiver)))
             }
+            HostKind::Browser(spec) => {
+                let site = (number_of(hosts, spec.work.server), site_of(hosts, spec.work.server));
+                let browser = ours::browser(spec, server(&spec.work), site, number, seed);
+                Self::Browser(Box::new(browser))
+            }
+            HostKind::Scripted(spec) => {
+                let scripted = peers::scripted(spec, server(&spec.work), number);
+                Self::Scripted(Box::new(EndpointHost::new(scripted)))
+            }
             HostKind::Switch(spec) => {
                 let switch = Switch::new(spec.ports);
                 Self::Switch(Box::new(match spec.mirror_port {
@@ -201,6 +226,27 @@ impl ScenarioHost {
                     is_done,
                 }
             }
+            Self::Browser(host) => {
+                let browser = host.stack.app();
+                let stats = browser.stats();
+                Progress {
+                    completed: stats.succeeded,
+                    failed: stats.failed,
+                    wrong_answers: 0,
+                    bytes: stats.bytes,
+                    is_done: browser.loads().len() as u64 >= wanted,
+                }
+            }
+            Self::Scripted(host) => {
+                let script = &host.endpoint;
+                let completed = u64::from(script.is_done() && script.verdict().is_ok());
+                Progress {
+                    completed,
+                    failed: u64::from(script.is_done()) - completed,
+                    is_done: script.is_done(),
+                    ..Progress::default()
+                }
+            }
             _ => Progress { is_done: true, ..Progress::default() },
         }
     }
@@ -221,7 +267,15 @@ impl ScenarioHost {
         }
     }
 
-    /// Durations of its requests in nanoseconds, and when each was over.
+    /// Where and why its script was not followed, if it has one.
+    pub(crate) fn script_failure(&self) -> Option<String> {
+        match self {
+            Self::Scripted(host) => host.endpoint.verdict().err().map(|e| e.to_string()),
+            _ => None,
+        }
+    }
+
+    /// Durations of its requests (a browser's pages) in nanoseconds, and when each was over.
     pub(crate) fn completions(&self) -> Vec<(u64, Instant)> {
         let entry = |asked: Instant, done: Instant| (done.saturating_since(asked).as_nanos(), done);
         match self {
@@ -232,6 +286,10 @@ impl ScenarioHost {
             Self::Receiver(host) => {
                 let completions = host.endpoint.completions();
                 completions.iter().map(|c| entry(c.asked_at, c.done_at)).collect()
+            }
+            Self::Browser(host) => {
+                let loads = host.stack.app().loads();
+                loads.iter().map(|load| entry(load.started_at, load.done_at)).collect()
             }
             _ => Vec::new(),
         }
@@ -254,6 +312,7 @@ impl ScenarioHost {
         match self {
             Self::Server(host) => counts.add(&host.stack),
             Self::Client(host) => counts.add(&host.stack),
+            Self::Browser(host) => counts.add(&host.stack),
             Self::Machine(machine) => {
                 machine.shards().iter().for_each(|shard| counts.add(&shard.stack));
             }
@@ -275,6 +334,7 @@ impl ScenarioHost {
         match self {
             Self::Server(host) => host.stack.connection_infos().collect(),
             Self::Client(host) => host.stack.connection_infos().collect(),
+            Self::Browser(host) => host.stack.connection_infos().collect(),
             Self::Machine(machine) => {
                 machine.shards().iter().flat_map(|shard| shard.stack.connection_infos()).collect()
             }
@@ -295,6 +355,8 @@ impl ScenarioHost {
         match self {
             Self::Server(host) => host.stack.connections() == 0,
             Self::Client(host) => host.stack.connections() == 0,
+            Self::Browser(host) => host.stack.connections() == 0,
+            Self::Scripted(host) => host.endpoint.is_done(),
             Self::Machine(machine) => {
                 machine.shards().iter().all(|shard| shard.stack.connections() == 0)
             }
@@ -305,28 +367,30 @@ impl ScenarioHost {
     }
 
     /// Ends the stacks and counts their buffers home: none may be left but what an idle device
-    /// holds.
-    pub(crate) fn shut_down(&mut self, now: Instant) -> Result<(), String> {
+    /// holds, or what one that is `busy` has yet to send.
+    pub(crate) fn shut_down(&mut self, now: Instant, busy: bool) -> Result<(), String> {
         fn end<A: App>(
             stack: &mut Stack<A, Recorder>,
             port: &mut SimPort,
             now: Instant,
+            busy: bool,
         ) -> Result<(), String> {
             let Ok(()) = stack.shut_down(now, port);
             port.reclaim(Some);
             let (census, hold) = (port.census(), port.caps().tx_hold_idle);
-            if census.caller == 0 && census.device <= hold {
+            if census.caller == 0 && (busy || census.device <= hold) {
                 return Ok(());
             }
             Err(format!("buffers are missing after the stack's end: {census:?}"))
         }
         match self {
-            Self::Server(host) => end(&mut host.stack, &mut host.port, now),
-            Self::Client(host) => end(&mut host.stack, &mut host.port, now),
+            Self::Server(host) => end(&mut host.stack, &mut host.port, now, busy),
+            Self::Client(host) => end(&mut host.stack, &mut host.port, now, busy),
+            Self::Browser(host) => end(&mut host.stack, &mut host.port, now, busy),
             Self::Machine(machine) => machine
                 .shards_mut()
                 .iter_mut()
-                .try_for_each(|shard| end(&mut shard.stack, &mut shard.port, now)),
+                .try_for_each(|shard| end(&mut shard.stack, &mut shard.port, now, busy)),
             _ => Ok(()),
         }
     }
@@ -358,6 +422,16 @@ fn address_of(hosts: &[HostSpec], work: &WorkSpec) -> SocketAddrV4 {
         _ => 0,
     };
     SocketAddrV4::new(ip_of(number_of(hosts, work.server) + port), 80)
+}
+
+/// The site of a server.
+fn site_of(hosts: &[HostSpec], server: usize) -> SiteConfig {
+    let site = match &hosts[server].kind {
+        HostKind::Server(server) => server.site,
+        HostKind::Machine(machine) => machine.each.site,
+        _ => None,
+    };
+    site.expect("the reader has seen that the server has a site")
 }
 
 /// What the pattern of a body is drawn from: its length, so that equal lengths are one object.

@@ -1,7 +1,7 @@
 //! Hosts of our own stack: the file server on one core or several, and the client.
 
 use super::{path_of, pattern_of};
-use crate::model::{ClientSpec, MachineSpec, ServerSpec, StackSpec};
+use crate::model::{BrowserSpec, ClientSpec, MachineSpec, ServerSpec, StackSpec};
 use crate::record::Recorder;
 use simoom_core::client::{ExpectPatterns, FetchClient, FetchConfig, Order};
 use simoom_core::content::Mode;
@@ -12,6 +12,8 @@ use simoom_core::server::{FileServer, ServerConfig};
 use simoom_core::stack::Stack;
 use simoom_core::stack::app::App;
 use simoom_core::wire::rss::{MICROSOFT_KEY, Shard, Spread};
+use simoom_sim::hosts::site::{Site, SiteConfig};
+use simoom_sim::hosts::{Browser, BrowserConfig};
 use simoom_sim::link::Rate;
 use simoom_sim::machine::{Machine, MachineConfig, Ring};
 use simoom_sim::nic::{CompletionPolicy, DmaPolicy, SimPort};
@@ -19,9 +21,11 @@ use simoom_sim::port_host::PortHost;
 use simoom_sim::seed::{Seed, Stream};
 use simoom_sim::stack_host::{StackHost, StackSetup};
 use std::net::SocketAddrV4;
+use std::sync::Arc;
 
 pub(super) type Server = StackHost<FileServer<MemoryBodies>, Recorder>;
 pub(super) type Client = StackHost<FetchClient<ExpectPatterns>, Recorder>;
+pub(super) type Browsing = StackHost<Browser, Recorder>;
 pub(super) type ServerMachine = Machine<Stack<FileServer<MemoryBodies>, Recorder>>;
 
 fn setup(spec: &StackSpec, number: u16, seed: Seed, connections: u32) -> StackSetup {
@@ -58,7 +62,7 @@ fn server_setup(spec: &ServerSpec, number: u16, seed: Seed) -> StackSetup {
     setup
 }
 
-fn file_server(spec: &ServerSpec) -> FileServer<MemoryBodies> {
+fn file_server(spec: &ServerSpec, number: u16, seed: Seed) -> FileServer<MemoryBodies> {
     let mut bodies = MemoryBodies::new();
     let mut catalogue = Catalogue::builder(1);
     for len in &spec.objects {
@@ -74,6 +78,10 @@ fn file_server(spec: &ServerSpec) -> FileServer<MemoryBodies> {
         };
         catalogue.add_file(info).expect("sizes are distinct, names are short");
     }
+    if let Some(config) = spec.site {
+        let site = Site::new(seed, u32::from(number), config);
+        site.add_to(&mut catalogue, &mut bodies).expect("paths of sites are letters and numbers");
+    }
     let config = ServerConfig {
         request_timeout: spec.request_timeout,
         idle_timeout: spec.idle_timeout,
@@ -87,7 +95,7 @@ fn file_server(spec: &ServerSpec) -> FileServer<MemoryBodies> {
 pub(super) fn server(spec: &ServerSpec, number: u16, seed: Seed) -> Server {
     let setup = server_setup(spec, number, seed);
     let config = setup.host;
-    let (stack, port) = stack(setup, &spec.stack, seed, file_server(spec));
+    let (stack, port) = stack(setup, &spec.stack, seed, file_server(spec, number, seed));
     PortHost::new(stack, port, config)
 }
 
@@ -117,6 +125,31 @@ pub(super) fn client(spec: &ClientSpec, server: SocketAddrV4, number: u16, seed:
     PortHost::new(stack, port, host)
 }
 
+/// A browser of the site of the server with that number.
+pub(super) fn browser(
+    spec: &BrowserSpec,
+    server: SocketAddrV4,
+    site: (u16, SiteConfig),
+    number: u16,
+    seed: Seed,
+) -> Browsing {
+    let site = Arc::new(Site::new(seed, u32::from(site.0), site.1));
+    let config = BrowserConfig {
+        connections: spec.work.connections,
+        think: spec.think,
+        think_max: spec.think_max,
+        give_up: spec.give_up,
+        ..BrowserConfig::new(server, site, spec.pages)
+    };
+    let connections = spec.work.connections.saturating_mul(4).max(64);
+    let mut setup = setup(&spec.stack, number, seed, connections);
+    setup.stack.receive_buffers = connections;
+    let host = setup.host;
+    let app = Browser::new(config, seed, u32::from(number));
+    let (stack, port) = stack(setup, &spec.stack, seed, app);
+    PortHost::new(stack, port, host)
+}
+
 /// A stack that is recorded, and its port.
 fn stack<A: App>(
     setup: StackSetup,
@@ -140,8 +173,8 @@ pub(super) fn machine(spec: &MachineSpec, number: u16, seed: Seed) -> ServerMach
     let config = MachineConfig {
         cores: spec.cores,
         cost: spec.cost,
-        tx_coalesce: simoom_core::time::Duration::ZERO,
         host: each.host,
+        tx_coalesce: spec.tx_coalesce,
     };
     let mut machine = Machine::new(config);
     for interface in 0..spec.interfaces {
@@ -157,7 +190,8 @@ pub(super) fn machine(spec: &MachineSpec, number: u16, seed: Seed) -> ServerMach
             }
             setup.nic.caps.checksum =
                 ChecksumOffload { tx: spec.is_offloaded, rx: spec.is_offloaded };
-            let (stack, port) = stack(setup, &spec.each.stack, seed, file_server(&spec.each));
+            let (stack, port) =
+                stack(setup, &spec.each.stack, seed, file_server(&spec.each, number, seed));
             let core = usize::from(interface) * usize::from(spec.rings) + usize::from(ring);
             Ring { stack, port, core: core % spec.cores }
         });

@@ -2,8 +2,8 @@
 
 use super::{address_of, ip_of, number_of, path_of, pattern_of};
 use crate::model::{
-    CrossSourceSpec, HostKind, HostSpec, HostileKind, HostileSpec, ReceiverSpec, SmoltcpClientSpec,
-    SmoltcpServerSpec, SmoltcpSpec,
+    CrossSourceSpec, HostKind, HostSpec, HostileKind, HostileSpec, ReceiverSpec, ScriptedSpec,
+    SmoltcpClientSpec, SmoltcpServerSpec, SmoltcpSpec,
 };
 use simoom_core::server::bodies::pattern_fill;
 use simoom_core::time::Instant;
@@ -13,6 +13,7 @@ use simoom_sim::hosts::hostile::{
     BlindConfig, BlindInjector, OptAckConfig, OptimisticAcker, RandomConfig, RandomSegments,
     SynFlood, SynFloodConfig,
 };
+use simoom_sim::hosts::scripted::{Scripted, ScriptedConfig};
 use simoom_sim::hosts::tcp_peer::{Body, Request, Station};
 use simoom_sim::hosts::{CrossConfig, CrossSink, CrossSource, Receiver, ReceiverConfig};
 use simoom_sim::link::Rate;
@@ -83,6 +84,12 @@ pub(super) fn receiver(
         ..ReceiverConfig::new(server, requests)
     };
     Receiver::numbered(number, config, seed)
+}
+
+pub(super) fn scripted(spec: &ScriptedSpec, server: SocketAddrV4, number: u16) -> Scripted {
+    let client = ScriptedConfig::client(server, spec.script.clone());
+    let config = ScriptedConfig { tolerance: spec.tolerance, ..client };
+    Scripted::new(Station::numbered(number), config)
 }
 
 /// Hosts that want nothing.

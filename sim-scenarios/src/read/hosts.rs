@@ -5,33 +5,29 @@ use super::{micros, millis, peers, seconds};
 use crate::doc::{Table, Value};
 use crate::keys;
 use crate::model::{
-    ClientSpec, HostKind, HostSpec, MachineSpec, ServerSpec, SmoltcpClientSpec, SmoltcpServerSpec,
-    SmoltcpSpec, StackSpec, WorkSpec,
+    BrowserSpec, ClientSpec, HostKind, HostSpec, MachineSpec, ServerSpec, SmoltcpClientSpec,
+    SmoltcpServerSpec, SmoltcpSpec, StackSpec, WorkSpec,
 };
 use crate::problem::Sink;
 use crate::schema::Fields;
 use simoom_core::content::Mode;
 use simoom_core::tcp;
 use simoom_core::time::Duration;
+use simoom_sim::hosts::site::{SiteConfig, Sizes};
 use simoom_sim::machine::{CostFile, CostModel};
 use simoom_sim::nic::{CompletionPolicy, DmaPolicy, RandomStalls, Stalled};
-use std::path::Path;
 
 /// Bytes that the buffers of one host take, at most.
 const MEMORY_MAX: u64 = 4 << 30;
 
 type NamedTable<'t> = (String, usize, Option<&'t Table>);
 
-/// Reads every host; None for one that is wrong beyond use. Files named in it lie in `folder`.
-pub(super) fn read(
-    tables: &[NamedTable<'_>],
-    folder: &Path,
-    sink: &mut Sink<'_>,
-) -> Vec<Option<HostSpec>> {
+/// Reads every host; None for one that is wrong beyond use.
+pub(super) fn read(tables: &[NamedTable<'_>], sink: &mut Sink<'_>) -> Vec<Option<HostSpec>> {
     let names: Vec<&str> = tables.iter().map(|(name, ..)| name.as_str()).collect();
     let host = |(name, at, table): &NamedTable<'_>| {
         let path = format!("host.{name}");
-        let kind = read_kind((*table)?, *at, &path, &names, folder, sink)?;
+        let kind = read_kind((*table)?, *at, &path, &names, sink)?;
         Some(HostSpec { name: name.clone(), kind })
     };
     tables.iter().map(host).collect()
@@ -42,7 +38,6 @@ fn read_kind(
     at: usize,
     path: &str,
     names: &[&str],
-    folder: &Path,
     sink: &mut Sink<'_>,
 ) -> Option<HostKind> {
     let kind = match table.get("kind").map(|node| &node.value) {
@@ -56,6 +51,8 @@ fn read_kind(
         "smoltcp-server" => &keys::SMOLTCP_SERVER,
         "smoltcp-client" => &keys::SMOLTCP_CLIENT,
         "receiver" => &keys::RECEIVER,
+        "browser" => &keys::BROWSER,
+        "scripted" => &keys::SCRIPTED,
         "switch" => &keys::SWITCH,
         "cross-source" => &keys::CROSS_SOURCE,
         "cross-sink" => &keys::CROSS_SINK,
@@ -90,8 +87,9 @@ fn read_kind(
             cores: fields.whole("cores").unwrap_or(1) as usize,
             interfaces: fields.whole("interfaces").unwrap_or(1) as u16,
             rings: fields.whole("rings").unwrap_or(1) as u8,
-            cost: read_costs(&fields, folder, sink),
+            cost: read_costs(&fields, sink),
             is_offloaded: fields.text("checksums") == Some("offloaded"),
+            tx_coalesce: fields.number("tx_coalesce_us").map_or(Duration::ZERO, micros),
         }),
         "smoltcp-server" => HostKind::SmoltcpServer(SmoltcpServerSpec {
             net: read_smoltcp(&fields),
@@ -104,6 +102,8 @@ fn read_kind(
             keep_alive: fields.flag("keep_alive").unwrap_or(true),
         }),
         "receiver" => peers::read_receiver(&fields, names, sink)?,
+        "browser" => HostKind::Browser(read_browser(&fields, names, sink)?),
+        "scripted" => peers::read_scripted(&fields, names, sink)?,
         "switch" => peers::read_switch(&fields, names, sink),
         "cross-source" => peers::read_cross_source(&fields, names, sink)?,
         "cross-sink" => HostKind::CrossSink,
@@ -112,22 +112,38 @@ fn read_kind(
 }
 
 /// Reads the file of measured costs; nothing takes time where there is none.
-fn read_costs(fields: &Fields<'_>, folder: &Path, sink: &mut Sink<'_>) -> CostModel {
+fn read_costs(fields: &Fields<'_>, sink: &mut Sink<'_>) -> CostModel {
     let Some(name) = fields.text("cost_file") else {
         if fields.has("checksums") {
             fields.complain("checksums", "chooses costs of a cost_file, and there is none", sink);
         }
         return CostModel::ZERO;
     };
-    let read = std::fs::read_to_string(folder.join(name)).map_err(|e| format!("{name}: {e}"));
-    match read.and_then(|text| CostFile::parse(&text).map_err(|e| format!("{name}: {e}"))) {
+    match sink.read_beside(name).and_then(|text| CostFile::parse(&text)) {
         Ok(file) if fields.text("checksums") == Some("offloaded") => file.checksums_offloaded,
         Ok(file) => file.checksums_in_software,
         Err(what) => {
-            fields.complain("cost_file", format!("cannot be read: {what}"), sink);
+            fields.complain("cost_file", format!("{name}: {what}"), sink);
             CostModel::ZERO
         }
     }
+}
+
+fn read_browser(fields: &Fields<'_>, names: &[&str], sink: &mut Sink<'_>) -> Option<BrowserSpec> {
+    fields.require("pages", sink);
+    let server = read_host("server", fields, names, sink)?;
+    let connections = fields.whole("connections").unwrap_or(6) as u32;
+    let pages = fields.whole("pages").unwrap_or(1) as u32;
+    let time = |key, ms| millis(fields.number(key).unwrap_or(ms));
+    let requests = u64::from(pages);
+    Some(BrowserSpec {
+        work: WorkSpec { server, server_port: 0, connections, requests, sizes: Vec::new() },
+        pages,
+        think: time("think_ms", 5_000.0),
+        think_max: time("think_max_ms", 60_000.0),
+        give_up: fields.number("give_up_s").map_or(Duration::from_secs(600), seconds),
+        stack: read_stack(fields, 256.0, sink),
+    })
 }
 
 fn read_server(fields: &Fields<'_>, sink: &mut Sink<'_>) -> ServerSpec {
@@ -149,6 +165,18 @@ fn read_server(fields: &Fields<'_>, sink: &mut Sink<'_>) -> ServerSpec {
         idle_timeout: timeout("idle_timeout_s", 600),
         stall_timeout: timeout("stall_timeout_s", 36_000),
         objects: Vec::new(),
+        site: fields.whole("site_pages").map(|pages| {
+            let objects_max = fields.whole("site_objects_max").unwrap_or(20) as u32;
+            let high = fields.number("site_object_kb_max").unwrap_or(2000.0) * 1e3;
+            let default = SiteConfig::default();
+            SiteConfig {
+                pages: pages as u32,
+                objects_min: objects_max / 10,
+                objects_max,
+                object: Sizes { high: high.round() as u64, ..default.object },
+                ..default
+            }
+        }),
     }
 }
 

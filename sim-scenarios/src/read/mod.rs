@@ -8,6 +8,7 @@ mod peers;
 #[cfg(test)]
 mod tests;
 mod topology;
+mod way;
 
 use crate::doc::{self, Node, Table, Value};
 use crate::keys;
@@ -75,7 +76,7 @@ impl Scenario {
     /// # Errors
     /// Everything that is wrong with it, each with its line.
     pub fn parse(path: &Path, text: &str) -> Result<Self, Errors> {
-        let mut sink = Sink::new(text);
+        let mut sink = Sink::of(path, text);
         let tree = doc::parse(text, &mut sink);
         // What is no TOML makes the rest look wrong in ways that it is not.
         if !sink.is_empty() {
@@ -83,8 +84,7 @@ impl Scenario {
             unreachable!("a sink that is not empty is an error");
         }
         let name = path.file_stem().map_or(String::new(), |s| s.to_string_lossy().into_owned());
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let scenario = read_scenario((&name, folder), &tree, &mut sink);
+        let scenario = read_scenario(&name, &tree, &mut sink);
         sink.into_result(path)?;
         Ok(scenario)
     }
@@ -116,7 +116,7 @@ struct AxisValue {
     pinned: Vec<Expectation>,
 }
 
-fn read_scenario((name, folder): (&str, &Path), tree: &Table, sink: &mut Sink<'_>) -> Scenario {
+fn read_scenario(name: &str, tree: &Table, sink: &mut Sink<'_>) -> Scenario {
     let file = Fields::open(tree, 0, "", &keys::FILE, sink);
     for key in ["title", "about", "host", "link"] {
         file.require(key, sink);
@@ -148,7 +148,7 @@ fn read_scenario((name, folder): (&str, &Path), tree: &Table, sink: &mut Sink<'_
         Some(count) => {
             for n in 0..count {
                 let place = place_of(n, &axes);
-                let mut case = read_case((name, folder), tree, &place, sink);
+                let mut case = read_case(name, tree, &place, sink);
                 merge(&mut case.expect, &expect);
                 let mut of_pinned = pinned.clone();
                 for value in &place {
@@ -396,12 +396,7 @@ fn write_expectations(tree: &mut Table, key: &str, expectations: &[Expectation])
 }
 
 /// Reads one case: the file with the values of its axes put in.
-fn read_case(
-    (name, folder): (&str, &Path),
-    tree: &Table,
-    place: &[&AxisValue],
-    sink: &mut Sink<'_>,
-) -> Case {
+fn read_case(name: &str, tree: &Table, place: &[&AxisValue], sink: &mut Sink<'_>) -> Case {
     let mut tree = tree.clone();
     for key in ["sweep", "case", "where"] {
         tree.remove(key);
@@ -419,7 +414,7 @@ fn read_case(
         }
     }
     let file = Fields::open(&tree, 0, "", &keys::FILE, sink);
-    let world = read_world(&file, folder, sink);
+    let world = read_world(&file, sink);
     for key in ["expect", "pinned"] {
         for entry in tree.table(key).into_iter().flat_map(|t| &t.entries) {
             check_measure(&entry.key, entry.key_at, key, &tree, sink);
@@ -458,7 +453,7 @@ fn check_measure(name: &str, at: usize, key: &str, tree: &Table, sink: &mut Sink
     sink.add(at, &format!("{key}.{name}"), what);
 }
 
-fn read_world(file: &Fields<'_>, folder: &Path, sink: &mut Sink<'_>) -> WorldSpec {
+fn read_world(file: &Fields<'_>, sink: &mut Sink<'_>) -> WorldSpec {
     let named = |key, sink: &mut Sink<'_>| -> Vec<(String, usize, Option<&Table>)> {
         let Some((table, _)) = file.table(key) else {
             if file.node(key).is_some() {
@@ -490,7 +485,7 @@ fn read_world(file: &Fields<'_>, folder: &Path, sink: &mut Sink<'_>) -> WorldSpe
     let host_tables = named("host", sink);
     let link_tables = named("link", sink);
     let names: Vec<&str> = host_tables.iter().map(|(name, ..)| name.as_str()).collect();
-    let mut hosts = hosts::read(&host_tables, folder, sink);
+    let mut hosts = hosts::read(&host_tables, sink);
     let links = links::read(&link_tables, &names, &hosts, sink);
     topology::complete(&host_tables, &mut hosts, &links, sink);
     let changes = links::read_changes(file, &links, &names, &mut hosts, sink);

@@ -1,15 +1,17 @@
 //! Receivers of all manners, switches, cross traffic and hostile hosts.
 
 use super::hosts::{read_host, read_sizes};
-use super::links::chance;
 use super::millis;
+use super::way::chance;
 use crate::model::{
-    CrossSourceSpec, HostKind, HostileKind, HostileSpec, ReceiverSpec, SwitchSpec, WorkSpec,
+    CrossSourceSpec, HostKind, HostileKind, HostileSpec, ReceiverSpec, ScriptedSpec, SwitchSpec,
+    WorkSpec,
 };
 use crate::problem::Sink;
 use crate::schema::Fields;
 use simoom_core::time::{Duration, Instant};
 use simoom_sim::hosts::hostile::{Aim, Forgery, Pace};
+use simoom_sim::hosts::scripted::{Script, text};
 use simoom_sim::hosts::tcp_peer::{Acknowledging, Closing, Manners, Reading, Shrinking};
 
 fn at(fields: &Fields<'_>, key: &str) -> Instant {
@@ -114,6 +116,29 @@ fn read_manners(fields: &Fields<'_>, sink: &mut Sink<'_>) -> Manners {
     manners.think = fields.number("think_ms").map_or(Duration::ZERO, millis);
     manners.verify_one_in = fields.whole("verify_one_in").unwrap_or(1) as u32;
     manners
+}
+
+pub(super) fn read_scripted(
+    fields: &Fields<'_>,
+    names: &[&str],
+    sink: &mut Sink<'_>,
+) -> Option<HostKind> {
+    fields.require("script", sink);
+    let server = read_host("server", fields, names, sink)?;
+    let script = match text::parse(fields.text("script").unwrap_or_default()) {
+        Ok(script) => script,
+        Err(error) => {
+            fields.complain("script", format!("in its {error}"), sink);
+            Script::new()
+        }
+    };
+    let sizes = fields.numbers("size_bytes").unwrap_or_default();
+    let sizes = sizes.into_iter().map(|size| size.round() as u64).collect();
+    Some(HostKind::Scripted(ScriptedSpec {
+        work: WorkSpec { server, server_port: 0, connections: 1, requests: 1, sizes },
+        script,
+        tolerance: millis(fields.number("tolerance_ms").unwrap_or(1.0)),
+    }))
 }
 
 pub(super) fn read_switch(fields: &Fields<'_>, names: &[&str], sink: &mut Sink<'_>) -> HostKind {

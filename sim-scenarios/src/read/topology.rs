@@ -122,6 +122,15 @@ fn complete_target(
     }
     let Some(target) = host.kind.target() else { return };
     let port = check(target.server, "server", is_server(target.server), "server");
+    let has_site = match hosts[target.server].as_ref().map(|host| &host.kind) {
+        Some(HostKind::Server(server)) => server.site.is_some(),
+        Some(HostKind::Machine(machine)) => machine.each.site.is_some(),
+        _ => false,
+    };
+    if matches!(host.kind, HostKind::Browser(_)) && port.is_some() && !has_site {
+        let what = format!("{} has no site for browsers: site_pages", tables[target.server].0);
+        sink.add(*at, &format!("host.{name}.server"), what);
+    }
     let Some(port) = port else { return };
     if let Some(target) = hosts[n].as_mut().and_then(|host| host.kind.target_mut()) {
         target.server_port = port;

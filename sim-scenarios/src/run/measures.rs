@@ -6,6 +6,7 @@ use crate::measure::{DIRECTIONS, jain, percentile};
 use simoom_core::tcp::congestion::Algorithm;
 use simoom_core::time::{Duration, Instant};
 use simoom_sim::hash::EventTap;
+use simoom_sim::link::LinkStats;
 use simoom_sim::world::Direction;
 
 impl<T: EventTap> Run<'_, T> {
@@ -66,11 +67,14 @@ impl<T: EventTap> Run<'_, T> {
             [Direction::Forward, Direction::Backward].map(|d| world.link_stats(*link, d))
         });
         let ways: Vec<_> = ways.collect();
-        put("lost", ways.iter().map(|s| s.lost).sum::<u64>() as f64);
-        put("queue_drops", ways.iter().map(|s| s.queue_full).sum::<u64>() as f64);
-        put("reordered", ways.iter().map(|s| s.reordered).sum::<u64>() as f64);
-        put("duplicated", ways.iter().map(|s| s.duplicated).sum::<u64>() as f64);
-        put("damaged", ways.iter().map(|s| s.damaged).sum::<u64>() as f64);
+        let sum = |of: fn(&LinkStats) -> u64| ways.iter().map(|s| of(s)).sum::<u64>() as f64;
+        put("lost", sum(|s| s.lost + s.link_down));
+        put("queue_drops", sum(|s| s.queue_full + s.queue_managed));
+        put("marked", sum(|s| s.marked));
+        put("too_long", sum(|s| s.too_long));
+        put("reordered", sum(|s| s.reordered + s.displaced));
+        put("duplicated", sum(|s| s.duplicated));
+        put("damaged", sum(|s| s.damaged));
         put("ring_full", world.stats().ring_full as f64);
         let shares: Vec<u64> = clients.iter().map(|p| p.bytes).collect();
         if let Some(jain) = jain(&shares) {
@@ -128,18 +132,22 @@ impl<T: EventTap> Run<'_, T> {
             let way = format!("{}.{}", self.case.world.links[n].name, DIRECTIONS[d]);
             let mut put = |measure: &str, value: f64| out.push((format!("{way}.{measure}"), value));
             put("offered", stats.offered as f64);
-            put("lost", stats.lost as f64);
-            put("queue_drops", stats.queue_full as f64);
-            put("reordered", stats.reordered as f64);
+            put("lost", (stats.lost + stats.link_down) as f64);
+            put("queue_drops", (stats.queue_full + stats.queue_managed) as f64);
+            put("marked", stats.marked as f64);
+            put("too_long", stats.too_long as f64);
+            put("delivered", stats.delivered as f64);
+            put("reordered", (stats.reordered + stats.displaced) as f64);
             put("duplicated", stats.duplicated as f64);
             put("damaged", stats.damaged as f64);
             // What was dropped took no time of the link.
             let overhead = u64::from(config.overhead_bytes) * stats.offered;
-            let share = stats.offered.saturating_sub(stats.queue_full);
+            let dropped = stats.queue_full + stats.queue_managed + stats.link_down + stats.too_long;
+            let share = stats.offered.saturating_sub(dropped);
             let bytes = (stats.offered_bytes + overhead) as f64
                 * (share as f64 / stats.offered.max(1) as f64);
             let nanos = config.rate.time_of(bytes as u64).as_nanos() as f64;
-            if span > Duration::ZERO {
+            if span > Duration::ZERO && config.trace.is_none() {
                 put("utilisation", nanos / span.as_nanos() as f64);
             }
         }
