@@ -89,7 +89,7 @@ impl<'a> Choice<'a> {
             }
             (Some(Seed(seed)), _) => seed..seed + 1,
             (None, Some(Seeds(seeds))) => seeds.clone(),
-            (None, None) => 0..scenario.seeds,
+            (None, None) => scenario.seed_range(),
         };
         let cores = || thread::available_parallelism().map_or(1, usize::from);
         let jobs = args.jobs.map_or_else(cores, usize::from);
