@@ -37,7 +37,7 @@ pub use simoom_core::time::{Duration, Instant};
 use crate::endpoint::EndpointHost;
 use crate::hash::{EventRecord, EventTap};
 use crate::hosts::Switch;
-use crate::observe::{Probe, ProbeConfig, Timeline, TimelineConfig};
+use crate::observe::{Probe, ProbeConfig, Recording, RecordingConfig, Timeline, TimelineConfig};
 use crate::seed::Stream;
 use crate::stack_host::{StackHost, StackSetup};
 use crate::world::{HostId, Limits, LinkId, RunError, World};
@@ -94,21 +94,34 @@ impl<T> Handle<T> {
     }
 }
 
-/// What sees a lab's events: nobody, or a timeline.
+/// What sees a lab's events: nobody, a timeline, a recording, or both.
 #[derive(Debug, Default)]
-pub struct LabTap(Option<Timeline>);
+pub struct LabTap {
+    timeline: Option<Timeline>,
+    recording: Option<Recording>,
+}
 
 impl EventTap for LabTap {
     const QUEUES: bool = true;
+    const ENTRIES: bool = true;
 
     fn on_event(&mut self, record: &EventRecord<'_>) {
-        if let Some(timeline) = &mut self.0 {
+        if let Some(timeline) = &mut self.timeline {
             timeline.on_event(record);
+        }
+        if let Some(recording) = &mut self.recording {
+            recording.on_event(record);
+        }
+    }
+
+    fn on_enter(&mut self, at: Instant, link: u16, direction: u8, number: u64, bytes: &[u8]) {
+        if let Some(recording) = &mut self.recording {
+            recording.on_enter(at, link, direction, number, bytes);
         }
     }
 
     fn on_queue(&mut self, at: Instant, link: u16, direction: u8, frames: u32, bytes: u64) {
-        if let Some(timeline) = &mut self.0 {
+        if let Some(timeline) = &mut self.timeline {
             timeline.on_queue(at, link, direction, frames, bytes);
         }
     }
@@ -423,7 +436,13 @@ impl Lab {
 
     /// Records every segment and every queue from now on, within bounds: [`Seen::timeline`].
     pub fn record_timeline(&mut self, config: TimelineConfig) {
-        self.world.tap_mut().0 = Some(Timeline::new(config));
+        self.world.tap_mut().timeline = Some(Timeline::new(config));
+    }
+
+    /// Records every frame with its bytes from now on, within bounds: [`Seen::recording`], and with
+    /// the feature `pcap` `Seen::write_capture`.
+    pub fn record_frames(&mut self, config: RecordingConfig) {
+        self.world.tap_mut().recording = Some(Recording::new(config));
     }
 
     /// Other limits than those of [`Limits::default`].

@@ -425,6 +425,11 @@ impl<H: Host, T: EventTap> World<H, T> {
         host
     }
 
+    /// Every host's id, in the order in which they were added.
+    pub fn host_ids(&self) -> impl Iterator<Item = HostId> + use<H, T> {
+        (0..self.nodes.len() as u32).map(HostId)
+    }
+
     /// Every host, in the order in which they were added.
     pub fn hosts(&self) -> impl Iterator<Item = &H> {
         self.nodes.iter().map(|node| &node.host)
