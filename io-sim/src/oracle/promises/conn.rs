@@ -89,6 +89,8 @@ pub(super) struct Conn {
     pub(super) fired: Option<(Instant, Option<Duration>)>,
 
     // What we receive.
+    /// The number of the peer's SYN.
+    pub(super) irs: SeqNumber,
     pub(super) came: SeqNumber,
     /// The same without what came out of order: a receiver may forget that, until it is acknowledged.
     pub(super) sure: SeqNumber,
@@ -155,6 +157,7 @@ impl Conn {
             again_at: None,
             sent_at: now,
             fired: None,
+            irs: zero,
             came: zero,
             sure: zero,
             islands: Vec::new(),
@@ -338,10 +341,9 @@ impl Conn {
         seq.since(self.iss)
     }
 
-    /// The peer's number, counted from the first that we wait for in the window's lower half: a
-    /// readable distance rather than 32 bits.
-    pub(super) fn theirs(&self, seq: SeqNumber) -> SeqNumber {
-        seq
+    /// The peer's number, counted from its SYN.
+    pub(super) fn theirs(&self, seq: SeqNumber) -> u32 {
+        seq.since(self.irs)
     }
 
     #[cold]

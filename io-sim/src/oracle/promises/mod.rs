@@ -436,14 +436,17 @@ impl Model {
             }
             return Ok(());
         }
-        let at = slot.map(|slot| self.conns[slot as usize].max);
-        if at != Some(seg.seq) && !self.excuses.lost_unseen {
-            return Err(broken(
-                seg,
-                Promise::ResetForm,
-                format!("RST in answer to a segment, or at {at:?}, the end of what was sent"),
-                format!("{seg:?}"),
-            ));
+        let conn = slot.map(|slot| &self.conns[slot as usize]);
+        if conn.is_none_or(|conn| conn.max != seg.seq) && !self.excuses.lost_unseen {
+            let (promised, seen) = match conn {
+                Some(conn) => {
+                    let [end, at] = [conn.max, seg.seq].map(|seq| conn.ours(seq));
+                    let promised = format!("RST in answer to a segment, or at {end}, the end");
+                    (promised, format!("one at {at}: {seg:?}"))
+                }
+                None => (String::from("RST in answer to a segment only"), format!("{seg:?}")),
+            };
+            return Err(broken(seg, Promise::ResetForm, promised, seen));
         }
         if let Some(slot) = slot {
             self.conns[slot as usize].over = true;
