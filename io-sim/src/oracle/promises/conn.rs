@@ -33,6 +33,8 @@ pub(super) struct Conn {
     /// When the model looks at it without being asked.
     pub(super) armed: Option<Instant>,
     pub(super) touched: bool,
+    /// [`PromiseConfig::latency`].
+    pub(super) latency: Duration,
     /// Losses unseen of the host that were taken note of.
     pub(super) losses: u32,
 
@@ -126,6 +128,7 @@ impl Conn {
             over: false,
             armed: None,
             touched: false,
+            latency: config.latency,
             losses: 0,
             iss: syn.seq,
             una: syn.seq,
@@ -219,10 +222,11 @@ impl Conn {
         (self.estimate.timeout(least), self.estimate.timeout(most))
     }
 
-    /// How exact a timeout has to be: the estimate is kept in coarser units than nanoseconds, and
-    /// echoed timestamps are milliseconds.
+    /// How exact a timeout has to be: the estimate is kept in coarser units than nanoseconds, echoed
+    /// timestamps are milliseconds, and the turn may come late. Early, too: a timer that expired in a
+    /// late turn begins again there, and the segment that shows it may leave in another turn.
     pub(super) fn tolerance(&self, timeout: Duration) -> Duration {
-        Duration::from_nanos(timeout.as_nanos() / 32 + 10_000)
+        Duration::from_nanos(timeout.as_nanos() / 32 + 10_000 + self.latency.as_nanos())
     }
 
     /// The host had no buffer for a segment without text: if one was due here, it counts as sent.
@@ -255,15 +259,15 @@ impl Conn {
         }
         let ack = self.ack_due.map(|(due, _)| due + config.latency);
         let resend = self.resend_due.map(|due| due + config.latency);
-        let timer = self.timer_due(config);
+        let timer = self.timer_due();
         let rest = self.time_wait.map(|until| until + config.latency);
         [ack, resend, timer, rest].into_iter().flatten().min()
     }
 
-    fn timer_due(&self, config: &PromiseConfig) -> Option<Instant> {
+    fn timer_due(&self) -> Option<Instant> {
         let (_, latest) = self.expiry()?;
         let (_, timeout) = self.timeouts();
-        Some(latest + self.tolerance(timeout) + config.latency)
+        Some(latest + self.tolerance(timeout))
     }
 
     /// Time has passed beyond what is due: what was not done? Something the wire does not show may
@@ -303,7 +307,7 @@ impl Conn {
                 ));
             }
         }
-        if let Some(due) = self.timer_due(config)
+        if let Some(due) = self.timer_due()
             && due < now
         {
             stats.tested(Promise::TimeoutNotLate);
