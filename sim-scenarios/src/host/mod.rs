@@ -88,7 +88,7 @@ impl Host for ScenarioHost {
         each!(self, host => host.audit())
     }
 
-    fn promises(&mut self) -> Option<PromiseConfig> {
+    fn promises(&mut self) -> Vec<PromiseConfig> {
         each!(self, host => host.promises())
     }
 
