@@ -133,10 +133,11 @@ pub trait Host {
         Ok(())
     }
 
-    /// What its TCP promises, where it can show what passes between it and its ports. Asked when it
-    /// is added to a world; it takes notes from then on.
-    fn promises(&mut self) -> Option<PromiseConfig> {
-        None
+    /// What the TCP of each of its stacks promises, where it can show what passes between them and
+    /// their ports; nothing where it cannot. Asked when it is added to a world; it takes notes from
+    /// then on.
+    fn promises(&mut self) -> Vec<PromiseConfig> {
+        Vec::new()
     }
 
     /// Moves what passed between stack and ports since the last call to the end of `into`, oldest
@@ -261,7 +262,7 @@ impl<L: Host, R: Host> Host for Either<L, R> {
         either!(self, host => host.audit())
     }
 
-    fn promises(&mut self) -> Option<PromiseConfig> {
+    fn promises(&mut self) -> Vec<PromiseConfig> {
         either!(self, host => host.promises())
     }
 
@@ -304,7 +305,7 @@ impl<H: Host + ?Sized> Host for Box<H> {
         (**self).audit()
     }
 
-    fn promises(&mut self) -> Option<PromiseConfig> {
+    fn promises(&mut self) -> Vec<PromiseConfig> {
         (**self).promises()
     }
 

@@ -154,6 +154,8 @@ pub struct SimPort {
     stats: NicStats,
     /// What passed between the caller and this port, where somebody watches.
     passed: Option<Vec<Passed>>,
+    /// Which of its host's stacks the caller is, for `passed`.
+    stack: u16,
 }
 
 impl SimPort {
@@ -201,11 +203,14 @@ impl SimPort {
             violation: None,
             stats: NicStats::default(),
             passed: None,
+            stack: 0,
         }
     }
 
-    /// From now on notes what segments pass between the caller and this port.
-    pub fn watch(&mut self) {
+    /// From now on notes what segments pass between the caller, its host's stack of that number, and
+    /// this port.
+    pub fn watch(&mut self, stack: u16) {
+        self.stack = stack;
         self.passed.get_or_insert_default();
     }
 
@@ -525,7 +530,8 @@ impl SimPort {
         if how == TxSync::PushAndReclaim {
             let no_buffer = self.tx_free() > 0;
             if let Some(passed) = &mut self.passed {
-                passed.push(Passed { at: self.now, what: Passage::Starved { no_buffer } });
+                let what = Passage::Starved { no_buffer };
+                passed.push(Passed { at: self.now, stack: self.stack, what });
             }
             self.stats.reclaims_asked += 1;
             self.asked = self.pushed.saturating_sub(self.config.caps.tx_hold_idle as usize);

@@ -201,10 +201,12 @@ impl<S: PortStack> Host for PortHost<S> {
         Ok(())
     }
 
-    fn promises(&mut self) -> Option<PromiseConfig> {
-        let promises = self.stack.promises()?;
-        self.port.watch();
-        Some(promises)
+    fn promises(&mut self) -> Vec<PromiseConfig> {
+        let promises = self.stack.promises();
+        if promises.is_some() {
+            self.port.watch(0);
+        }
+        promises.into_iter().collect()
     }
 
     #[inline]

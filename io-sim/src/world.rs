@@ -284,9 +284,7 @@ impl<H: Host, T: EventTap> World<H, T> {
         self.hold_to_promises = config.enabled && config.promises;
         for host in 0..self.nodes.len() as u32 {
             if self.hold_to_promises && self.nodes[host as usize].judged {
-                if let Some(config) = self.nodes[host as usize].host.promises() {
-                    self.promises.hold(host, config);
-                }
+                self.promises.hold(host, self.nodes[host as usize].host.promises());
             } else {
                 self.promises.release(host);
             }
@@ -300,10 +298,8 @@ impl<H: Host, T: EventTap> World<H, T> {
     /// promises, it is held to that.
     pub fn add_host(&mut self, mut host: H) -> HostId {
         let id = self.nodes.len() as u32;
-        if self.hold_to_promises
-            && let Some(config) = host.promises()
-        {
-            self.promises.hold(id, config);
+        if self.hold_to_promises {
+            self.promises.hold(id, host.promises());
         }
         self.nodes.push(Node { host, ways: Vec::new(), judged: true, forwards: false });
         self.alarms.add_owner();

@@ -57,7 +57,7 @@ fn fault_table(fault: &Fault, links: &[&str]) -> Table {
     let text = |text: &str| Value::Text(text.to_owned());
     let whole = |n: u64| Value::Whole(n.into());
     put("link", text(links.get(fault.way as usize / 2).copied().unwrap_or_default()));
-    put("direction", text(if fault.way % 2 == 0 { "forward" } else { "backward" }));
+    put("direction", text(if fault.way.is_multiple_of(2) { "forward" } else { "backward" }));
     put("frame", whole(fault.frame));
     match fault.kind {
         FaultKind::Lost => put("kind", text("lost")),

@@ -93,14 +93,13 @@ impl<'a> Choice<'a> {
         };
         let cores = || thread::available_parallelism().map_or(1, usize::from);
         let jobs = args.jobs.map_or_else(cores, usize::from);
-        let choice = Self { scenario, cases, seeds, jobs, file: &args.file, shard: args.shard };
-        if choice.count() == 0 {
-            let all = choice.all();
-            let part = choice.shard.map(|shard| shard.to_string()).unwrap_or_default();
-            let what = format!("--shard {part} is empty: there {}", are(all));
-            return Err(Failure::new(Kind::Usage, what));
-        }
-        Ok(choice)
+        Ok(Self { scenario, cases, seeds, jobs, file: &args.file, shard: args.shard })
+    }
+
+    /// What there is instead of runs, where a part has none: more parts than runs.
+    pub(super) fn emptiness(&self) -> Option<String> {
+        let shard = self.shard.filter(|_| self.count() == 0)?;
+        Some(format!("part {shard} has no run: there {}", are(self.all())))
     }
 
     /// Every run of the part that was asked for, in order.
@@ -135,7 +134,7 @@ impl<'a> Choice<'a> {
             text += &format!("\nchoose a seed: --seed {}", self.seeds.start);
         }
         if self.cases.len() > 1 {
-            text += &format!("\nchoose a case: {}", listed(&self.cases));
+            text += &format!("\nchoose a case:{}", listed(&self.cases));
         }
         Err(Failure::new(Kind::Usage, text))
     }
@@ -178,7 +177,7 @@ fn choose<'a>(scenario: &'a Scenario, wanted: &str) -> Result<Vec<&'a Case>, Fai
     let cases: Vec<&Case> = all.iter().filter(has).collect();
     if cases.is_empty() {
         let all: Vec<&Case> = all.iter().collect();
-        let what = format!("--case {wanted}: there is no such case, but {}", listed(&all));
+        let what = format!("--case {wanted}: there is no such case; there are{}", listed(&all));
         return Err(Failure::new(Kind::Usage, what));
     }
     Ok(cases)

@@ -99,6 +99,11 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let scenario = load(&args.file)?;
     let choice = Choice::new(args, &scenario)?;
+    if let Some(what) = choice.emptiness() {
+        // As good as done: the other parts of the job array have the runs.
+        eprintln!("simoom: {what}");
+        return Ok(());
+    }
     if let Some(event) = args.until {
         return dump(&choice, event);
     }

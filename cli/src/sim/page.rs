@@ -22,9 +22,13 @@ pub(super) fn build(
 ) -> Result<Page, Failure> {
     let pictured = pictures::of(choice, connection)?;
     let scenario = choice.scenario;
+    let mut subtitle = scenario.about.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some(source) = &scenario.source {
+        subtitle += &format!(" Where its numbers come from: {source}.");
+    }
     let mut page = Page {
         title: scenario.title.clone(),
-        subtitle: scenario.about.split_whitespace().collect::<Vec<_>>().join(" "),
+        subtitle,
         facts: facts(choice, gathered),
         tables: tables(choice, gathered),
         plots: sweep_plots(choice, gathered),
@@ -37,9 +41,6 @@ pub(super) fn build(
 
 fn facts(choice: &Choice<'_>, gathered: &Gathered<'_>) -> Vec<(String, String)> {
     let mut facts = vec![("Scenario", choice.scenario.name.clone())];
-    if let Some(source) = &choice.scenario.source {
-        facts.push(("Source of its numbers", source.clone()));
-    }
     if let Some(needs) = &choice.scenario.needs {
         facts.push(("Not yet", format!("needs {needs}")));
     }

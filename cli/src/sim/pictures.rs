@@ -308,6 +308,8 @@ fn windows(connection: &Connection, probed: Option<&ProbedConnection>) -> Option
         (seconds(point.at), if bytes == u32::MAX { f64::INFINITY } else { f64::from(bytes) })
     });
     let mut plot = plots::congestion(cwnd, ssthresh.collect());
+    // Nothing of it would be drawn where nothing was ever lost.
+    plot.series.retain(|series| series.points.iter().any(|(_, bytes)| bytes.is_finite()));
     let flight = points.iter().map(|point| (seconds(point.at), f64::from(point.flight))).collect();
     let mut flight = plots::steps("flight", flight);
     (flight.colour, flight.style) = (Colour::Grey, Style::Steps);

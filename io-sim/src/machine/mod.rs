@@ -32,8 +32,11 @@ pub use steer::{Steered, Steering};
 use crate::endpoint::{Host, HostCx, HostFault, Sending};
 use crate::frames::FrameId;
 use crate::nic::{NicStats, SimPort};
+use crate::oracle::FlowName;
+use crate::oracle::promises::{Passed, PromiseConfig};
 use crate::port_host::{Fork, PortHostConfig, PortStack};
 use simoom_core::port::Port;
+use simoom_core::tcp::Info;
 use simoom_core::time::{Duration, Instant};
 use simoom_core::wire::rss::Spread;
 use std::fmt;
@@ -276,6 +279,17 @@ impl<S: PortStack> Machine<S> {
         self.cores.iter().map(|core| core.stats)
     }
 
+    /// How long a turn that a shard of this core wants may have to wait for it to begin: a turn is
+    /// under way, every other shard has one before, and completions alone wait for the moderation.
+    /// Twice that, since the rest of what is due goes in a second turn.
+    fn longest_wait(&self, core: usize) -> Duration {
+        let of_core = self.shards.iter().filter(|shard| shard.core == core);
+        let picoseconds = of_core.map(|shard| self.config.cost.longest_turn(shard.port.config()));
+        let turns = picoseconds.fold(0, u64::saturating_add) / 1_000;
+        let once = turns.saturating_add(self.config.tx_coalesce.as_nanos());
+        Duration::from_nanos(once.saturating_mul(2))
+    }
+
     /// A frame came to a ring.
     fn deliver(&mut self, cx: &mut HostCx<'_>, at: usize, frame: FrameId) {
         let shard = &mut self.shards[at];
@@ -487,6 +501,30 @@ impl<S: PortStack> Host for Machine<S> {
         for shard in &mut self.shards {
             shard.turn_at = now;
         }
+    }
+
+    /// A turn that takes time does all that it does at its beginning, so what a frame asks for is
+    /// seen at once however busy the core is; what a deadline asks for waits for the turns of its
+    /// core's other shards.
+    fn promises(&mut self) -> Vec<PromiseConfig> {
+        let waits: Vec<_> = (0..self.cores.len()).map(|core| self.longest_wait(core)).collect();
+        let mut promises = Vec::new();
+        for (n, shard) in (0..).zip(&mut self.shards) {
+            let Some(promise) = shard.stack.promises() else { return Vec::new() };
+            shard.port.watch(n);
+            promises.push(PromiseConfig { latency: waits[shard.core], ..promise });
+        }
+        promises
+    }
+
+    fn take_passed(&mut self, into: &mut Vec<Passed>) {
+        for shard in self.shards.iter_mut().filter(|shard| shard.touched) {
+            shard.port.take_passed(into);
+        }
+    }
+
+    fn connections(&self) -> Vec<(FlowName, Info)> {
+        self.shards.iter().flat_map(|shard| shard.stack.connections()).collect()
     }
 
     fn audit(&mut self) -> Result<(), HostFault> {

@@ -70,7 +70,8 @@ impl Port for SimPort {
             let verify = !self.config.caps.checksum.rx;
             for frame in &batch[..count] {
                 if let Some(seg) = Glimpse::of(frame.bytes, verify) {
-                    passed.push(Passed { at: self.now, what: Passage::Took(seg) });
+                    let what = Passage::Took(seg);
+                    passed.push(Passed { at: self.now, stack: self.stack, what });
                 }
             }
         }
@@ -105,7 +106,7 @@ impl Port for SimPort {
         if let Some(passed) = &mut self.passed
             && let Some(seg) = Glimpse::of(bytes, false)
         {
-            passed.push(Passed { at: self.now, what: Passage::Sent(seg) });
+            passed.push(Passed { at: self.now, stack: self.stack, what: Passage::Sent(seg) });
         }
         let place = self.next_place;
         self.next_place = (place + 1) % self.config.caps.tx_slots;

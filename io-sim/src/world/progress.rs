@@ -47,14 +47,19 @@ impl fmt::Display for Stuck {
 const LOOKS: u64 = 16;
 
 impl<H: Host, T: EventTap> World<H, T> {
-    /// Holds a host to other promises than it gives by itself, as with more latency; before the
-    /// first event. False where it cannot show what passes between its stack and its ports.
-    pub fn hold_to_promises(&mut self, host: HostId, config: PromiseConfig) -> bool {
+    /// Holds a host's stacks to other promises than they give by themselves, as with more latency;
+    /// before the first event. False where the host cannot show what passes between its stacks and
+    /// its ports.
+    pub fn hold_to_promises(
+        &mut self,
+        host: HostId,
+        mut change: impl FnMut(&mut PromiseConfig),
+    ) -> bool {
         assert_eq!(self.event, 0, "promises begin before the first event");
-        let shows = self.nodes[host.0 as usize].host.promises().is_some();
-        if shows {
-            self.promises.hold(host.0, config);
-        }
+        let mut stacks = self.nodes[host.0 as usize].host.promises();
+        stacks.iter_mut().for_each(&mut change);
+        let shows = !stacks.is_empty();
+        self.promises.hold(host.0, stacks);
         shows
     }
 

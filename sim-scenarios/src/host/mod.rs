@@ -20,6 +20,7 @@ use simoom_sim::hosts::site::SiteConfig;
 use simoom_sim::hosts::{Receiver, Switch};
 use simoom_sim::machine::CoreStats;
 use simoom_sim::nic::SimPort;
+use simoom_sim::observe::ProbeConfig;
 use simoom_sim::oracle::promises::{Passed, PromiseConfig};
 use simoom_sim::seed::Seed;
 use simoom_sim::smoltcp_host::{self, HttpClient, HttpServer};
@@ -88,7 +89,7 @@ impl Host for ScenarioHost {
         each!(self, host => host.audit())
     }
 
-    fn promises(&mut self) -> Option<PromiseConfig> {
+    fn promises(&mut self) -> Vec<PromiseConfig> {
         each!(self, host => host.promises())
     }
 
@@ -100,6 +101,14 @@ impl Host for ScenarioHost {
     fn describe(&self) -> String {
         each!(self, host => host.describe())
     }
+}
+
+/// What hosts are made from, besides the file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Making {
+    pub(crate) seed: Seed,
+    /// Whether stacks are observed, and how much is kept.
+    pub(crate) probe: Option<ProbeConfig>,
 }
 
 /// What a client has got so far.
@@ -142,17 +151,18 @@ impl StackCounts {
 }
 
 impl ScenarioHost {
-    /// Builds host number `index` of a file under a seed.
-    pub(crate) fn build(hosts: &[HostSpec], index: usize, seed: Seed) -> Self {
+    /// Builds host number `index` of a file.
+    pub(crate) fn build(hosts: &[HostSpec], index: usize, making: Making) -> Self {
+        let seed = making.seed;
         let number = number_of(hosts, index);
         let server = |work: &WorkSpec| address_of(hosts, work);
         match &hosts[index].kind {
-            HostKind::Server(spec) => Self::Server(Box::new(ours::server(spec, number, seed))),
+            HostKind::Server(spec) => Self::Server(Box::new(ours::server(spec, number, making))),
             HostKind::Client(spec) => {
-                let client = ours::client(spec, server(&spec.work), number, seed);
+                let client = ours::client(spec, server(&spec.work), number, making);
                 Self::Client(Box::new(client))
             }
-            HostKind::Machine(spec) => Self::Machine(Box::new(ours::machine(spec, number, seed))),
+            HostKind::Machine(spec) => Self::Machine(Box::new(ours::machine(spec, number, making))),
             HostKind::SmoltcpServer(spec) => {
                 let server = peers::smoltcp_server(spec, number, seed);
                 Self::SmoltcpServer(Box::new(EndpointHost::new(server)))
@@ -167,7 +177,7 @@ impl ScenarioHost {
             }
             HostKind::Browser(spec) => {
                 let site = (number_of(hosts, spec.work.server), site_of(hosts, spec.work.server));
-                let browser = ours::browser(spec, server(&spec.work), site, number, seed);
+                let browser = ours::browser(spec, server(&spec.work), site, number, making);
                 Self::Browser(Box::new(browser))
             }
             HostKind::Scripted(spec) => {

@@ -1,25 +1,12 @@
-//! Stacks that are watched from inside.
+//! What was seen of stacks from inside.
 
 use super::ScenarioHost;
 use crate::record::Recorder;
-use simoom_sim::observe::{Probe, ProbeConfig};
+use simoom_sim::observe::Probe;
 
 impl ScenarioHost {
-    /// Has every stack of ours watched, from now on.
-    pub(crate) fn watch(&mut self, config: ProbeConfig) {
-        let watch = |recorder: &mut Recorder| recorder.probe = Some(Box::new(Probe::new(config)));
-        match self {
-            Self::Server(host) => watch(host.stack.trace_mut()),
-            Self::Client(host) => watch(host.stack.trace_mut()),
-            Self::Browser(host) => watch(host.stack.trace_mut()),
-            Self::Machine(machine) => {
-                machine.shards_mut().iter_mut().for_each(|shard| watch(shard.stack.trace_mut()));
-            }
-            _ => (),
-        }
-    }
-
-    /// What was seen since then: which of the host's ports the stack sends through, and its probe.
+    /// What was observed of its stacks, where they are ours and were: which of the host's ports a
+    /// stack sends through, and its probe.
     pub(crate) fn take_probes(&mut self) -> Vec<(usize, Probe)> {
         let take = |recorder: &mut Recorder| recorder.probe.take().map(|probe| *probe);
         let one = |probe: Option<Probe>| probe.map(|probe| (0, probe)).into_iter().collect();

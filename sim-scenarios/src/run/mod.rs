@@ -8,11 +8,12 @@ mod observed;
 
 pub use observed::{Observed, Probed, run_observed};
 
-use crate::host::{Progress, ScenarioHost};
+use crate::host::{Making, Progress, ScenarioHost};
 use crate::model::{Case, Change, Expectation, HostKind};
 use simoom_core::time::Instant;
 use simoom_sim::fault::Fault;
 use simoom_sim::hash::{EventHash, EventTap, NoTap};
+use simoom_sim::observe::ProbeConfig;
 use simoom_sim::oracle::OracleConfig;
 use simoom_sim::seed::Seed;
 use simoom_sim::world::{Direction, HostId, Limits, LinkId, RunError, Why, World};
@@ -107,7 +108,7 @@ pub fn run_with<T: EventTap>(
     tap: T,
     watch: &mut dyn FnMut(Watch),
 ) -> (RunResult, T) {
-    let mut run = Run::new(case, options, tap, watch);
+    let mut run = Run::new(case, options, None, tap, watch);
     run.all();
     run.into_result()
 }
@@ -133,7 +134,13 @@ struct Run<'a, T> {
 struct Over;
 
 impl<'a, T: EventTap> Run<'a, T> {
-    fn new(case: &'a Case, options: &RunOptions, tap: T, watch: &'a mut dyn FnMut(Watch)) -> Self {
+    fn new(
+        case: &'a Case,
+        options: &RunOptions,
+        probe: Option<ProbeConfig>,
+        tap: T,
+        watch: &'a mut dyn FnMut(Watch),
+    ) -> Self {
         let spec = &case.world;
         let mut world = World::with_tap(options.seed, tap);
         world.set_limits(Limits {
@@ -150,9 +157,10 @@ impl<'a, T: EventTap> Run<'a, T> {
         if let Some(faults) = options.faults.as_ref().or(spec.faults.as_ref()) {
             world.force_faults(faults.clone());
         }
+        let making = Making { seed: options.seed, probe };
         let hosts: Vec<_> = (0..spec.hosts.len())
             .map(|n| {
-                let host = ScenarioHost::build(&spec.hosts, n, options.seed);
+                let host = ScenarioHost::build(&spec.hosts, n, making);
                 match &spec.hosts[n].kind {
                     HostKind::Switch(_) => world.add_forwarder(host),
                     HostKind::Hostile(_) => world.add_lawless_host(host),

@@ -33,6 +33,8 @@ pub(super) struct Conn {
     /// When the model looks at it without being asked.
     pub(super) armed: Option<Instant>,
     pub(super) touched: bool,
+    /// [`PromiseConfig::latency`].
+    pub(super) latency: Duration,
     /// Losses unseen of the host that were taken note of.
     pub(super) losses: u32,
 
@@ -89,6 +91,8 @@ pub(super) struct Conn {
     pub(super) fired: Option<(Instant, Option<Duration>)>,
 
     // What we receive.
+    /// The number of the peer's SYN.
+    pub(super) irs: SeqNumber,
     pub(super) came: SeqNumber,
     /// The same without what came out of order: a receiver may forget that, until it is acknowledged.
     pub(super) sure: SeqNumber,
@@ -124,6 +128,7 @@ impl Conn {
             over: false,
             armed: None,
             touched: false,
+            latency: config.latency,
             losses: 0,
             iss: syn.seq,
             una: syn.seq,
@@ -155,6 +160,7 @@ impl Conn {
             again_at: None,
             sent_at: now,
             fired: None,
+            irs: zero,
             came: zero,
             sure: zero,
             islands: Vec::new(),
@@ -216,10 +222,11 @@ impl Conn {
         (self.estimate.timeout(least), self.estimate.timeout(most))
     }
 
-    /// How exact a timeout has to be: the estimate is kept in coarser units than nanoseconds, and
-    /// echoed timestamps are milliseconds.
+    /// How exact a timeout has to be: the estimate is kept in coarser units than nanoseconds, echoed
+    /// timestamps are milliseconds, and the turn may come late. Early, too: a timer that expired in a
+    /// late turn begins again there, and the segment that shows it may leave in another turn.
     pub(super) fn tolerance(&self, timeout: Duration) -> Duration {
-        Duration::from_nanos(timeout.as_nanos() / 32 + 10_000)
+        Duration::from_nanos(timeout.as_nanos() / 32 + 10_000 + self.latency.as_nanos())
     }
 
     /// The host had no buffer for a segment without text: if one was due here, it counts as sent.
@@ -252,15 +259,15 @@ impl Conn {
         }
         let ack = self.ack_due.map(|(due, _)| due + config.latency);
         let resend = self.resend_due.map(|due| due + config.latency);
-        let timer = self.timer_due(config);
+        let timer = self.timer_due();
         let rest = self.time_wait.map(|until| until + config.latency);
         [ack, resend, timer, rest].into_iter().flatten().min()
     }
 
-    fn timer_due(&self, config: &PromiseConfig) -> Option<Instant> {
+    fn timer_due(&self) -> Option<Instant> {
         let (_, latest) = self.expiry()?;
         let (_, timeout) = self.timeouts();
-        Some(latest + self.tolerance(timeout) + config.latency)
+        Some(latest + self.tolerance(timeout))
     }
 
     /// Time has passed beyond what is due: what was not done? Something the wire does not show may
@@ -300,7 +307,7 @@ impl Conn {
                 ));
             }
         }
-        if let Some(due) = self.timer_due(config)
+        if let Some(due) = self.timer_due()
             && due < now
         {
             stats.tested(Promise::TimeoutNotLate);
@@ -338,10 +345,9 @@ impl Conn {
         seq.since(self.iss)
     }
 
-    /// The peer's number, counted from the first that we wait for in the window's lower half: a
-    /// readable distance rather than 32 bits.
-    pub(super) fn theirs(&self, seq: SeqNumber) -> SeqNumber {
-        seq
+    /// The peer's number, counted from its SYN.
+    pub(super) fn theirs(&self, seq: SeqNumber) -> u32 {
+        seq.since(self.irs)
     }
 
     #[cold]

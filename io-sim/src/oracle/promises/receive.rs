@@ -19,6 +19,7 @@ impl Conn {
     /// Takes over what the peer's SYN says.
     pub(super) fn on_peer_syn(&mut self, config: &PromiseConfig, syn: &Glimpse) {
         let tcp = &config.tcp;
+        self.irs = syn.seq;
         self.came = syn.seq + 1;
         self.sure = self.came;
         self.last_ack_sent = self.came;

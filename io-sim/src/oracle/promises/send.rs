@@ -98,15 +98,18 @@ impl Conn {
         if !(exact || (excuses.refuses_text && between)) {
             return Err(self.broken(
                 Promise::AckExact,
-                format!("an ACK of {}: that has come", self.came),
-                format!("one of {}", seg.ack),
+                format!("an ACK of {}: that has come", self.theirs(self.came)),
+                format!("one of {}", self.theirs(seg.ack)),
             ));
         }
         if seg.ack.lt(self.last_ack_sent) {
             return Err(self.broken(
                 Promise::AckExact,
-                format!("acknowledgements that do not go back behind {}", self.last_ack_sent),
-                format!("one of {}", seg.ack),
+                format!(
+                    "acknowledgements that do not go back behind {}",
+                    self.theirs(self.last_ack_sent)
+                ),
+                format!("one of {}", self.theirs(seg.ack)),
             ));
         }
         stats.tested(Promise::WindowKept);
@@ -115,8 +118,8 @@ impl Conn {
         if edge.lt(self.edge) && !excuses.lost_unseen {
             return Err(self.broken(
                 Promise::WindowKept,
-                format!("a window up to {}", self.edge),
-                format!("one up to {edge}"),
+                format!("a window up to {}", self.theirs(self.edge)),
+                format!("one up to {}", self.theirs(edge)),
             ));
         }
         if edge.gt(self.edge) {
@@ -201,7 +204,7 @@ impl Conn {
             "no ACK by itself: nothing came that asks for one since the last, and the window has \
              not moved"
                 .into(),
-            format!("one of {}, window {}", seg.ack, seg.window),
+            format!("one of {}, window {}", self.theirs(seg.ack), seg.window),
         ))
     }
 
@@ -383,11 +386,11 @@ impl Conn {
 
     fn note_fin(&mut self, at: SeqNumber, stats: &mut Stats) -> Verdict {
         stats.tested(Promise::NothingAfterFin);
-        let before = self.fin.unwrap_or(at);
-        if before != at || at.lt(self.max) && self.fin.is_none() && at + 1 != self.max {
+        let promised = self.fin.unwrap_or(at.max(self.max));
+        if at != promised {
             return Err(self.broken(
                 Promise::NothingAfterFin,
-                format!("FIN at {}, behind all text", self.ours(before.max(self.max))),
+                format!("FIN at {}, behind all text", self.ours(promised)),
                 format!("FIN at {}", self.ours(at)),
             ));
         }
