@@ -14,6 +14,7 @@ use simoom_sim::hash::EventHash;
 use simoom_sim::link::{LinkConfig, Rate};
 use simoom_sim::machine::{CoreStats, CostModel, Machine, MachineConfig, MachineSetup, Ring, Work};
 use simoom_sim::nic::{CompletionPolicy, DmaPolicy, NicConfig, RandomStalls, SimPort, Stalled};
+use simoom_sim::oracle::promises::Promise;
 use simoom_sim::port_host::{Fork, PortStack};
 use simoom_sim::seed::{Chance, Seed, Stream, check};
 use simoom_sim::stack_host::StackHost;
@@ -118,6 +119,23 @@ fn run_all(world: &mut World<Machines>, client: HostId, requests: u64) {
     }
 }
 
+/// Every shard was held to its promises, with the slack that its machine says, and no turn waited
+/// longer than that.
+fn assert_judged(world: &mut World<Machines>, host: HostId) {
+    let tested = world.promise_stats();
+    let of = |promise| tested.of(promise);
+    assert!(of(Promise::AckExact) > 100 && of(Promise::CongestionWindow) > 100, "{tested:?}");
+    let machine = world.host_mut(host);
+    let promises = machine.promises();
+    let machine = machine.left().expect("the server");
+    assert_eq!(promises.len(), machine.shards().len());
+    for (promise, shard) in promises.iter().zip(machine.shards()) {
+        let core = machine.core_stats().nth(shard.core()).expect("its core");
+        assert!(core.waited_max <= promise.latency, "{core:?}, {:?}", promise.latency);
+        assert_eq!(promise.latency == Duration::ZERO, machine.config().cost.is_zero());
+    }
+}
+
 fn loads(machine: &Machine<Stack<App>>, elapsed: Duration) -> Vec<u64> {
     machine.core_stats().map(|core| core.load_ppm(&CoreStats::default(), elapsed)).collect()
 }
@@ -206,6 +224,7 @@ fn every_connection_stays_with_one_shard_on_both_sides() {
         let seen: u64 = machine.ring_stats(0).map(|ring| ring.rx).sum();
         let through: u64 = machine.shards().iter().map(|s| s.stack.stats().frames_in).sum();
         assert_eq!((seen, of(|s| s.rx_not_ours)), (through, 0));
+        assert_judged(&mut world, host);
     });
 }
 
@@ -340,7 +359,9 @@ fn a_core_that_is_too_slow_overflows_its_ring_and_is_busy_all_the_time() {
         let machine = server(&world, host);
         let dropped = machine.ring_stats(0).map(|ring| ring.rx_ring_full).sum::<u64>();
         let waited = machine.core_stats().next().unwrap().waited_max;
-        (dropped, loads(machine, world.now() - Instant::ZERO)[0], waited, world.now())
+        let load = loads(machine, world.now() - Instant::ZERO)[0];
+        assert_judged(&mut world, host);
+        (dropped, load, waited, world.now())
     };
     let (dropped, load, waited, end) = run(slow);
     assert!(dropped > 0 && load > 500_000, "{dropped} dropped, load {load} ppm");

@@ -244,3 +244,6 @@ fn arm(alarms: &mut BinaryHeap<Alarm>, (host, stack): (u32, u16), models: &mut [
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
