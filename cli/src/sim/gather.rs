@@ -55,8 +55,6 @@ pub(super) struct Gathered<'a> {
     pub(super) last: Option<RunResult>,
     pub(super) packets: u64,
     pub(super) simulated_seconds: f64,
-    /// Of all runs together, whichever ran beside each other.
-    pub(super) wall_seconds: f64,
 }
 
 impl<'a> Gathered<'a> {
@@ -77,16 +75,14 @@ impl<'a> Gathered<'a> {
             last: None,
             packets: 0,
             simulated_seconds: 0.0,
-            wall_seconds: 0.0,
         }
     }
 
     /// Takes in a run. `is_counted_only`: nobody will ask for more than how many failed.
-    pub(super) fn add(&mut self, result: RunResult, wall_seconds: f64, is_counted_only: bool) {
+    pub(super) fn add(&mut self, result: RunResult, is_counted_only: bool) {
         self.runs += 1;
         self.packets += result.packets;
         self.simulated_seconds += result.simulated_seconds;
-        self.wall_seconds += wall_seconds;
         if !result.ok {
             self.failures += 1;
             if self.failed.len() < FAILURES_MAX {

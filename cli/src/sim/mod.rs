@@ -19,6 +19,7 @@ use choice::{Choice, Seeds, Shard};
 use clap::value_parser;
 use gather::Gathered;
 use progress::Progress;
+use simoom_linux::clock::Clock;
 use simoom_scenarios::{RunOptions, RunResult, Scenario, json_line, run_with};
 use simoom_sim::hash::NoTap;
 use simoom_sim::seed::Seed;
@@ -118,6 +119,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let pcap = args.pcap.as_deref().map(|path| Output::new(path, "the capture")).transpose()?;
 
     let mut gathered = Gathered::new(&scenario, &choice, page.is_some());
+    let clock = Clock::start();
     let progress = Progress::new(&choice);
     let mut out = Out::default();
     let ended = {
@@ -127,7 +129,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
                 let line = json_line(&result, Some(wall_seconds)) + "\n";
                 progress.suspend(|| out.write(&line));
             }
-            gathered.add(result, wall_seconds, args.json && page.is_none());
+            gathered.add(result, args.json && page.is_none());
             if out.is_open() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
         match pcap {
@@ -142,7 +144,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     progress.clear();
     ended?;
     if !args.json {
-        out.write(&text::tables(&choice, &gathered));
+        out.write(&text::tables(&choice, &gathered, sweep::seconds_of(clock)));
     }
     out.result()?;
     if let Some(file) = page {

@@ -10,8 +10,9 @@ use std::fmt::Write;
 /// most stand for them.
 pub(super) const LINES_MAX: usize = 20;
 
-/// Everything there is to say: what the file shows, a table, what failed, what it took.
-pub(super) fn tables(choice: &Choice<'_>, gathered: &Gathered<'_>) -> String {
+/// Everything there is to say: what the file shows, a table, what failed, and what was done in so
+/// many seconds on the clock.
+pub(super) fn tables(choice: &Choice<'_>, gathered: &Gathered<'_>, wall_seconds: f64) -> String {
     let scenario = choice.scenario;
     let mut out = format!("{}\n", scenario.title);
     if let Some(needs) = &scenario.needs {
@@ -29,7 +30,7 @@ pub(super) fn tables(choice: &Choice<'_>, gathered: &Gathered<'_>) -> String {
     if more > 0 {
         let _ = writeln!(out, "\n{more} more failed; the first {FAILURES_MAX} are shown");
     }
-    let _ = writeln!(out, "\n{}", summary(gathered));
+    let _ = writeln!(out, "\n{}", summary(gathered, wall_seconds));
     out
 }
 
@@ -140,16 +141,16 @@ fn failure(out: &mut String, choice: &Choice<'_>, failed: &RunResult) {
 }
 
 /// One line: how much was simulated, and what it took.
-fn summary(gathered: &Gathered<'_>) -> String {
+fn summary(gathered: &Gathered<'_>, wall_seconds: f64) -> String {
     let failed = match gathered.failures() {
         0 => String::from("none failed"),
         n => format!("{n} failed"),
     };
     let runs = human::count(gathered.runs(), "run");
     let head = if gathered.runs() == 1 { runs } else { format!("{runs}, {failed}") };
-    let (packets, seconds) = (gathered.packets, gathered.wall_seconds.max(1e-9));
+    let (packets, seconds) = (gathered.packets, wall_seconds.max(1e-9));
     format!(
-        "{head}: {} packets and {:.3} simulated seconds in {:.3} s of one core, {} packets a second",
+        "{head}: {} packets and {:.3} simulated seconds in {:.3} s, {} packets a second",
         grouped(packets),
         gathered.simulated_seconds,
         seconds,
