@@ -317,6 +317,18 @@ fn a_report_holds_the_plots_of_the_sweep_and_of_its_first_run() {
     assert!(err.contains("--connection 3: the run in the pictures has 2 connections"), "{err}");
 }
 
+#[test]
+fn the_pictures_are_of_the_first_run_that_failed() {
+    let bench = Bench::new("report-failed", FAILING);
+    let page = bench.path("page.html");
+    let (out, _) = bench.sim(&["--seeds", "0..4", "--report", &page], 6);
+    let seed = out.split("FAILED: base under seed ").nth(1).and_then(|rest| rest.lines().next());
+    let html = fs::read_to_string(&page).unwrap();
+    let wanted = format!("base, seed {}", seed.expect("one failed"));
+    assert!(html.contains(&wanted), "{wanted} is not in the page");
+    assert!(html.contains("\">Failed<") || html.contains(">Failed</h2>"), "nor what failed");
+}
+
 fn sequence_title(html: &str) -> &str {
     let from = html.find("Time and sequence").expect("the graph is there");
     html[from..].split('<').next().unwrap()

@@ -76,7 +76,8 @@ pub(crate) struct Args {
     /// Write a page with tables and plots to this file
     #[arg(long, value_name = "OUT.html")]
     report: Option<PathBuf>,
-    /// Which connection of the page's first run is drawn, in the order of their beginning
+    /// Which connection is drawn of the run in the page's pictures, the first that failed or else the
+    /// first; connections are counted in the order of their beginning
     #[arg(long, value_name = "N", requires = "report", default_value_t = 1,
           value_parser = value_parser!(u32).range(1..))]
     connection: u32,

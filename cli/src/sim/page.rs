@@ -1,4 +1,4 @@
-//! `--report`: the page about all runs, and the pictures of the first.
+//! `--report`: the page about all runs, and the pictures of one of them.
 
 use super::choice::Choice;
 use super::gather::{CaseRuns, Gathered, median};
@@ -6,7 +6,7 @@ use super::pictures;
 use super::text::{grouped, table};
 use crate::failure::Failure;
 use simoom_report::{Axis, Page, Plot, Series, Style, Table, plots};
-use simoom_scenarios::{Case, decimals};
+use simoom_scenarios::{Case, Pair, decimals};
 
 /// Series of one plot, at most: more cannot be told apart.
 const SERIES_MAX: usize = 12;
@@ -14,13 +14,19 @@ const SERIES_MAX: usize = 12;
 /// Rows of a table, at most.
 const ROWS_MAX: usize = 500;
 
-/// Makes the page. Runs the first run again, with everything watched.
+/// Makes the page. Makes one run again, with everything watched: the first that failed, else the
+/// first.
 pub(super) fn build(
     choice: &Choice<'_>,
     gathered: &Gathered<'_>,
     connection: u32,
 ) -> Result<Page, Failure> {
-    let pictured = pictures::of(choice, connection)?;
+    let failed = gathered.first_failure().and_then(|failed| {
+        let case = choice.cases.iter().find(|case| case.name == failed.case)?;
+        Some(Pair { case, seed: failed.seed })
+    });
+    let run = failed.or_else(|| choice.runs().next()).expect("a choice has a run");
+    let pictured = pictures::of(run, connection)?;
     let scenario = choice.scenario;
     let mut subtitle = scenario.about.split_whitespace().collect::<Vec<_>>().join(" ");
     if let Some(source) = &scenario.source {

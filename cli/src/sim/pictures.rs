@@ -1,7 +1,6 @@
 //! One run in pictures: the time-sequence graph of a connection, goodput, windows, round trips,
 //! queues.
 
-use super::choice::Choice;
 use crate::failure::{Failure, Kind};
 use crate::human;
 use simoom_core::tcp::State;
@@ -47,12 +46,12 @@ impl Connection {
     }
 }
 
-/// Makes the first run of a choice once more, everything watched, and draws it.
+/// Makes a run once more, everything watched, and draws it.
 ///
 /// # Errors
 /// Where it has not so many connections.
-pub(super) fn of(choice: &Choice<'_>, number: u32) -> Result<Pictures, Failure> {
-    let Pair { case, seed } = choice.runs().next().expect("a choice has a run");
+pub(super) fn of(run: Pair<'_>, number: u32) -> Result<Pictures, Failure> {
+    let Pair { case, seed } = run;
     let options = RunOptions::new(seed);
     let probe = ProbeConfig { connections_max: 1 << 12, ..ProbeConfig::default() };
     let seen = run_observed(case, &options, probe, Timeline::default(), &mut |_| {});

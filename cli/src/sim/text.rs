@@ -86,14 +86,15 @@ fn spread_of(case: &CaseRuns<'_>, columns: &[String]) -> Vec<Vec<String>> {
     let runs = [case.rows.len(), failed].map(|n| n.to_string());
     let first = [case.case.name.clone()].into_iter().chain(runs).collect::<Vec<_>>();
     let sorted: Vec<_> = (0..columns.len()).map(|column| case.sorted(column)).collect();
-    let kinds: [(&str, fn(&[f64]) -> Option<f64>); 3] = [
-        ("least", |values| values.first().copied()),
-        ("median", median),
-        ("most", |values| values.last().copied()),
-    ];
-    let rows = kinds.into_iter().enumerate().map(|(n, (name, of))| {
+    let kinds = ["least", "median", "most"];
+    let rows = kinds.into_iter().enumerate().map(|(n, name)| {
         let mut cells = if n == 0 { first.clone() } else { vec![String::new(); 3] };
         cells.push(name.to_owned());
+        let of = |all: &[f64]| match n {
+            0 => all.first().copied(),
+            1 => median(all),
+            _ => all.last().copied(),
+        };
         cells.extend(columns.iter().zip(&sorted).map(|(name, all)| shown(name, of(all))));
         cells
     });
