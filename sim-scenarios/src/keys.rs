@@ -230,7 +230,7 @@ static NIC_KEYS: &[Key] = &[
     key("nic_mbit", Kind::Number(0.001, 1_000_000.0), "10000", "the NIC's rate, million bits a second"),
     key("tx_slots", Kind::Whole(2, 65_536), "256", "frames that the transmit ring holds"),
     key("rx_slots", Kind::Whole(1, 1_000_000), "256", "frames that the receive ring holds; more are dropped"),
-    key("buffers", Kind::Whole(16, 10_000_000), "1024, or four for each slot of the ring", "packet buffers"),
+    key("buffers", Kind::Whole(16, 1_000_000), "1024, or four for each slot of the ring", "packet buffers"),
     key("dma", Kind::OneOf(DMA), "any", "when the NIC reads a frame that was submitted; `random` draws a time for each frame, `any` draws one of the policies from the seed"),
     key("completion", Kind::OneOf(COMPLETION), "any", "when it says that it has; `any` draws from the seed"),
     key("lateness_us", Kind::Number(0.0, 1e9), "100", "how long a frame waits at most before it is read, once the wire is free"),

@@ -163,9 +163,8 @@ fn a_healed_world_must_get_on_where_measures_are_taken_in_the_middle() {
     let result = plain(&text, 4);
     assert!(result.ok, "{:?}", result.violations);
     assert!(result.measure("completed").unwrap() < 3000.0);
-    let stuck = text
-        .replace("delay_ms = 3", "delay_ms = 900")
-        .replace("[limits]", "[limits]\nrest_s = 1");
+    let stuck =
+        text.replace("delay_ms = 3", "delay_ms = 900").replace("[limits]", "[limits]\nrest_s = 1");
     let result = plain(&stuck, 4);
     assert!(!result.ok, "nobody gets further within a second");
 }
