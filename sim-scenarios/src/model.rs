@@ -150,6 +150,18 @@ impl HostKind {
         matches!(self, Self::Server(_) | Self::Machine(_) | Self::SmoltcpServer(_))
     }
 
+    /// Whether its NIC stands still at times of its own.
+    pub(crate) fn stalls(&self) -> bool {
+        let stack = match self {
+            Self::Server(server) => &server.stack,
+            Self::Client(client) => &client.stack,
+            Self::Browser(browser) => &browser.stack,
+            Self::Machine(machine) => &machine.each.stack,
+            _ => return false,
+        };
+        stack.stalls.is_some()
+    }
+
     /// What its stacks are like, where they are ours.
     pub(crate) fn stack_mut(&mut self) -> Option<&mut StackSpec> {
         match self {

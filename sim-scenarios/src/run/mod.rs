@@ -371,6 +371,8 @@ impl<'a, T: EventTap> Run<'a, T> {
         let now = self.world.now();
         let busy = !self.is_at_rest();
         for (n, id) in self.hosts.clone().into_iter().enumerate() {
+            // A device that stands still just now cannot say what it has sent.
+            let busy = busy || self.case.world.hosts[n].kind.stalls();
             if let Err(what) = self.world.host_mut(id).shut_down(now, busy) {
                 let name = &self.case.world.hosts[n].name;
                 self.violations.push(format!("seed {}, host {name}: {what}", self.world.seed()));
