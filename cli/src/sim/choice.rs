@@ -206,6 +206,7 @@ mod tests {
         [host.client]
         kind = "client"
         server = "server"
+        size_kb = 1
         [host.server]
         kind = "server"
         [link.path]
