@@ -40,8 +40,8 @@ Examples:
   simoom sim mine.toml --seeds 0..10000 --shard \"$SLURM_ARRAY_TASK_ID/20\" --json
 
 The same file and the same seed give the same run, event by event, on every machine and whatever
---jobs says; of a line of --json only wall_seconds differs from run to run. Runs are shown in this
-order: every case under the first seed, then every case under the next.";
+--jobs says; of a line of --json only wall_seconds differs from run to run. The lines come in
+this order: every case under the first seed, then every case under the next.";
 
 /// What `simoom sim` may be told.
 #[derive(Debug, clap::Args)]
