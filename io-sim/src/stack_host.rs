@@ -35,6 +35,11 @@ impl<A: App, T: Trace> PortStack for Stack<A, T> {
         Stack::audit(self)
     }
 
+    #[inline]
+    fn connections(&self) -> usize {
+        Stack::connections(self) as usize
+    }
+
     fn promises(&self) -> Option<PromiseConfig> {
         Some(PromiseConfig::of(self.config()))
     }
