@@ -29,6 +29,8 @@ pub struct MemoryPort {
     pub frames_out: u64,
     /// Bytes beyond [`HEADERS`] in them: text, where every segment carries timestamps.
     pub text_out: u64,
+    /// Bytes copied from buffer to buffer.
+    pub copied_bytes: u64,
 }
 
 impl MemoryPort {
@@ -51,6 +53,7 @@ impl MemoryPort {
             rx: RxQueue::default(),
             frames_out: 0,
             text_out: 0,
+            copied_bytes: 0,
         }
     }
 
@@ -79,6 +82,7 @@ impl Port for MemoryPort {
 
     #[inline]
     fn copy(&mut self, from: &Buf, to: &mut Buf, len: usize) {
+        self.copied_bytes += len as u64;
         let from = from.index() as usize * STRIDE;
         self.arena.copy_within(from..from + len, to.index() as usize * STRIDE);
     }

@@ -42,10 +42,14 @@ pub struct Row {
     pub moving: bool,
     /// How long a connection lasts.
     pub lifetime: Lifetime,
+    /// Segments from one acknowledgement of the client to the next.
+    pub ack_every: u32,
     /// Whether checksums are computed and verified.
     pub checksums: bool,
     /// How segments get into buffers; without meaning for smoltcp.
     pub content: Mode,
+    /// Whether simoom's store has a class for the client's MSS: else segments go the copying way.
+    pub class: bool,
     /// Pages of simoom's buffers.
     pub pages: Pages,
 }
@@ -61,8 +65,10 @@ impl Row {
         active: 1,
         moving: false,
         lifetime: Lifetime::KeepAlive,
+        ack_every: 2,
         checksums: true,
         content: Mode::CopiesOnDemand,
+        class: true,
         pages: Pages::Huge,
     };
 
@@ -75,6 +81,7 @@ impl Row {
     pub fn content_name(&self) -> &'static str {
         match (self.stack, self.content) {
             (Stack::Smoltcp, _) => "socket-buffer",
+            _ if !self.class => "no-class",
             (_, Mode::Copy) => "copy",
             (_, Mode::CopiesInAdvance(_)) => "copies-in-advance",
             (_, Mode::CopiesOnDemand) => "copies-on-demand",
@@ -113,8 +120,12 @@ impl Row {
 
     /// The name of the row: what `--rows` looks into and what [`Row::parse`] reads.
     pub fn name(&self) -> String {
+        let acks = match self.ack_every {
+            2 => String::new(),
+            every => format!(" ack-every={every}"),
+        };
         format!(
-            "stack={} bytes={} objects={} open={} active={} set={} mode={} checksums={} content={} pages={}",
+            "stack={} bytes={} objects={} open={} active={} set={} mode={} checksums={} content={} pages={}{acks}",
             self.stack_name(),
             self.object_bytes,
             self.objects,
@@ -160,14 +171,16 @@ impl Row {
                         _ => return None,
                     }
                 }
+                "ack-every" => row.ack_every = value.parse().ok().filter(|every| *every > 0)?,
                 "checksums" => row.checksums = value.parse().ok()?,
                 "content" => {
                     row.content = match value {
                         "copy" => Mode::Copy,
                         "copies-in-advance" => Mode::CopiesInAdvance(COPIES_IN_ADVANCE),
-                        "copies-on-demand" | "socket-buffer" => Mode::CopiesOnDemand,
+                        "copies-on-demand" | "socket-buffer" | "no-class" => Mode::CopiesOnDemand,
                         _ => return None,
-                    }
+                    };
+                    row.class = value != "no-class";
                 }
                 "pages" => {
                     row.pages = match value {

@@ -7,6 +7,7 @@ use crate::smol::Smol;
 use crate::subject::Subject;
 use simoom_core::content::{ContentSource, ObjectId, ReadAt};
 use simoom_core::stack::app::App;
+use simoom_sim::machine::Work;
 use std::time::Duration;
 
 /// How much to measure.
@@ -31,6 +32,8 @@ pub struct Outcome {
     pub allocations: f64,
     /// Requests measured.
     pub requests: u64,
+    /// What the stack did for them.
+    pub work: Work,
     /// Pages of the buffers, as the system gave them: `4KB` or `2MB`.
     pub memory: &'static str,
 }
@@ -51,6 +54,7 @@ pub fn simoom_of(row: &Row) -> Simoom {
         connections: row.open + 8,
         checksums: row.checksums,
         mode: row.content,
+        class: row.class,
         pages: row.pages,
     })
 }
@@ -91,6 +95,7 @@ fn drive<S: Subject>(row: &Row, subject: S, amount: Amount) -> Outcome {
     // The first answers must not be sent again before the last connection was warmed up.
     script.clock.step = if row.open > 10_000 { 50 } else { row.step_nanos() };
     script.open(row.open);
+    script.ack_every = row.ack_every;
     script.ack_last = row.lifetime == Lifetime::KeepAliveTimers;
     let mut next = 0;
     let mut pick = || {
@@ -121,9 +126,11 @@ fn drive<S: Subject>(row: &Row, subject: S, amount: Amount) -> Outcome {
         Amount::Time(spend) => {
             let rounds = (256 / per_round).max(1);
             let batch = rounds * per_round;
+            let before = script.subject.work();
             let outcome =
                 measure(spend, batch, || script.keep_alive(rounds, row.active, false, &mut pick));
-            Outcome { memory: pages_in_use(), ..outcome }
+            let work = script.subject.work().since(&before);
+            Outcome { memory: pages_in_use(), work, ..outcome }
         }
     }
 }
@@ -140,6 +147,7 @@ fn drive_close<S: Subject>(row: &Row, script: &mut Script<S>, amount: Amount) ->
             Outcome { requests: u64::from(requests), ..Outcome::default() }
         }
         Amount::Time(spend) => {
+            let before = script.subject.work();
             let outcome = measure(spend, 64, || {
                 let mut done = Done::default();
                 for _ in 0..64 {
@@ -147,7 +155,8 @@ fn drive_close<S: Subject>(row: &Row, script: &mut Script<S>, amount: Amount) ->
                 }
                 done
             });
-            Outcome { memory: pages_in_use(), ..outcome }
+            let work = script.subject.work().since(&before);
+            Outcome { memory: pages_in_use(), work, ..outcome }
         }
     }
 }
@@ -172,6 +181,7 @@ fn measure(spend: Duration, batch: u32, mut one: impl FnMut() -> Done) -> Outcom
         frames_out: each(total.frames_out),
         allocations: each(total.allocations),
         requests,
+        work: Work::default(),
         memory: "",
     }
 }

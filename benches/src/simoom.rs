@@ -8,9 +8,12 @@ use crate::subject::Subject;
 use simoom_core::content::{self, Mode};
 use simoom_core::port::Port;
 use simoom_core::secrets::Secrets;
+use simoom_core::server::bodies::pattern_fill;
 use simoom_core::server::{Catalogue, FileInfo, FileServer, MemoryBodies, ServerConfig};
 use simoom_core::stack::{self, Stack, WakeReason};
 use simoom_core::time::Instant;
+use simoom_sim::machine::Work;
+use simoom_sim::port_host::PortStack;
 
 /// The application that is measured.
 pub type App = FileServer<MemoryBodies>;
@@ -28,6 +31,8 @@ pub struct Setup {
     pub checksums: bool,
     /// How segments get into buffers.
     pub mode: Mode,
+    /// Whether the store has a class for the client's MSS: else every segment goes the copying way.
+    pub class: bool,
     /// Pages of the buffers.
     pub pages: Pages,
 }
@@ -41,12 +46,23 @@ pub struct Simoom {
     response_lens: Vec<u64>,
 }
 
+/// Objects of a catalogue whose bodies are bytes in memory; the bodies of more are made when read.
+const IN_MEMORY_MAX: u32 = 64;
+
 /// A catalogue of equal objects, and their bodies.
 pub fn file_server(object_bytes: u64, objects: u32) -> App {
     let mut bodies = MemoryBodies::new();
     let mut builder = Catalogue::builder(1);
     for object in 0..objects {
-        let file = bodies.add_pattern(u64::from(object), object_bytes);
+        let seed = u64::from(object);
+        // What is read often is read from memory; many objects are read once, to be cut.
+        let file = if objects <= IN_MEMORY_MAX {
+            let mut body = vec![0; object_bytes as usize];
+            pattern_fill(seed, 0, &mut body);
+            bodies.add_bytes(body)
+        } else {
+            bodies.add_pattern(seed, object_bytes)
+        };
         let info = FileInfo {
             path: &object_path(object),
             content_type: "text/html; charset=utf-8",
@@ -87,6 +103,9 @@ impl Simoom {
             runs_max: setup.objects * segments.div_ceil(16) + 64,
             ..content::Config::default()
         };
+        if !setup.class {
+            config.content.mss_classes.retain(|class| *class > 1_460);
+        }
         let port = MemoryPort::new(buffers, !setup.checksums, setup.pages);
         let stack = Stack::new(config, Secrets::new([1, 2, 3, 4]), port.caps(), app);
         Self { stack, port, response_lens }
@@ -114,6 +133,11 @@ impl Subject for Simoom {
 
     fn response_len(&self, object: u32) -> u64 {
         self.response_lens[object as usize]
+    }
+
+    fn work(&self) -> Work {
+        let copied_bytes = self.port.copied_bytes;
+        Work { copied_bytes, turns: self.stack.stats().turns, ..PortStack::work(&self.stack) }
     }
 
     fn diagnosis(&self) -> String {

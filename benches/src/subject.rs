@@ -1,6 +1,7 @@
 //! What is measured: a server behind a wire of memory, and the region that is timed and counted.
 
 use crate::rx::RxQueue;
+use simoom_sim::machine::Work;
 
 /// A server that serves the objects 0.. of a catalogue, and its wire.
 pub trait Subject {
@@ -16,6 +17,10 @@ pub trait Subject {
     fn sent(&self) -> (u64, u64);
     /// Bytes of the answer to a request for an object, head in.
     fn response_len(&self, object: u32) -> u64;
+    /// What it has done so far, where it counts that.
+    fn work(&self) -> Work {
+        Work::default()
+    }
     /// What went wrong, for the message of a script that did not go as written.
     fn diagnosis(&self) -> String;
 }

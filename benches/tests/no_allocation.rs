@@ -21,6 +21,7 @@ fn script() -> Script<Simoom> {
         connections: CONNECTIONS,
         checksums: true,
         mode: Mode::CopiesOnDemand,
+        class: true,
         pages: Pages::Small,
     };
     let mut config = config(CONNECTIONS);

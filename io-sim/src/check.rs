@@ -8,6 +8,7 @@
 //! ```text
 //! seed v1:4711 failed; to repeat it:
 //!     SIMOOM_SEED=v1:4711 cargo test -p my-server every_byte_arrives
+//! making it smaller; SIMOOM_REDUCE=0 does without
 //! of 37 faults 2 are enough, none of which can be left out (21 runs):
 //!     drop frame 3 of link 0 forward: bytes 0..1460 of 10.66.0.1:80 to 10.66.0.2:49371
 //!     drop frame 7 of link 0 forward: bytes 5840..7300 of 10.66.0.1:80 to 10.66.0.2:49371
@@ -16,7 +17,8 @@
 //! ```
 //!
 //! The closure does nothing for that: every [`World`](crate::world::World) and every
-//! [`Lab`](crate::lab::Lab) that it makes, on this thread, takes part. What is no fault of a link
+//! [`Lab`](crate::lab::Lab) that it makes, on this thread, takes part, unless it forces faults itself.
+//! The panics of these runs are not printed; what the closure prints is, each time. What is no fault of a link
 //! stays as the seed draws it: jitter, full queues, stalls of a NIC, what hosts do.
 //!
 //! The environment:
@@ -72,6 +74,7 @@ pub fn check(seeds: Range<u64>, body: impl Fn(Seed)) {
         if let Err(panic) = ended.result {
             eprintln!("\nseed {seed} failed; to repeat it:\n    {}", repeat_line(seed, forced));
             if settings.reduce && forced.is_none() && ended.worlds > 0 {
+                eprintln!("making it smaller; SIMOOM_REDUCE=0 does without");
                 eprint!("{}", explain(seed, &body));
             }
             eprintln!();

@@ -6,7 +6,9 @@
 
 use crate::frames::{FrameId, Frames};
 use crate::nic::NicViolation;
+use crate::oracle::FlowName;
 use crate::oracle::promises::{Passed, PromiseConfig};
+use simoom_core::tcp::Info;
 use simoom_core::time::Instant;
 use std::fmt;
 
@@ -131,15 +133,21 @@ pub trait Host {
         Ok(())
     }
 
-    /// What its TCP promises, where it can show what passes between it and its ports. Asked when it
-    /// is added to a world; it takes notes from then on.
-    fn promises(&mut self) -> Option<PromiseConfig> {
-        None
+    /// What the TCP of each of its stacks promises, where it can show what passes between them and
+    /// their ports; nothing where it cannot. Asked when it is added to a world; it takes notes from
+    /// then on.
+    fn promises(&mut self) -> Vec<PromiseConfig> {
+        Vec::new()
     }
 
     /// Moves what passed between stack and ports since the last call to the end of `into`, oldest
     /// first.
     fn take_passed(&mut self, _into: &mut Vec<Passed>) {}
+
+    /// Its connections and what TCP says of each, where it can tell. The host is `from`.
+    fn connections(&self) -> Vec<(FlowName, Info)> {
+        Vec::new()
+    }
 
     /// What it waits for, to be printed when a run ends too early.
     fn describe(&self) -> String;
@@ -254,13 +262,17 @@ impl<L: Host, R: Host> Host for Either<L, R> {
         either!(self, host => host.audit())
     }
 
-    fn promises(&mut self) -> Option<PromiseConfig> {
+    fn promises(&mut self) -> Vec<PromiseConfig> {
         either!(self, host => host.promises())
     }
 
     #[inline]
     fn take_passed(&mut self, into: &mut Vec<Passed>) {
         either!(self, host => host.take_passed(into));
+    }
+
+    fn connections(&self) -> Vec<(FlowName, Info)> {
+        either!(self, host => host.connections())
     }
 
     fn describe(&self) -> String {
@@ -293,12 +305,16 @@ impl<H: Host + ?Sized> Host for Box<H> {
         (**self).audit()
     }
 
-    fn promises(&mut self) -> Option<PromiseConfig> {
+    fn promises(&mut self) -> Vec<PromiseConfig> {
         (**self).promises()
     }
 
     fn take_passed(&mut self, into: &mut Vec<Passed>) {
         (**self).take_passed(into);
+    }
+
+    fn connections(&self) -> Vec<(FlowName, Info)> {
+        (**self).connections()
     }
 
     fn describe(&self) -> String {

@@ -1,5 +1,19 @@
 //! A world in a dozen lines: hosts, the links between them, a run, and what was seen of it.
 //!
+//! ```
+//! use simoom_sim::lab::{Chance, Lab, LinkConfig, check};
+//!
+//! check(0..5, |seed| {
+//!     let mut lab = Lab::new(seed);
+//!     let server = lab.serve(&[("/page", 22_000)]);
+//!     let client = lab.fetch(server, "/page", 10);
+//!     lab.join(client, server, LinkConfig { loss: Chance::ppm(10_000), ..LinkConfig::default() });
+//!     let seen = lab.run().unwrap();
+//!     assert_eq!(seen[client].stats().bytes, 220_000);
+//!     assert!(seen.goodput(server) > 1e6);
+//! });
+//! ```
+//!
 //! Everything has a default here. A [`Lab`] is a [`World`] of boxed hosts with a [`Probe`] in every
 //! stack; whoever needs other taps, forks or a hundred thousand hosts builds the [`World`] itself,
 //! from the same parts.
@@ -8,22 +22,28 @@ mod host;
 mod seen;
 #[cfg(feature = "smoltcp")]
 mod smoltcp;
+mod talker;
 
 pub use host::{Address, AnyHost};
 pub use seen::{Seen, Traffic};
+pub use talker::Talker;
 
-use crate::endpoint::{Endpoint, EndpointHost};
+// What nearly every test names.
+pub use crate::endpoint::Endpoint;
+pub use crate::link::{LinkConfig, Rate};
+pub use crate::seed::{Chance, Seed, check};
+pub use simoom_core::time::{Duration, Instant};
+
+use crate::endpoint::EndpointHost;
 use crate::hash::{EventRecord, EventTap};
 use crate::hosts::Switch;
-use crate::link::LinkConfig;
-use crate::observe::{Probe, ProbeConfig, Timeline, TimelineConfig};
-use crate::seed::{Seed, Stream};
+use crate::observe::{Probe, ProbeConfig, Recording, RecordingConfig, Timeline, TimelineConfig};
+use crate::seed::Stream;
 use crate::stack_host::{StackHost, StackSetup};
 use crate::world::{HostId, Limits, LinkId, RunError, World};
 use simoom_core::client::{ExpectPatterns, FetchClient, FetchConfig};
 use simoom_core::server::{Catalogue, FileInfo, FileServer, MemoryBodies, ServerConfig};
 use simoom_core::stack::app::App;
-use simoom_core::time::{Duration, Instant};
 use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
@@ -74,21 +94,34 @@ impl<T> Handle<T> {
     }
 }
 
-/// What sees a lab's events: nobody, or a timeline.
+/// What sees a lab's events: nobody, a timeline, a recording, or both.
 #[derive(Debug, Default)]
-pub struct LabTap(Option<Timeline>);
+pub struct LabTap {
+    timeline: Option<Timeline>,
+    recording: Option<Recording>,
+}
 
 impl EventTap for LabTap {
     const QUEUES: bool = true;
+    const ENTRIES: bool = true;
 
     fn on_event(&mut self, record: &EventRecord<'_>) {
-        if let Some(timeline) = &mut self.0 {
+        if let Some(timeline) = &mut self.timeline {
             timeline.on_event(record);
+        }
+        if let Some(recording) = &mut self.recording {
+            recording.on_event(record);
+        }
+    }
+
+    fn on_enter(&mut self, at: Instant, link: u16, direction: u8, number: u64, bytes: &[u8]) {
+        if let Some(recording) = &mut self.recording {
+            recording.on_enter(at, link, direction, number, bytes);
         }
     }
 
     fn on_queue(&mut self, at: Instant, link: u16, direction: u8, frames: u32, bytes: u64) {
-        if let Some(timeline) = &mut self.0 {
+        if let Some(timeline) = &mut self.timeline {
             timeline.on_queue(at, link, direction, frames, bytes);
         }
     }
@@ -272,6 +305,22 @@ impl Lab {
             .unwrap_or_else(|| panic!("{server} is no server of this lab that has {path:?}"))
     }
 
+    /// A client for a server of your own: it opens a connection, says `say`, and compares what it
+    /// hears with `expect`.
+    pub fn talk<S>(
+        &mut self,
+        server: Handle<S>,
+        say: impl Into<Vec<u8>>,
+        expect: impl Into<Vec<u8>>,
+    ) -> Handle<Talker> {
+        let talker = self.host(Talker::new(server.addr, say.into(), expect.into()));
+        self.goals.push(Box::new(move |world| {
+            let verdict = inside::<Talker>(world, talker.id).verdict();
+            verdict.cloned().map_or(Ok(false), |verdict| verdict.map(|()| true))
+        }));
+        talker
+    }
+
     /// A host with our stack that runs an application of your own. It listens on port 80.
     pub fn host<A: App + 'static>(&mut self, app: A) -> Handle<A> {
         self.host_with(app, |_| {})
@@ -309,6 +358,20 @@ impl Lab {
         let id = self.world.add_lawless_host(Box::new(EndpointHost::new(make(address))));
         self.ports.push((0, 1));
         Handle::new(id, SocketAddrV4::new(address.ip, 80))
+    }
+
+    /// A host of any other kind, with so many ports, at an address that [`Seen::sent_by`] and clients
+    /// know it by. `T` is the type of what its [`AnyHost::inside`] shows.
+    pub fn add<T: 'static>(
+        &mut self,
+        host: impl AnyHost + 'static,
+        addr: SocketAddrV4,
+        ports: usize,
+    ) -> Handle<T> {
+        assert!(host.inside().is::<T>(), "something else is inside of this host");
+        let id = self.world.add_host(Box::new(host));
+        self.ports.push((0, ports));
+        Handle::new(id, addr)
     }
 
     /// A switch with so many ports, to join hosts to: each link takes the next one. It delays nothing
@@ -373,7 +436,13 @@ impl Lab {
 
     /// Records every segment and every queue from now on, within bounds: [`Seen::timeline`].
     pub fn record_timeline(&mut self, config: TimelineConfig) {
-        self.world.tap_mut().0 = Some(Timeline::new(config));
+        self.world.tap_mut().timeline = Some(Timeline::new(config));
+    }
+
+    /// Records every frame with its bytes from now on, within bounds: [`Seen::recording`], and with
+    /// the feature `pcap` `Seen::write_capture`.
+    pub fn record_frames(&mut self, config: RecordingConfig) {
+        self.world.tap_mut().recording = Some(Recording::new(config));
     }
 
     /// Other limits than those of [`Limits::default`].
@@ -381,8 +450,8 @@ impl Lab {
         self.world.set_limits(limits);
     }
 
-    /// Runs until every client of [`Lab::fetch`] has all its answers and has closed; in a lab
-    /// without one, until nothing more is to come.
+    /// Runs until every client of [`Lab::fetch`] and [`Lab::talk`] has all its answers and has
+    /// closed; in a lab without one, until nothing more is to come.
     ///
     /// # Errors
     /// What must never happen and did; an answer that was wrong; a limit that was reached.

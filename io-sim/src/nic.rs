@@ -8,117 +8,22 @@
 //! Time comes in through [`SimPort::advance`]; frames come in through [`SimPort::deliver`] and go
 //! out through [`SimPort::take_sent`]. Must not know links, hosts or worlds.
 
+mod config;
+mod port;
 mod stall;
 
+pub use config::{CompletionPolicy, DmaPolicy, NicConfig};
 pub use stall::{RandomStalls, Stall, Stalled};
 
 use crate::frames::{FrameId, Frames};
-use crate::link::Rate;
-use crate::oracle::promises::{Glimpse, Passage, Passed};
+use crate::oracle::promises::{Passage, Passed};
 use crate::seed::Draws;
-use simoom_core::port::{
-    BATCH_MAX, Buf, Census, ChecksumOffload, Port, PortCaps, RxFrame, TxFull, TxSync,
-};
-use simoom_core::time::{Duration, Instant};
+use simoom_core::port::{Buf, Port, TxSync};
+use simoom_core::time::Instant;
 use simoom_core::wire::rewrite::TcpFrameMut;
 use simoom_core::wire::{self, WireError, WireErrorKind};
 use stall::Stalls;
 use std::collections::VecDeque;
-use std::convert::Infallible;
-
-/// When the device reads a frame that was made visible to it. Frames are always read in order,
-/// and within [`NicConfig::lateness_max`] unless the wire or the ring says otherwise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DmaPolicy {
-    /// At the doorbell.
-    AtOnce,
-    /// When the wire is free for it.
-    WhenWireIsFree,
-    /// At the next doorbell.
-    NextTurn,
-    /// When half a ring waits, all of it.
-    HalfRing,
-    /// As late as allowed: when the ring is full or `lateness_max` has passed, and the wire is free.
-    WholeRing,
-    /// After a time drawn for each frame.
-    Random,
-}
-
-impl DmaPolicy {
-    /// Every policy.
-    pub const ALL: [Self; 6] = [
-        Self::AtOnce,
-        Self::WhenWireIsFree,
-        Self::NextTurn,
-        Self::HalfRing,
-        Self::WholeRing,
-        Self::Random,
-    ];
-}
-
-/// When the device says that it has read a frame. [`TxSync::PushAndReclaim`] makes it say so of
-/// every frame as soon as it was read, whatever the policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CompletionPolicy {
-    /// When it was read.
-    AtRead,
-    /// When it has left.
-    AtSent,
-    /// When half a ring has been read since the last report.
-    HalfRing,
-    /// When the ring is full: netmap's way.
-    WholeRing,
-}
-
-impl CompletionPolicy {
-    /// Every policy.
-    pub const ALL: [Self; 4] = [Self::AtRead, Self::AtSent, Self::HalfRing, Self::WholeRing];
-}
-
-/// What a NIC is like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NicConfig {
-    /// What the port says of itself.
-    pub caps: PortCaps,
-    /// Frames that the receive ring holds; more are dropped.
-    pub rx_slots: u32,
-    /// The line's rate.
-    pub rate: Rate,
-    /// Bytes that a frame takes on the line beyond its own: preamble, FCS and gap.
-    pub overhead_bytes: u16,
-    /// When frames are read.
-    pub dma: DmaPolicy,
-    /// When that is reported.
-    pub completion: CompletionPolicy,
-    /// How long a frame waits at most before it is read, once the wire is free.
-    pub lateness_max: Duration,
-    /// Whether it stands still at times; more times can be planned with [`SimPort::plan_stall`].
-    pub stalls: Option<RandomStalls>,
-}
-
-impl Default for NicConfig {
-    /// 10 Gb/s, rings of 256, read at once and reported then.
-    fn default() -> Self {
-        Self {
-            caps: PortCaps {
-                frame_max: 1514,
-                buffers: 1024,
-                tx_slots: 256,
-                tx_hold_max: 256,
-                tx_hold_idle: 0,
-                max_frags: 1,
-                checksum: ChecksumOffload { tx: false, rx: false },
-            },
-            rx_slots: 256,
-            rate: Rate::gbit(10),
-            overhead_bytes: 24,
-            dma: DmaPolicy::AtOnce,
-            completion: CompletionPolicy::AtRead,
-            lateness_max: Duration::from_micros(100),
-            stalls: None,
-        }
-    }
-}
 
 /// What the caller did to a buffer that the device owned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,6 +151,8 @@ pub struct SimPort {
     stats: NicStats,
     /// What passed between the caller and this port, where somebody watches.
     passed: Option<Vec<Passed>>,
+    /// Which of its host's stacks the caller is, for `passed`.
+    stack: u16,
 }
 
 impl SimPort {
@@ -291,11 +198,14 @@ impl SimPort {
             violation: None,
             stats: NicStats::default(),
             passed: None,
+            stack: 0,
         }
     }
 
-    /// From now on notes what segments pass between the caller and this port.
-    pub fn watch(&mut self) {
+    /// From now on notes what segments pass between the caller, its host's stack of that number, and
+    /// this port.
+    pub fn watch(&mut self, stack: u16) {
+        self.stack = stack;
         self.passed.get_or_insert_default();
     }
 
@@ -621,7 +531,8 @@ impl SimPort {
         if how == TxSync::PushAndReclaim {
             let no_buffer = self.tx_free() > 0;
             if let Some(passed) = &mut self.passed {
-                passed.push(Passed { at: self.now, what: Passage::Starved { no_buffer } });
+                let what = Passage::Starved { no_buffer };
+                passed.push(Passed { at: self.now, stack: self.stack, what });
             }
             self.stats.reclaims_asked += 1;
             self.asked = self.pushed.saturating_sub(self.config.caps.tx_hold_idle as usize);
@@ -650,163 +561,6 @@ impl SimPort {
             self.violation.get_or_insert(violation);
         }
         is
-    }
-}
-
-impl Port for SimPort {
-    type Error = Infallible;
-
-    fn caps(&self) -> &PortCaps {
-        &self.config.caps
-    }
-
-    #[inline]
-    fn bytes(&self, buf: &Buf) -> &[u8] {
-        &self.memory[self.range_of(buf)]
-    }
-
-    #[inline]
-    fn bytes_mut(&mut self, buf: &mut Buf) -> &mut [u8] {
-        self.is_callers(buf.index(), NicViolation::WrittenWithoutRight { buffer: buf.index() });
-        let range = self.range_of(buf);
-        &mut self.memory[range]
-    }
-
-    #[inline]
-    fn copy(&mut self, from: &Buf, to: &mut Buf, len: usize) {
-        assert!(len <= usize::from(self.config.caps.frame_max), "longer than a buffer");
-        self.is_callers(to.index(), NicViolation::WrittenWithoutRight { buffer: to.index() });
-        self.stats.copied_bytes += len as u64;
-        let (from, to) = (self.range_of(from).start, self.range_of(to).start);
-        let end = from.max(to) + self.stride;
-        if self.memory.len() < end {
-            // Only whoever forged a token copies from a buffer that was never taken.
-            self.grow(end);
-        }
-        self.memory.copy_within(from..from + len, to);
-    }
-
-    #[inline]
-    fn take_free(&mut self) -> Option<Buf> {
-        let index = self.free.pop()?;
-        self.places[index as usize] = Place::Caller;
-        self.caller += 1;
-        let end = (index as usize + 1) * self.stride;
-        if self.memory.len() < end {
-            self.grow(end);
-        }
-        Some(Buf::mint(self.id, index))
-    }
-
-    #[inline]
-    fn give_back(&mut self, buf: Buf) {
-        buf.assert_port(self.id);
-        let buffer = buf.index();
-        if self.is_callers(buffer, NicViolation::TokenOfAnother { buffer }) {
-            self.places[buffer as usize] = Place::Free;
-            self.caller -= 1;
-            self.free.push(buffer);
-        }
-    }
-
-    fn free(&self) -> usize {
-        self.free.len()
-    }
-
-    fn receive(&mut self, max: usize, mut on_batch: impl FnMut(&[RxFrame<'_>])) -> usize {
-        let count = self.rx_shown.min(max).min(BATCH_MAX);
-        if count == 0 {
-            return 0;
-        }
-        let mut batch = [RxFrame { bytes: &[] }; BATCH_MAX];
-        for (shown, frame) in batch.iter_mut().zip(self.rx.range(..count)) {
-            shown.bytes = self.frames.get(*frame);
-        }
-        if let Some(passed) = &mut self.passed {
-            let verify = !self.config.caps.checksum.rx;
-            for (frame, id) in batch[..count].iter().zip(&self.rx) {
-                let verify = verify && !self.frames.is_intact(*id);
-                if let Some(seg) = Glimpse::of(frame.bytes, verify) {
-                    passed.push(Passed { at: self.now, what: Passage::Took(seg) });
-                }
-            }
-        }
-        on_batch(&batch[..count]);
-        for frame in self.rx.drain(..count) {
-            self.frames.remove(frame);
-        }
-        self.rx_shown -= count;
-        count
-    }
-
-    #[inline]
-    fn tx_free(&self) -> usize {
-        (self.config.caps.tx_slots as usize).saturating_sub(self.ring.len())
-    }
-
-    #[inline]
-    fn submit(&mut self, buf: Buf, len: u16) -> Result<(), TxFull> {
-        buf.assert_port(self.id);
-        assert!(len <= self.config.caps.frame_max, "a frame of {len} bytes is too long");
-        if self.tx_free() == 0 {
-            return Err(TxFull(buf));
-        }
-        let buffer = buf.index();
-        if !self.is_callers(buffer, NicViolation::TokenOfAnother { buffer }) {
-            return Ok(());
-        }
-        self.places[buffer as usize] = Place::Device;
-        self.caller -= 1;
-        let start = buffer as usize * self.stride;
-        let bytes = &self.memory[start..start + usize::from(len)];
-        if let Some(passed) = &mut self.passed
-            && let Some(seg) = Glimpse::of(bytes, false)
-        {
-            passed.push(Passed { at: self.now, what: Passage::Sent(seg) });
-        }
-        let submitted = self.frames.add(bytes);
-        let never = Instant::FAR_FUTURE;
-        self.ring.push_back(Slot { buffer, len, submitted, due: never, left: never });
-        Ok(())
-    }
-
-    #[inline]
-    fn reclaim(&mut self, mut on_done: impl FnMut(Buf) -> Option<Buf>) -> usize {
-        let count = self.reported;
-        for slot in self.ring.drain(..count) {
-            self.places[slot.buffer as usize] = Place::Caller;
-            self.caller += 1;
-            if let Some(buf) = on_done(Buf::mint(self.id, slot.buffer)) {
-                let buffer = buf.index();
-                buf.assert_port(self.id);
-                if self.places[buffer as usize] == Place::Caller {
-                    self.places[buffer as usize] = Place::Free;
-                    self.caller -= 1;
-                    self.free.push(buffer);
-                } else {
-                    self.violation.get_or_insert(NicViolation::TokenOfAnother { buffer });
-                }
-            }
-        }
-        self.reported = 0;
-        self.read -= count;
-        self.pushed -= count;
-        self.asked = self.asked.saturating_sub(count);
-        count
-    }
-
-    fn sync_tx(&mut self, how: TxSync) -> Result<(), Infallible> {
-        self.stats.doorbells += 1;
-        match &mut self.doorbell {
-            Doorbell::Heard => self.ring_doorbell(how),
-            Doorbell::Held(Some(TxSync::PushAndReclaim)) => {}
-            Doorbell::Held(rung) => *rung = Some(how),
-        }
-        Ok(())
-    }
-
-    fn census(&self) -> Census {
-        Census { free: self.free.len() as u32, caller: self.caller, device: self.ring.len() as u32 }
     }
 }
 

@@ -8,8 +8,10 @@ use crate::endpoint::{Host, HostCx, HostFault, Sending};
 use crate::frames::FrameId;
 use crate::machine::Work;
 use crate::nic::SimPort;
+use crate::oracle::FlowName;
 use crate::oracle::promises::{Passed, PromiseConfig};
 use simoom_core::port::Port;
+use simoom_core::tcp::Info;
 use simoom_core::time::{Duration, Instant};
 use std::fmt;
 
@@ -29,8 +31,13 @@ pub trait PortStack {
     fn audit(&self) -> Result<(), &'static str>;
 
     /// Connections that [`PortStack::audit`] looks at.
-    fn connections(&self) -> usize {
+    fn audited(&self) -> usize {
         0
+    }
+
+    /// Its connections and what TCP says of each; this end is `from`.
+    fn connections(&self) -> Vec<(FlowName, Info)> {
+        Vec::new()
     }
 
     /// What its TCP promises, if its turns take no time.
@@ -207,22 +214,28 @@ impl<S: PortStack> Host for PortHost<S> {
             return Err(HostFault::BuffersLost { held, given });
         }
         self.events_since_audit += 1;
-        if self.config.audits(self.events_since_audit, self.stack.connections()) {
+        if self.config.audits(self.events_since_audit, self.stack.audited()) {
             self.events_since_audit = 0;
             self.stack.audit().map_err(HostFault::Audit)?;
         }
         Ok(())
     }
 
-    fn promises(&mut self) -> Option<PromiseConfig> {
-        let promises = self.stack.promises()?;
-        self.port.watch();
-        Some(promises)
+    fn promises(&mut self) -> Vec<PromiseConfig> {
+        let promises = self.stack.promises();
+        if promises.is_some() {
+            self.port.watch(0);
+        }
+        promises.into_iter().collect()
     }
 
     #[inline]
     fn take_passed(&mut self, into: &mut Vec<Passed>) {
         self.port.take_passed(into);
+    }
+
+    fn connections(&self) -> Vec<(FlowName, Info)> {
+        self.stack.connections()
     }
 
     fn describe(&self) -> String {

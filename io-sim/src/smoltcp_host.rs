@@ -7,7 +7,7 @@
 use simoom_core::time::Instant;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{self, Device, DeviceCapabilities, Medium};
-use smoltcp::socket::tcp::{Socket, SocketBuffer};
+use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer};
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Cidr};
 use std::collections::VecDeque;
 use std::fmt;
@@ -38,10 +38,13 @@ pub struct Identity {
     pub send_buffer: usize,
     /// Bytes of the longest IP packet.
     pub ip_mtu: usize,
+    /// Whether its sockets have Reno's congestion control. smoltcp has none by default.
+    pub reno: bool,
 }
 
 impl Identity {
-    /// Host `number` (not 0) of 10.66.0.0/16: address 10.66.x.y, 64 KiB buffers, MTU 1500.
+    /// Host `number` (not 0) of 10.66.0.0/16: address 10.66.x.y, 64 KiB buffers, MTU 1500, no
+    /// congestion control.
     pub fn new(number: u16, random_seed: u64) -> Self {
         let [high, low] = number.to_be_bytes();
         Self {
@@ -53,6 +56,7 @@ impl Identity {
             receive_buffer: 1 << 16,
             send_buffer: 1 << 16,
             ip_mtu: 1500,
+            reno: false,
         }
     }
 }
@@ -90,7 +94,11 @@ impl Net {
     fn add_socket(&mut self) -> SocketHandle {
         let receive = SocketBuffer::new(vec![0; self.identity.receive_buffer]);
         let send = SocketBuffer::new(vec![0; self.identity.send_buffer]);
-        self.sockets.add(Socket::new(receive, send))
+        let mut socket = Socket::new(receive, send);
+        let control =
+            if self.identity.reno { CongestionControl::Reno } else { CongestionControl::None };
+        socket.set_congestion_control(control);
+        self.sockets.add(socket)
     }
 
     fn socket(&mut self, handle: SocketHandle) -> &mut Socket<'static> {

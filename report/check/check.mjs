@@ -95,7 +95,9 @@ async function screenshot(name, whole) {
 }
 
 /** What the page shows, as rectangles and words. Runs in the page. */
-function look() {
+async function look() {
+  const packed = Uint8Array.from(atob(document.getElementById("data").textContent), (c) => c.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   const box = (element) => {
     const { left, right, top, bottom } = element.getBoundingClientRect();
     return { left, right, top, bottom, text: element.textContent };
@@ -104,7 +106,7 @@ function look() {
   return {
     width: innerWidth,
     scrollWidth: document.documentElement.scrollWidth,
-    wanted: JSON.parse(document.getElementById("data").textContent),
+    wanted: await new Response(stream).json(),
     // A table that is wider than the page scrolls inside its box.
     texts: [...document.querySelectorAll("h1,h2,p,dt,dd,footer,.drawing text")]
       .filter(seen).map(box),
@@ -234,8 +236,7 @@ async function check() {
       .filter(({ series }) => series.style === "bars" && series.hover.length > 0)
       .sort((a, b) => b.series.hover.length - a.series.hover.length)[0];
     if (told) {
-      const name = decoded(told.series.name);
-      const { text, took } = await hover(what, told.n, name);
+      const { text, took } = await hover(what, told.n, told.series.name);
       claim(seen.wanted[told.n].series.some((series) => series.hover.some((one) =>
         text.startsWith(decoded(one.replaceAll("<br>", ""))))),
       `${what}: the text over a mark is ${text}`);

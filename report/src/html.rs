@@ -1,9 +1,12 @@
 //! From a [`Page`] to its bytes.
 //!
 //! Text enters by two doors only: [`Text`] escapes it for HTML, [`label`] for the pseudo-HTML that
-//! the plotting library reads. Data for plots is JSON in an element that no browser runs.
+//! the plotting library reads. What plots hold is packed as the library is, in an element that no browser runs.
 
 use crate::{Colour, Page, Plot, Series, Style, Table, thin};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flate2::{Compression, GzBuilder};
 use serde::Serialize;
 use std::fmt;
 use std::io::{self, Write};
@@ -117,16 +120,16 @@ fn write_plots(page: &Page, to: &mut impl Write) -> io::Result<()> {
         writeln!(to, " aria-labelledby=\"plot-{n}\"></div>\n</section>")?;
         data.push(drawing);
     }
-    let json = serde_json::to_string(&data).expect("structs of numbers and strings");
-    // Inside an element, only `<` could end it or open a comment.
-    let json = json.replace('<', "\\u003c");
+    let mut packed = GzBuilder::new().write(Vec::new(), Compression::default());
+    serde_json::to_writer(&mut packed, &data).map_err(io::Error::from)?;
+    let packed = STANDARD.encode(packed.finish()?);
     write!(
         to,
         "<noscript><p>The plots are drawn by scripts inside this page, which are turned off here.</p>\
          </noscript>\n<p id=\"trouble\" hidden></p>\n\
          <footer>Drag to zoom, double-click to go back, point at a mark to read it, click a name to \
          hide it. Drawn by plotly.js (MIT licence), which this page carries.</footer>\n\
-         <script type=\"application/json\" id=\"data\">{json}</script>\n\
+         <script type=\"application/octet-stream\" id=\"data\">{packed}</script>\n\
          <script type=\"application/octet-stream\" id=\"library\">{LIBRARY}</script>\n\
          <script>{SCRIPT}</script>\n"
     )

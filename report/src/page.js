@@ -13,8 +13,9 @@
   const fonts = "system-ui, sans-serif";
   let printing = false;
 
-  const unpack = async (text) => {
-    const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const unpack = async (id) => {
+    const text = atob(document.getElementById(id).textContent);
+    const bytes = Uint8Array.from(text, (c) => c.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     return new Response(stream).text();
   };
@@ -220,9 +221,9 @@
   const root = document.documentElement;
   try {
     const library = document.createElement("script");
-    library.textContent = await unpack(document.getElementById("library").textContent);
+    library.textContent = await unpack("library");
     document.head.append(library);
-    const plots = JSON.parse(document.getElementById("data").textContent);
+    const plots = JSON.parse(await unpack("data"));
     const elements = document.querySelectorAll(".drawing");
     const drawings = plots.map((plot, n) => {
       const together = plots.filter((other) => other === plot

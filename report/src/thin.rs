@@ -8,8 +8,8 @@ use crate::{Page, Series, Style};
 /// Points of one series at most. Zooming and pointing stay fluid with this many bars.
 pub const SERIES_POINTS_MAX: usize = 20_000;
 
-/// Points of one page at most; more lowers the bound of its longest series. Such a page has some
-/// 10 MB and opens in a few seconds.
+/// Points of one page at most; more lowers the bound of its longest series. Such a page has
+/// some 4 MB and opens in a few seconds.
 pub const PAGE_POINTS_MAX: usize = 200_000;
 
 /// How many points of each series this page may show, so that both bounds hold.

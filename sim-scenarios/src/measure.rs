@@ -19,7 +19,11 @@ const fn m(name: &'static str, decimals: usize, about: &'static str) -> Measure 
 pub const WORLD: &[Measure] = &[
     m("completed", 0, "requests answered in full, every byte right"),
     m("failed", 0, "requests answered otherwise, or given up"),
-    m("wrong_bytes", 0, "answers with a byte that differs: a violation in any scenario"),
+    m(
+        "wrong_answers",
+        0,
+        "answers with a byte that differs, of another length, or without sense: a violation in any scenario",
+    ),
     m("bytes", 0, "bytes of bodies delivered"),
     m("done_at_ms", 3, "when the last answer was whole"),
     m(
@@ -44,10 +48,12 @@ pub const WORLD: &[Measure] = &[
         "bytes of text sent again by anybody and found the same as the first time",
     ),
     m("lost", 0, "frames that links lost by chance, or because they were down"),
-    m("queue_drops", 0, "frames that found a link's queue full"),
+    m("queue_drops", 0, "frames that found a link's queue full, or that its management dropped"),
+    m("marked", 0, "packets marked as having met congestion, by a link's queue"),
+    m("too_long", 0, "packets longer than a link's MTU"),
     m("reordered", 0, "frames delayed beyond others"),
     m("duplicated", 0, "frames that came twice"),
-    m("damaged", 0, "frames whose bits flipped"),
+    m("damaged", 0, "frames whose bits flipped, or that were cut short"),
     m("ring_full", 0, "frames that came to a full receive ring"),
     m("jain", 4, "Jain's index of fairness over the bytes of the client hosts: 1 is equal"),
 ];
@@ -64,17 +70,33 @@ pub const HOST: &[Measure] = &[
     m("timeouts", 0, "of these, because the retransmission timer expired"),
     m("dropped_segments", 0, "segments that its TCP dropped, for any reason"),
     m("resets", 0, "connections that ended by RST, or were given up"),
+    m(
+        "syns_refused",
+        0,
+        "SYNs dropped because its table of connections, or of half-open ones, was full",
+    ),
     m("controllers", 0, "congestion controllers that its stack offers"),
+    m(
+        "frames",
+        0,
+        "frames that a hostile host or a source of cross traffic sent, or that came to a sink",
+    ),
+    m("core_load", 4, "share of the time that the cores of a machine were busy, their mean"),
+    m("core_load_max", 4, "the same of the busiest core"),
+    m("turn_wait_max_us", 1, "the longest that a turn of a machine waited for its core"),
 ];
 
 /// Measures of one direction of a link: `LINK.forward.lost`.
 pub const WAY: &[Measure] = &[
     m("offered", 0, "frames handed to it"),
     m("lost", 0, "frames lost by chance, or because it was down"),
-    m("queue_drops", 0, "frames that found the queue full"),
+    m("queue_drops", 0, "frames that found the queue full, or that its management dropped"),
+    m("marked", 0, "packets marked as having met congestion"),
+    m("too_long", 0, "packets longer than its MTU"),
+    m("delivered", 0, "frames sent on their way to the other end"),
     m("reordered", 0, "frames delayed beyond others"),
     m("duplicated", 0, "frames that came twice"),
-    m("damaged", 0, "frames whose bits flipped"),
+    m("damaged", 0, "frames whose bits flipped, or that were cut short"),
     m(
         "utilisation",
         4,

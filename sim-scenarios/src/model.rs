@@ -5,8 +5,15 @@ use simoom_core::content::Mode;
 use simoom_core::tcp;
 use simoom_core::time::{Duration, Instant};
 use simoom_sim::fault::Fault;
+use simoom_sim::hosts::hostile::{Aim, Forgery, Pace};
+use simoom_sim::hosts::scripted::Script;
+use simoom_sim::hosts::site::SiteConfig;
+use simoom_sim::hosts::tcp_peer::Manners;
 use simoom_sim::link::LinkConfig;
-use simoom_sim::nic::{CompletionPolicy, DmaPolicy};
+use simoom_sim::machine::CostModel;
+use simoom_sim::nic::{CompletionPolicy, DmaPolicy, RandomStalls, Stall};
+use simoom_sim::seed::Chance;
+use std::path::Path;
 use std::sync::Arc;
 
 /// One world of a scenario. [`crate::run`] runs it under a seed.
@@ -16,6 +23,8 @@ pub struct Case {
     pub scenario: Arc<str>,
     /// Its place on the axes, `loss_percent=1,delay_ms=5`, or `base` where there are none.
     pub name: String,
+    /// The file that it comes from; what that names lies beside it.
+    pub(crate) path: Arc<Path>,
     /// What must be, at its place in the file.
     pub(crate) expect: Vec<Expectation>,
     /// Of a scenario whose time has not come: what is.
@@ -65,6 +74,8 @@ pub(crate) struct WorldSpec {
     pub(crate) limits: LimitSpec,
     /// Exactly these happen, and no chance has its way.
     pub(crate) faults: Option<Vec<Fault>>,
+    /// Whether stacks are held to the model of TCP's promises.
+    pub(crate) promises: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -77,14 +88,26 @@ pub(crate) struct HostSpec {
 pub(crate) enum HostKind {
     Server(ServerSpec),
     Client(ClientSpec),
+    Machine(MachineSpec),
     SmoltcpServer(SmoltcpServerSpec),
     SmoltcpClient(SmoltcpClientSpec),
+    Receiver(Box<ReceiverSpec>),
+    Browser(BrowserSpec),
+    Scripted(ScriptedSpec),
+    Switch(SwitchSpec),
+    CrossSource(CrossSourceSpec),
+    CrossSink,
+    Hostile(HostileSpec),
 }
 
 impl HostKind {
     /// How many links it can have.
     pub(crate) fn ports_max(&self) -> usize {
-        1
+        match self {
+            Self::Machine(machine) => usize::from(machine.interfaces),
+            Self::Switch(_) => usize::MAX,
+            _ => 1,
+        }
     }
 
     /// What it asks for, if it asks.
@@ -92,12 +115,47 @@ impl HostKind {
         match self {
             Self::Client(client) => Some(&client.work),
             Self::SmoltcpClient(client) => Some(&client.work),
-            Self::Server(_) | Self::SmoltcpServer(_) => None,
+            Self::Receiver(receiver) => Some(&receiver.work),
+            Self::Browser(browser) => Some(&browser.work),
+            Self::Scripted(scripted) => Some(&scripted.work),
+            _ => None,
+        }
+    }
+
+    /// The same, to complete, and that of a hostile host.
+    pub(crate) fn target_mut(&mut self) -> Option<&mut WorkSpec> {
+        match self {
+            Self::Client(client) => Some(&mut client.work),
+            Self::SmoltcpClient(client) => Some(&mut client.work),
+            Self::Receiver(receiver) => Some(&mut receiver.work),
+            Self::Browser(browser) => Some(&mut browser.work),
+            Self::Scripted(scripted) => Some(&mut scripted.work),
+            Self::Hostile(hostile) => Some(&mut hostile.target),
+            _ => None,
+        }
+    }
+
+    /// The server that it talks to, and what it wants of it.
+    pub(crate) fn target(&self) -> Option<&WorkSpec> {
+        match self {
+            Self::Hostile(hostile) => Some(&hostile.target),
+            _ => self.work(),
         }
     }
 
     pub(crate) fn is_server(&self) -> bool {
-        matches!(self, Self::Server(_) | Self::SmoltcpServer(_))
+        matches!(self, Self::Server(_) | Self::Machine(_) | Self::SmoltcpServer(_))
+    }
+
+    /// What its stacks are like, where they are ours.
+    pub(crate) fn stack_mut(&mut self) -> Option<&mut StackSpec> {
+        match self {
+            Self::Server(server) => Some(&mut server.stack),
+            Self::Client(client) => Some(&mut client.stack),
+            Self::Browser(browser) => Some(&mut browser.stack),
+            Self::Machine(machine) => Some(&mut machine.each.stack),
+            _ => None,
+        }
     }
 }
 
@@ -115,6 +173,9 @@ pub(crate) struct StackSpec {
     pub(crate) completion: Option<CompletionPolicy>,
     pub(crate) lateness: Duration,
     pub(crate) rx_coalesce: Duration,
+    pub(crate) stalls: Option<RandomStalls>,
+    /// Of the schedule.
+    pub(crate) planned_stalls: Vec<Stall>,
 }
 
 #[derive(Clone, Debug)]
@@ -130,6 +191,8 @@ pub(crate) struct ServerSpec {
     pub(crate) stall_timeout: Duration,
     /// Bytes of the objects, ascending, each once.
     pub(crate) objects: Vec<u64>,
+    /// The site for browsers.
+    pub(crate) site: Option<SiteConfig>,
 }
 
 /// What a client asks, and whom.
@@ -137,6 +200,8 @@ pub(crate) struct ServerSpec {
 pub(crate) struct WorkSpec {
     /// The number of the server among the hosts.
     pub(crate) server: usize,
+    /// The server's port that a link leads to: which of a machine's interfaces.
+    pub(crate) server_port: usize,
     pub(crate) connections: u32,
     pub(crate) requests: u64,
     /// Bytes of what is asked for, in turn.
@@ -172,6 +237,85 @@ pub(crate) struct SmoltcpClientSpec {
     pub(crate) net: SmoltcpSpec,
     pub(crate) work: WorkSpec,
     pub(crate) keep_alive: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct MachineSpec {
+    pub(crate) each: ServerSpec,
+    pub(crate) cores: usize,
+    pub(crate) interfaces: u16,
+    pub(crate) rings: u8,
+    pub(crate) cost: CostModel,
+    pub(crate) is_offloaded: bool,
+    pub(crate) tx_coalesce: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ReceiverSpec {
+    /// `requests` are those of all connections together.
+    pub(crate) work: WorkSpec,
+    pub(crate) rounds: u32,
+    pub(crate) requests_each: u32,
+    pub(crate) start_at: Instant,
+    pub(crate) stagger: Duration,
+    pub(crate) manners: Manners,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct BrowserSpec {
+    pub(crate) stack: StackSpec,
+    /// Requests are pages here.
+    pub(crate) work: WorkSpec,
+    pub(crate) pages: u32,
+    pub(crate) think: Duration,
+    pub(crate) think_max: Duration,
+    pub(crate) give_up: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ScriptedSpec {
+    pub(crate) work: WorkSpec,
+    pub(crate) script: Script,
+    pub(crate) tolerance: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct SwitchSpec {
+    /// The host that overhears, by its number.
+    pub(crate) mirror_to: Option<usize>,
+    /// As many as links name it, and which of them mirrors; known when the links are.
+    pub(crate) ports: usize,
+    pub(crate) mirror_port: Option<usize>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct CrossSourceSpec {
+    /// The sink, by its number among the hosts.
+    pub(crate) to: usize,
+    pub(crate) rate_bits: u64,
+    pub(crate) frame_bytes: u16,
+    pub(crate) poisson: bool,
+    /// Mean times of sending and of pausing.
+    pub(crate) bursts: Option<(Duration, Duration)>,
+    pub(crate) start_at: Instant,
+    pub(crate) stop_at: Instant,
+}
+
+/// What a hostile host does, to whom, and how often.
+#[derive(Clone, Debug)]
+pub(crate) struct HostileSpec {
+    /// Whom it attacks, and what it asks for, if it asks.
+    pub(crate) target: WorkSpec,
+    pub(crate) pace: Pace,
+    pub(crate) kind: HostileKind,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum HostileKind {
+    SynFlood { sources: u32 },
+    RandomSegments { ports: u16, malformed: Chance },
+    BlindInjector { victim: usize, forgeries: Vec<Forgery>, aim: Aim },
+    OptimisticAcker { step: u32, ahead_max: u32 },
 }
 
 #[derive(Clone, Debug)]

@@ -145,7 +145,8 @@ impl<A: App, T: Trace> Stack<A, T> {
                     }
                 }
                 Output::Text { at, max, partial, whole_only, .. } => {
-                    let offer = Offer { max, partial, whole_only };
+                    let nagle = self.config.tcp.nagle;
+                    let offer = Offer { max, partial, whole_only, nagle };
                     match out.send_text(conn, &mut self.app, at, offer) {
                         Visit::Done => {}
                         Visit::NotYet => {
@@ -251,7 +252,7 @@ impl<P: Port, T: Trace> Out<'_, P, T> {
         content: &mut C,
         mut text: Text,
         pins: &PinnedFields,
-        Offer { max, partial, whole_only }: Offer,
+        Offer { max, partial, whole_only, nagle }: Offer,
     ) -> Visit {
         let mss = conn.tcb.mss();
         let text_at = headers_len(self.config.vlan.is_some(), conn.tcb.uses_timestamps());
@@ -274,8 +275,9 @@ impl<P: Port, T: Trace> Out<'_, P, T> {
             if allowed == 0 {
                 break Visit::Done;
             }
-            if (len < goal && !ends && !partial) || (whole_only && len < mss && !fin) {
-                if whole_only && ends && !fin {
+            let waits = len < mss && !fin && holds_short(&conn.tcb, &burst, whole_only, nagle);
+            if waits || (len < goal && !ends && !partial) {
+                if waits {
                     mark!(NagleHeld);
                 }
                 conn.tcb.decline_text();
@@ -427,7 +429,7 @@ impl<P: Port, T: Trace> Out<'_, P, T> {
         conn: &mut Connection<Conn>,
         bytes: &[u8],
         fin: bool,
-        Offer { max, partial, whole_only }: Offer,
+        Offer { max, partial, whole_only, nagle }: Offer,
     ) -> Visit {
         let mss = conn.tcb.mss() as usize;
         let start = headers_len(self.config.vlan.is_some(), conn.tcb.uses_timestamps());
@@ -440,7 +442,12 @@ impl<P: Port, T: Trace> Out<'_, P, T> {
             if allowed == 0 {
                 break Visit::Done;
             }
-            if (len < mss && !ends && !partial) || (whole_only && len < mss && !(ends && fin)) {
+            let fin = ends && fin;
+            let waits = len < mss && !fin && holds_short(&conn.tcb, &burst, whole_only, nagle);
+            if waits || (len < mss && !ends && !partial) {
+                if waits {
+                    mark!(NagleHeld);
+                }
                 conn.tcb.decline_text();
                 break Visit::Done;
             }
@@ -455,7 +462,7 @@ impl<P: Port, T: Trace> Out<'_, P, T> {
             self.stats.tx_copied += 1;
             let burst = burst.get_or_insert_with(|| self.begin_burst(conn));
             let last = ends || partial;
-            let (len, sum, fin) = (len as u32, sum(text), ends && fin);
+            let (len, sum) = (len as u32, sum(text));
             self.send_segment(&mut conn.tcb, burst, buf, len, sum, last, fin, ends);
             if last {
                 break Visit::Done;
@@ -554,6 +561,17 @@ struct Offer {
     max: u32,
     partial: bool,
     whole_only: bool,
+    /// Nagle is on: segments behind the first of the offer find that one in flight.
+    nagle: bool,
+}
+
+/// Whether a short segment has to wait by Nagle's rule, as the first of an offer or behind others of
+/// it. What was sent before does not.
+fn holds_short(tcb: &Tcb, burst: &Option<UntoldBurst>, first: bool, nagle: bool) -> bool {
+    match burst {
+        None => first,
+        Some(burst) => nagle && !tcb.was_sent(burst.seq + burst.untold),
+    }
 }
 
 /// Segments that follow each other: their headers, and how much was sent that TCP was not told of.

@@ -115,6 +115,20 @@ impl Recovery {
         Verdict::Partial { first }
     }
 
+    /// FlightSize for what a timeout makes of ssthresh. In recovery most of what is `outstanding` has
+    /// left the network: that is what the duplicate ACKs said which let the rest of it out. Half of
+    /// it could be more than the ssthresh that recovery began with, so that a timeout raised it, and
+    /// slow start would overrun the same queue again and again. RFC 5681 §3.1 says "no more than" half:
+    /// what was halved stays as it is; where not even one partial ACK came, the retransmission was
+    /// lost, and it is halved twice (RFC 5681 §4.3).
+    pub(super) fn flight(&self, outstanding: u32, ssthresh: u32) -> u32 {
+        match (self.active, self.saw_partial) {
+            (true, true) => outstanding.min(ssthresh.saturating_mul(2)),
+            (true, false) => outstanding.min(ssthresh),
+            (false, _) => outstanding,
+        }
+    }
+
     /// The timer expired with everything below `max` sent. RFC 6582 §4.
     pub(super) fn on_timeout(&mut self, max: SeqNumber) {
         *self = Self {

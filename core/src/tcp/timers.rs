@@ -97,7 +97,8 @@ impl Tcb {
             self.flags |= flag::SEND_SYN;
             return None;
         }
-        let flight = self.snd.max.since(self.snd.una);
+        let outstanding = self.snd.max.since(self.snd.una);
+        let flight = self.recovery.flight(outstanding, self.controller.ssthresh());
         self.controller.on_timeout(flight, self.mss(), first);
         if self.recovery.is_active() {
             mark!(TimeoutInRecovery);

@@ -1,7 +1,10 @@
 //! The port over one end of a datagram socket pair: one read or write is one frame, as on TAP.
 
 use super::*;
+use crate::clock::Clock;
+use crate::stop::StopFlag;
 use simoom_core::port::{Buf, Port, TxSync};
+use simoom_core::time::Duration;
 use std::os::unix::net::UnixDatagram;
 
 /// More than a socket pair takes at once.
@@ -51,4 +54,46 @@ fn receive_shows_frames_in_order_and_drops_what_is_too_long_or_too_short() {
         port.receive(32, |batch| seen.extend(batch.iter().map(|f| (f.bytes[0], f.bytes.len()))));
     assert_eq!((count, seen), (2, vec![(1, 60), (4, 1518)]));
     assert_eq!((port.stats().rx_oversize, port.stats().rx_runt), (1, 1));
+}
+
+#[test]
+fn waiting_for_two_ports_ends_at_input_of_either_at_the_time_and_at_the_flag() {
+    let (one, its_peer) = pair();
+    let (other, other_peer) = pair();
+    let mut ports = [one, other];
+    let clock = Clock::start();
+    let soon = |ms| Some(clock.now() + Duration::from_millis(ms));
+    for (peer, at) in [(&other_peer, 1), (&its_peer, 0)] {
+        peer.send(&[7; 60]).unwrap();
+        let hours = soon(3_600_000);
+        assert!(TapPort::advance_two(&mut ports, clock, hours) < hours);
+        assert_eq!(ports.each_mut().map(|port| port.receive(32, |_| ())).iter().sum::<usize>(), 1);
+        assert_eq!(ports[at].stats().rx_frames, 1);
+    }
+    let until = soon(5);
+    assert!(TapPort::advance_two(&mut ports, clock, until) >= until);
+
+    // What the second port could not write leaves while both are waited for.
+    for _ in 0..FRAMES {
+        let buf = ports[1].take_free().unwrap();
+        ports[1].submit(buf, 60).unwrap();
+    }
+    ports[1].sync_tx(TxSync::Push).unwrap();
+    assert!(ports[1].census().device > 0);
+    let mut frame = [0; 2048];
+    let mut seen = 0;
+    while seen < FRAMES {
+        while other_peer.recv(&mut frame).is_ok() {
+            seen += 1;
+        }
+        let until = soon(1);
+        TapPort::advance_two(&mut ports, clock, until).expect("nothing has ended");
+        ports[1].reclaim(Some);
+    }
+    assert_eq!(ports[1].census().device, 0);
+
+    let stop = StopFlag::new().unwrap();
+    ports[0].set_stop(Some(stop.clone()));
+    stop.raise();
+    assert_eq!(TapPort::advance_two(&mut ports, clock, None), None);
 }

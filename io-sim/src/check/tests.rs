@@ -1,9 +1,12 @@
 use super::*;
 use crate::endpoint::{Endpoint, EndpointHost};
 use crate::fault::{Fault, FaultKind};
+use crate::lab::Lab;
 use crate::link::LinkConfig;
 use crate::seed::Chance;
 use crate::world::World;
+use simoom_core::content::NoContent;
+use simoom_core::stack::app::{App, CloseReason, Cx, Peer, Source};
 use simoom_core::time::{Duration, Instant};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -239,4 +242,66 @@ fn a_thread_that_reduces_is_quiet_alone_and_not_for_ever() {
     });
     assert_eq!(quiet.failure.unwrap().message, "outer");
     assert!(!QUIET.get());
+}
+
+/// A server with a bug: it says `k` when it was told `end`, unless it is shown more than four
+/// segments at once, as happens where a hole in the stream closes.
+#[derive(Default)]
+struct ShortSighted {
+    heard: u64,
+    content: NoContent,
+}
+
+impl App for ShortSighted {
+    type Conn = ();
+    type Content = NoContent;
+
+    fn content(&mut self) -> &mut NoContent {
+        &mut self.content
+    }
+
+    fn on_open(&mut self, _cx: &mut Cx<'_>, _peer: Peer) {}
+
+    fn on_bytes(&mut self, _cx: &mut Cx<'_>, _conn: &mut (), bytes: &[u8]) -> usize {
+        let seen = bytes.len().min(4 * 1448);
+        self.heard += seen as u64;
+        bytes.len()
+    }
+
+    fn source(&mut self, _conn: &(), at: u64, _max: u32) -> Source<'_> {
+        match (at, self.heard) {
+            (0, 200_000) => Source::Bytes { bytes: b"k", fin: false },
+            _ => Source::Pending,
+        }
+    }
+
+    fn on_acked(&mut self, _cx: &mut Cx<'_>, _conn: &mut (), _upto: u64) {}
+
+    fn on_close(&mut self, _conn: (), _why: CloseReason) {}
+}
+
+#[test]
+fn an_application_that_breaks_where_a_hole_closes_is_shown_the_segment_that_was_lost() {
+    let body = |seed| {
+        let mut lab = Lab::new(seed);
+        let server = lab.host(ShortSighted::default());
+        let client = lab.talk(server, vec![b'a'; 200_000], "k");
+        let link = LinkConfig {
+            loss: Chance::ppm(20_000),
+            reorder: Chance::ppm(50_000),
+            duplicate: Chance::ppm(50_000),
+            ..LinkConfig::default()
+        };
+        lab.join(client, server, link);
+        lab.run_for(Duration::from_secs(20)).unwrap();
+        assert!(lab[client].verdict().is_some(), "{} bytes were seen", lab[server].heard);
+    };
+    let seed = first_failing(body);
+    let text = explain(seed, &body);
+    let faults: Vec<_> = text.lines().filter(|line| line.starts_with("    d")).collect();
+    // One fault is enough: a segment lost, or delayed until four others have passed it.
+    let [fault] = faults[..] else { panic!("{text}") };
+    assert!(fault.contains(" of link 0 forward: bytes "), "{text}");
+    assert!(fault.contains(" of 10.66.0.2:") && fault.ends_with(" to 10.66.0.1:80"), "{text}");
+    assert!(text.contains(" 1 is enough ("), "{text}");
 }

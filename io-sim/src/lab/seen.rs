@@ -4,7 +4,7 @@ use super::{Client, Handle, LabWorld, inside};
 use crate::fault::Fault;
 use crate::hash::EventHash;
 use crate::link::LinkStats;
-use crate::observe::{FlowStats, Probe, Timeline};
+use crate::observe::{FlowStats, Probe, Recording, Timeline};
 use crate::world::{Direction, LinkId};
 use simoom_core::stack::Stats;
 use simoom_core::time::{Duration, Instant};
@@ -148,7 +148,45 @@ impl<'a> Seen<'a> {
 
     /// Every segment and every queue, where `Lab::record_timeline` asked for them.
     pub fn timeline(&self) -> Option<&'a Timeline> {
-        self.world.tap().0.as_ref()
+        self.world.tap().timeline.as_ref()
+    }
+
+    /// Every frame with its bytes, where `Lab::record_frames` asked for them.
+    pub fn recording(&self) -> Option<&'a Recording> {
+        self.world.tap().recording.as_ref()
+    }
+
+    /// Writes what `views` show as a capture, every frame of a stack of ours with the state of its
+    /// connection; `unix_nanos_at_start` is the UTC time of the lab's start. See
+    /// [`crate::capture`].
+    ///
+    /// # Errors
+    /// What the sink answers; of kind `InvalidInput` where a view's name is too long, or where
+    /// `Lab::record_frames` was not asked for frames.
+    #[cfg(feature = "pcap")]
+    pub fn write_capture(
+        &self,
+        sink: impl std::io::Write,
+        views: &[crate::capture::View<'_>],
+        unix_nanos_at_start: u64,
+    ) -> std::io::Result<crate::capture::Written> {
+        let Some(recording) = self.recording() else {
+            let why = "no frames were recorded: call Lab::record_frames before the run";
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, why));
+        };
+        let ways = |host| (0..).map_while(move |port| self.world.way_of(host, port));
+        let probed =
+            self.world.host_ids().filter_map(|id| Some((id, self.world.host(id).probe()?)));
+        let senders: Vec<_> = probed
+            .flat_map(|(id, probe)| ways(id).map(move |way| crate::capture::Sender { probe, way }))
+            .collect();
+        crate::capture::write(sink, recording, views, &senders, unix_nanos_at_start)
+    }
+
+    /// The direction of a link that leads away from a host's port, where one does: for a capture's
+    /// views.
+    pub fn way_of<T>(&self, host: Handle<T>, port: usize) -> Option<(LinkId, Direction)> {
+        self.world.way_of(host.id, port)
     }
 
     /// What the links' chances have done, where `World::record_faults` asked for it.

@@ -16,6 +16,22 @@ fn body(pattern: u64, len: u64) -> Arc<[u8]> {
 impl Lab {
     /// A client as of [`Lab::fetch`], on smoltcp.
     ///
+    /// ```
+    /// use simoom_sim::lab::{Chance, Lab, LinkConfig, check};
+    ///
+    /// check(0..3, |seed| {
+    ///     let mut lab = Lab::new(seed);
+    ///     // Ours serves smoltcp; `serve_smoltcp` and `fetch` are the other way round.
+    ///     let server = lab.serve(&[("/page", 22_000)]);
+    ///     let client = lab.fetch_smoltcp(server, "/page", 10);
+    ///     lab.join(client, server, LinkConfig { loss: Chance::ppm(10_000), ..LinkConfig::default() });
+    ///     let seen = lab.run().unwrap();
+    ///     assert_eq!(seen[client].stats().body_bytes, 220_000);
+    ///     // The wire is counted for any host.
+    ///     assert!(seen.sent_by(client).pure_acks > 0);
+    /// });
+    /// ```
+    ///
     /// # Panics
     /// Where the server is none of this lab's, or does not have the file.
     pub fn fetch_smoltcp<S>(

@@ -1,9 +1,11 @@
 //! What a turn costs: so much for each thing that it did, in picoseconds.
 //!
 //! The numbers are measured: `cargo run --release -p simoom-benches --bin cost_model` writes
-//! `sim-scenarios/costs.toml`, and `CostModel::from_toml` (feature `cost-file`) reads it. They are
-//! those of the file server: an application of another kind costs something else.
+//! `sim-scenarios/costs.toml`, and `CostFile::parse` (feature `cost-file`) reads it. They are those
+//! of the file server: an application of another kind costs something else.
 
+use crate::nic::NicConfig;
+use simoom_core::port::BATCH_MAX;
 use simoom_core::time::Duration;
 
 /// What turns did: counters since the stack was made, and one level.
@@ -99,6 +101,27 @@ impl CostModel {
     /// Whether nothing takes time.
     pub fn is_zero(&self) -> bool {
         Self { cache_bytes: 0, ..*self } == Self::ZERO
+    }
+
+    /// What a turn costs at most, in picoseconds: a whole batch of requests on new connections comes,
+    /// and the ring is filled with frames, each of which is the dearest of its kind and had as much
+    /// copied for it twice (the master, and the copy).
+    pub fn longest_turn(&self, nic: &NicConfig) -> u64 {
+        let frame =
+            [self.frame_out_ps, self.filled_frame_ps, self.cold_frame_ps, self.cold_copy_ps];
+        let copied = self.copied_byte_ps.saturating_mul(2 * u64::from(nic.caps.frame_max));
+        let frame_out = frame.into_iter().fold(copied, u64::saturating_add);
+        let frame = [self.frame_in_ps, self.text_in_ps, self.connection_ps];
+        let frame_in = frame.into_iter().fold(0, u64::saturating_add);
+        let terms = [
+            (1, self.turn_ps),
+            (BATCH_MAX as u64, frame_in),
+            (u64::from(nic.caps.tx_slots), frame_out),
+            (1, self.doorbell_ps),
+        ];
+        terms
+            .into_iter()
+            .fold(0, |sum: u64, (count, each)| sum.saturating_add(count.saturating_mul(each)))
     }
 
     /// What some work costs, in picoseconds.

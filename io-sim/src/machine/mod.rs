@@ -18,20 +18,25 @@
 //! of our own stacks.
 
 mod cost;
+mod load;
 mod setup;
 mod steer;
 
 pub use cost::{CoreStats, CostModel, Work};
 #[cfg(feature = "cost-file")]
 pub use cost::{CostFile, MeasuredRow};
+pub use load::{LoadPlan, LoadPoint};
 pub use setup::MachineSetup;
 pub use steer::{Steered, Steering};
 
 use crate::endpoint::{Host, HostCx, HostFault, Sending};
 use crate::frames::FrameId;
 use crate::nic::{NicStats, SimPort};
+use crate::oracle::FlowName;
+use crate::oracle::promises::{Passed, PromiseConfig};
 use crate::port_host::{Fork, PortHostConfig, PortStack};
 use simoom_core::port::Port;
+use simoom_core::tcp::Info;
 use simoom_core::time::{Duration, Instant};
 use simoom_core::wire::rss::Spread;
 use std::fmt;
@@ -45,12 +50,20 @@ pub struct MachineConfig {
     pub cost: CostModel,
     /// How each shard is treated.
     pub host: PortHostConfig,
+    /// Interrupt moderation: how long after its last turn completions alone, that a shard waits for,
+    /// give it another.
+    pub tx_coalesce: Duration,
 }
 
 impl Default for MachineConfig {
     /// One core, and nothing takes time.
     fn default() -> Self {
-        Self { cores: 1, cost: CostModel::ZERO, host: PortHostConfig::default() }
+        Self {
+            cores: 1,
+            cost: CostModel::ZERO,
+            host: PortHostConfig::default(),
+            tx_coalesce: Duration::ZERO,
+        }
     }
 }
 
@@ -78,6 +91,8 @@ pub struct Shard<S> {
     turn_at: Instant,
     /// What the last turn said.
     deadline: Instant,
+    /// Completions that it waits for give it no turn before.
+    completions_at: Instant,
     turns: u64,
     events_since_audit: u32,
     /// Something happened to it since the last audit.
@@ -109,10 +124,8 @@ impl<S: PortStack> Shard<S> {
     /// When it wants a turn; a time that has passed means now.
     #[inline]
     fn wants_turn_at(&self) -> Instant {
-        if self.port.has_awaited_completions() {
-            return Instant::ZERO;
-        }
-        self.turn_at.min(self.deadline)
+        let at = self.turn_at.min(self.deadline);
+        if self.port.has_awaited_completions() { at.min(self.completions_at) } else { at }
     }
 
     #[inline]
@@ -213,6 +226,7 @@ impl<S: PortStack> Machine<S> {
                 core,
                 turn_at: Instant::ZERO,
                 deadline: Instant::FAR_FUTURE,
+                completions_at: Instant::ZERO,
                 turns: 0,
                 events_since_audit: 0,
                 touched: false,
@@ -258,6 +272,17 @@ impl<S: PortStack> Machine<S> {
     /// What each core did.
     pub fn core_stats(&self) -> impl Iterator<Item = CoreStats> {
         self.cores.iter().map(|core| core.stats)
+    }
+
+    /// How long a turn that a shard of this core wants may have to wait for it to begin: a turn is
+    /// under way, every other shard has one before, and completions alone wait for the moderation.
+    /// Twice that, since the rest of what is due goes in a second turn.
+    fn longest_wait(&self, core: usize) -> Duration {
+        let of_core = self.shards.iter().filter(|shard| shard.core == core);
+        let picoseconds = of_core.map(|shard| self.config.cost.longest_turn(shard.port.config()));
+        let turns = picoseconds.fold(0, u64::saturating_add) / 1_000;
+        let once = turns.saturating_add(self.config.tx_coalesce.as_nanos());
+        Duration::from_nanos(once.saturating_mul(2))
     }
 
     /// A frame came to a ring.
@@ -344,6 +369,9 @@ impl<S: PortStack> Machine<S> {
                 continue;
             }
             self.shards[at].turn_at = Instant::FAR_FUTURE;
+            if self.config.tx_coalesce != Duration::ZERO {
+                self.shards[at].completions_at = cx.now + self.config.tx_coalesce;
+            }
             if self.config.cost.is_zero() {
                 self.free_turns(cx, core, at);
             } else {
@@ -470,6 +498,30 @@ impl<S: PortStack> Host for Machine<S> {
         }
     }
 
+    /// A turn that takes time does all that it does at its beginning, so what a frame asks for is
+    /// seen at once however busy the core is; what a deadline asks for waits for the turns of its
+    /// core's other shards.
+    fn promises(&mut self) -> Vec<PromiseConfig> {
+        let waits: Vec<_> = (0..self.cores.len()).map(|core| self.longest_wait(core)).collect();
+        let mut promises = Vec::new();
+        for (n, shard) in (0..).zip(&mut self.shards) {
+            let Some(promise) = shard.stack.promises() else { return Vec::new() };
+            shard.port.watch(n);
+            promises.push(PromiseConfig { latency: waits[shard.core], ..promise });
+        }
+        promises
+    }
+
+    fn take_passed(&mut self, into: &mut Vec<Passed>) {
+        for shard in self.shards.iter_mut().filter(|shard| shard.touched) {
+            shard.port.take_passed(into);
+        }
+    }
+
+    fn connections(&self) -> Vec<(FlowName, Info)> {
+        self.shards.iter().flat_map(|shard| shard.stack.connections()).collect()
+    }
+
     fn audit(&mut self) -> Result<(), HostFault> {
         let config = self.config.host;
         for shard in &mut self.shards {
@@ -484,7 +536,7 @@ impl<S: PortStack> Host for Machine<S> {
                 return Err(HostFault::BuffersLost { held, given });
             }
             shard.events_since_audit += 1;
-            if config.audits(shard.events_since_audit, shard.stack.connections()) {
+            if config.audits(shard.events_since_audit, shard.stack.audited()) {
                 shard.events_since_audit = 0;
                 shard.stack.audit().map_err(HostFault::Audit)?;
             }

@@ -2,11 +2,11 @@
 
 use super::{CostModel, Machine, MachineConfig, Ring};
 use crate::nic::SimPort;
-use crate::port_host::PortHostConfig;
 use crate::seed::{Seed, Stream};
 use crate::stack_host::StackSetup;
 use simoom_core::stack::Stack;
 use simoom_core::stack::app::App;
+use simoom_core::time::Duration;
 use simoom_core::wire::rss::{KEY_LEN, MICROSOFT_KEY, Shard, Spread};
 
 /// How a machine of our own stacks is set up: each interface has an address of its own and is a
@@ -24,6 +24,8 @@ pub struct MachineSetup {
     pub cores: usize,
     /// What turns cost.
     pub cost: CostModel,
+    /// See [`MachineConfig::tx_coalesce`].
+    pub tx_coalesce: Duration,
     /// The key of the interfaces' hash.
     pub key: [u8; KEY_LEN],
     /// What every stack, ring and shard is like; the number and the address are those of interface 0.
@@ -40,14 +42,10 @@ impl MachineSetup {
             rings: 1,
             cores: 1,
             cost: CostModel::ZERO,
+            tx_coalesce: Duration::ZERO,
             key: MICROSOFT_KEY,
             each: StackSetup::new(number),
         }
-    }
-
-    /// How the host of each shard behaves.
-    pub fn host_mut(&mut self) -> &mut PortHostConfig {
-        &mut self.each.host
     }
 
     /// The machine; `app` makes the application of (interface, ring).
@@ -60,8 +58,9 @@ impl MachineSetup {
         mut app: impl FnMut(u16, u8) -> A,
     ) -> Machine<Stack<A>> {
         assert!((1..=64).contains(&self.interfaces) && (1..=64).contains(&self.rings));
-        let Self { cores, cost, .. } = self;
-        let mut machine = Machine::new(MachineConfig { cores, cost, host: self.each.host });
+        let Self { cores, cost, tx_coalesce, .. } = self;
+        let host = self.each.host;
+        let mut machine = Machine::new(MachineConfig { cores, cost, host, tx_coalesce });
         for interface in 0..self.interfaces {
             let spread = Spread::in_turn(self.key, self.rings);
             let identity = StackSetup::new(self.number + interface);

@@ -1,6 +1,9 @@
 use super::*;
+use crate::link::Rate;
 use crate::seed::{Seed, Stream, check};
+use simoom_core::port::{Census, Port, PortCaps, TxFull};
 use simoom_core::seq::SeqNumber;
+use simoom_core::time::Duration;
 use simoom_core::wire::checksum;
 use simoom_core::wire::emit::{HeaderTemplate, TcpHeader, write_tcp_frame};
 use simoom_core::wire::ethernet::MacAddr;

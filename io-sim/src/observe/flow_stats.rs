@@ -8,7 +8,8 @@ use simoom_core::time::{Duration, Instant};
 
 /// What one direction of a connection has sent, and what of it has reached the other end. Times are
 /// those at which a host gave a frame to its port, or was given one. Connections that had the same
-/// addresses and ports one after the other count as one.
+/// addresses and ports one after the other count as one. What a lawless host sends may pretend to be
+/// anything: its segments and resets are counted, not its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowStats {
     /// Whose direction.

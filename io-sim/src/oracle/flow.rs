@@ -239,9 +239,13 @@ impl Flows {
     /// known of a liar's own end is only what it announced: its SYN, for the windows that follow.
     pub(super) fn on_sent_unjudged(&mut self, frame: &TcpFrame<'_>) {
         let (slot, sender) = self.find(frame);
-        let half = &mut self.flows[slot].halves[sender];
+        let now = self.now;
+        let Flow { halves, stats: seen, .. } = &mut self.flows[slot];
+        let (half, seen) = (&mut halves[sender], &mut seen[sender]);
         let tcp = &frame.tcp;
+        seen.on_sent(now);
         if tcp.flags.contains(TcpFlags::RST) {
+            seen.resets += 1;
             return;
         }
         let syn = tcp.flags.contains(TcpFlags::SYN);
@@ -284,11 +288,11 @@ impl Flows {
         }
         if tcp.seg_len() > 0 {
             let first = mine.unwrap(tcp.seq);
-            let before = mine.text_came();
             if let Some(end) = first.checked_add(tcp.seg_len().into()) {
+                let before = mine.text_came();
                 mine.on_came(first, end);
+                seen[sender].on_delivered(now, mine.text_came() - before);
             }
-            seen[sender].on_delivered(now, mine.text_came() - before);
         }
         if tcp.flags.contains(TcpFlags::ACK) && theirs.isn.is_some() {
             if !mine.lied {

@@ -124,6 +124,12 @@ impl HttpClient {
         &self.stats
     }
 
+    /// Bytes of bodies that have come and were right, of fetches under way too.
+    pub fn body_bytes(&self) -> u64 {
+        let busy = self.slots.iter().filter(|slot| slot.stage == Stage::Body);
+        self.stats.body_bytes + busy.map(|slot| slot.body).sum::<u64>()
+    }
+
     /// Whether every fetch has ended, well or not.
     pub fn is_done(&self) -> bool {
         self.stats.completed as usize + self.stats.failures.len() == self.config.fetches.len()

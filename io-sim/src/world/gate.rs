@@ -5,7 +5,7 @@
 //! thing that can become of it, and every clone goes on. Only IPv4 packets wait; ARP passes.
 
 use super::{Event, Host, World};
-use crate::frames::{Entry, FrameId};
+use crate::frames::FrameId;
 use crate::hash::{EventTap, Fate};
 use crate::link::Passage;
 use simoom_core::time::Duration;
@@ -113,7 +113,8 @@ impl<H: Host, T: EventTap> World<H, T> {
     /// Says what becomes of the packet that waits the longest.
     ///
     /// # Panics
-    /// Where none waits, or a swap would not be disjoint from the one before.
+    /// Where none waits, or a swap would not be disjoint from the one before; where it is to be lost
+    /// or doubled, on a link that decides later what becomes of it ([`Passage::Stays`]).
     pub fn rule(&mut self, ruling: Ruling) {
         assert!(self.may_rule(ruling), "{ruling:?} of what is at the gate");
         let now = self.now;
@@ -121,26 +122,12 @@ impl<H: Host, T: EventTap> World<H, T> {
         let (way, frame) = gate.held.pop_front().expect("a packet waits");
         match ruling {
             Ruling::Pass => self.offer(way, frame),
-            Ruling::Lose => {
-                // It was never offered to its link: it has no number there.
-                self.frames.enter(frame, Entry { at: now, number: 0 });
-                self.record(way, frame, Fate::Lost);
-                self.frames.remove(frame);
-            }
-            Ruling::Double => {
+            Ruling::Lose | Ruling::Double => {
                 let link = &mut self.ways[way as usize].link;
                 let mut passage = link.offer(now, &mut self.frames, frame);
-                if let Passage::Arrives { again: again @ None, .. } = &mut passage {
-                    *again = Some(self.frames.add_copy(frame));
-                }
-                if passage == Passage::Stays {
-                    // The link decides later: it gets two.
-                    let copy = self.frames.add_copy(frame);
-                    self.take_outcomes(way);
-                    self.offer(way, copy);
-                } else {
-                    self.pass(way, frame, passage);
-                }
+                self.bend(ruling, frame, &mut passage);
+                self.log_faults(way, Some(frame));
+                self.pass(way, frame, passage);
             }
             Ruling::Swap => {
                 gate.swaps += 1;
@@ -152,6 +139,23 @@ impl<H: Host, T: EventTap> World<H, T> {
             }
         }
         self.follow(way);
+    }
+
+    /// What a ruling makes of what the link would have done.
+    fn bend(&mut self, ruling: Ruling, frame: FrameId, passage: &mut Passage) {
+        match passage {
+            Passage::Arrives { again, .. } if ruling == Ruling::Lose => {
+                if let Some(again) = again.take() {
+                    self.frames.remove(again);
+                }
+                *passage = Passage::Ends(Fate::Lost);
+            }
+            Passage::Arrives { again: again @ None, .. } => {
+                *again = Some(self.frames.add_copy(frame));
+            }
+            Passage::Arrives { .. } | Passage::Ends(_) => {}
+            Passage::Stays => panic!("a link that keeps frames back cannot be ruled over"),
+        }
     }
 
     /// Holds a frame back, where the gate is closed for it.

@@ -39,7 +39,7 @@ macro_rules! any {
             fn audit(&mut self) -> Result<(), HostFault> {
                 match self { $(Self::$kind(host) => host.audit(),)* }
             }
-            fn promises(&mut self) -> Option<PromiseConfig> {
+            fn promises(&mut self) -> Vec<PromiseConfig> {
                 match self { $(Self::$kind(host) => host.promises(),)* }
             }
             fn take_passed(&mut self, into: &mut Vec<Passed>) {

@@ -9,6 +9,7 @@ use simoom_sim::hosts::hostile::{
 };
 use simoom_sim::hosts::tcp_peer::{Manners, Station};
 use simoom_sim::hosts::{Receiver, ReceiverConfig, Spoke, Switch, star};
+use simoom_sim::oracle::promises::Promise;
 use simoom_sim::seed::check;
 
 /// The client that behaves, its address, and the port of its first connection.
@@ -107,6 +108,8 @@ fn resets_and_syns_in_the_window_are_challenged_and_kill_nothing() {
         assert!(scene.dropped(Drop::BadResetSequence) > 200);
         assert!(scene.dropped(Drop::SynInWindow) > 200);
         assert_eq!(scene.server().stack.stats().reset_by_peer, 0);
+        // Once an interval, and the model waited for each.
+        assert!(scene.world.promise_stats().of(Promise::ChallengeAck) > 3);
     });
 }
 
@@ -138,6 +141,7 @@ fn random_segments_leave_nothing_behind() {
         let stack = &scene.server().stack;
         assert!(stack.stats().rx_bad_checksum > 0 && stack.stats().opened > 40);
         assert_eq!((stack.connections(), stack.half_open()), (0, 0));
+        assert!(scene.world.promise_stats().of(Promise::ResetForm) > 100);
     });
 }
 

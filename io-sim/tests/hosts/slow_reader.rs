@@ -3,7 +3,9 @@
 use super::*;
 use simoom_sim::hosts::tcp_peer::{Manners, Reading, Shrinking};
 use simoom_sim::hosts::{Receiver, ReceiverConfig};
+use simoom_sim::oracle::promises::Promise;
 use simoom_sim::seed::{Chance, check};
+use simoom_sim::world::Why;
 
 fn lossy(seed: Seed) -> LinkConfig {
     let loss = Chance::ppm(10_000 * (seed.0 % 2) as u32);
@@ -64,6 +66,10 @@ fn a_stall_of_a_minute_ends_and_the_transfer_goes_on() {
         let stats = receiver(&world).stats();
         // Probes of one byte beyond the window.
         assert!(stats.beyond_window_bytes > 0 && stats.zero_windows > 3, "{stats:?}");
+        // The server was held to what it promises of them.
+        let tested = world.promise_stats();
+        let of = |promise| tested.of(promise);
+        assert!(of(Promise::Backoff) > 3 && of(Promise::SendWindow) > 70, "{tested:?}");
     });
 }
 
@@ -133,4 +139,40 @@ fn same_twice_and_forked_at_any_event() {
         };
         same_twice_and_forked(make, Duration::from_secs(4));
     });
+}
+
+/// A reader that stops: the server probes for ever, and the demand for progress says who hangs where.
+#[test]
+fn a_demand_for_progress_names_the_connection_that_makes_none() {
+    let mut config = ReceiverConfig::new(SERVER, vec![get(4)]);
+    let stall = Some((30_000, Duration::from_secs(60)));
+    let reading = Reading::Slow { bytes_per_second: 1_000_000, chunk: 5_000, stall, silly: false };
+    config.manners = Manners { reading, ..Manners::default().with_window(20_000) };
+    let receiver = Receiver::numbered(2, config, Seed(1));
+    let (mut world, server, client) = pair(Seed(1), receiver, lossy(Seed(1)));
+    let done = |world: &World<Host<Receiver>>| endpoint(world, client).is_done();
+    world.run_for(Duration::from_secs(2)).unwrap();
+    let mut patient = world.clone();
+
+    let error = world.heal_and_demand_progress(Duration::from_secs(10), done).unwrap_err();
+    let Why::NoProgress { within, stuck } = &error.why else { panic!("{error}") };
+    assert_eq!(*within, Duration::from_secs(10));
+    let [stuck] = &stuck[..] else { panic!("one connection: {stuck:?}") };
+    assert!(stuck.host == server && stuck.flow.from == SERVER && stuck.info.snd_wnd == 0);
+    // The window closed before; nothing has moved since it was first looked at.
+    assert_eq!(stuck.since, Instant::ZERO + Duration::from_secs(2));
+    let text = error.to_string();
+    for part in [
+        "not done 10.000000000s after the links healed",
+        "stuck: host 0, 10.66.0.1:80 to 10.66.0.2:20000: Established, still since 2.000000000s",
+        "window 0",
+        "host 1: ",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+    // The run is over, whatever is asked of it.
+    assert_eq!(world.step().unwrap_err(), error);
+
+    patient.heal_and_demand_progress(Duration::from_secs(80), done).unwrap();
+    endpoint(&patient, client).verdict().unwrap();
 }

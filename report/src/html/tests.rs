@@ -26,8 +26,8 @@ fn between<'a>(html: &'a str, from: &str, to: &str) -> &'a str {
 }
 
 fn data(html: &str) -> serde_json::Value {
-    let json = between(html, "id=\"data\">", "</script>");
-    serde_json::from_str(json).expect("JSON")
+    let packed = STANDARD.decode(between(html, "id=\"data\">", "</script>")).expect("base64");
+    serde_json::from_reader(flate2::read::GzDecoder::new(&packed[..])).expect("JSON")
 }
 
 #[test]

@@ -1,19 +1,21 @@
-//! Hosts, and whether they can reach each other.
+//! Our own hosts and smoltcp's.
 
-use super::links::{LinkDraft, no_host};
-use super::{index_of, micros, millis, seconds};
-use crate::doc::Table;
+use super::links::no_host;
+use super::{micros, millis, peers, seconds};
+use crate::doc::{Table, Value};
 use crate::keys;
 use crate::model::{
-    ClientSpec, HostKind, HostSpec, ServerSpec, SmoltcpClientSpec, SmoltcpServerSpec, SmoltcpSpec,
-    StackSpec, WorkSpec,
+    BrowserSpec, ClientSpec, HostKind, HostSpec, MachineSpec, ServerSpec, SmoltcpClientSpec,
+    SmoltcpServerSpec, SmoltcpSpec, StackSpec, WorkSpec,
 };
 use crate::problem::Sink;
 use crate::schema::Fields;
 use simoom_core::content::Mode;
 use simoom_core::tcp;
 use simoom_core::time::Duration;
-use simoom_sim::nic::{CompletionPolicy, DmaPolicy};
+use simoom_sim::hosts::site::{SiteConfig, Sizes};
+use simoom_sim::machine::{CostFile, CostModel};
+use simoom_sim::nic::{CompletionPolicy, DmaPolicy, RandomStalls, Stalled};
 
 /// Bytes that the buffers of one host take, at most.
 const MEMORY_MAX: u64 = 4 << 30;
@@ -39,14 +41,25 @@ fn read_kind(
     sink: &mut Sink<'_>,
 ) -> Option<HostKind> {
     let kind = match table.get("kind").map(|node| &node.value) {
-        Some(crate::doc::Value::Text(kind)) => kind.as_str(),
+        Some(Value::Text(kind)) => kind.as_str(),
         _ => "",
     };
     let section = match kind {
         "server" => &keys::SERVER,
         "client" => &keys::CLIENT,
+        "machine" => &keys::MACHINE,
         "smoltcp-server" => &keys::SMOLTCP_SERVER,
         "smoltcp-client" => &keys::SMOLTCP_CLIENT,
+        "receiver" => &keys::RECEIVER,
+        "browser" => &keys::BROWSER,
+        "scripted" => &keys::SCRIPTED,
+        "switch" => &keys::SWITCH,
+        "cross-source" => &keys::CROSS_SOURCE,
+        "cross-sink" => &keys::CROSS_SINK,
+        "syn-flood" => &keys::SYN_FLOOD,
+        "random-segments" => &keys::RANDOM_SEGMENTS,
+        "blind-injector" => &keys::BLIND_INJECTOR,
+        "optimistic-acker" => &keys::OPTIMISTIC_ACKER,
         _ => {
             // Keys of unknown kinds are unknown: the kind alone is worth a word.
             let mut only = Table::default();
@@ -69,16 +82,67 @@ fn read_kind(
             random_order: fields.text("order") == Some("random"),
             stack: read_stack(&fields, 256.0, sink),
         }),
+        "machine" => HostKind::Machine(MachineSpec {
+            each: read_server(&fields, sink),
+            cores: fields.whole("cores").unwrap_or(1) as usize,
+            interfaces: fields.whole("interfaces").unwrap_or(1) as u16,
+            rings: fields.whole("rings").unwrap_or(1) as u8,
+            cost: read_costs(&fields, sink),
+            is_offloaded: fields.text("checksums") == Some("offloaded"),
+            tx_coalesce: fields.number("tx_coalesce_us").map_or(Duration::ZERO, micros),
+        }),
         "smoltcp-server" => HostKind::SmoltcpServer(SmoltcpServerSpec {
             net: read_smoltcp(&fields),
             sockets: fields.whole("sockets").unwrap_or(0) as usize,
             objects: Vec::new(),
         }),
-        _ => HostKind::SmoltcpClient(SmoltcpClientSpec {
+        "smoltcp-client" => HostKind::SmoltcpClient(SmoltcpClientSpec {
             net: read_smoltcp(&fields),
             work: read_work(&fields, names, sink)?,
             keep_alive: fields.flag("keep_alive").unwrap_or(true),
         }),
+        "receiver" => peers::read_receiver(&fields, names, sink)?,
+        "browser" => HostKind::Browser(read_browser(&fields, names, sink)?),
+        "scripted" => peers::read_scripted(&fields, names, sink)?,
+        "switch" => peers::read_switch(&fields, names, sink),
+        "cross-source" => peers::read_cross_source(&fields, names, sink)?,
+        "cross-sink" => HostKind::CrossSink,
+        _ => peers::read_hostile(kind, &fields, names, sink)?,
+    })
+}
+
+/// Reads the file of measured costs; nothing takes time where there is none.
+fn read_costs(fields: &Fields<'_>, sink: &mut Sink<'_>) -> CostModel {
+    let Some(name) = fields.text("cost_file") else {
+        if fields.has("checksums") {
+            fields.complain("checksums", "chooses costs of a cost_file, and there is none", sink);
+        }
+        return CostModel::ZERO;
+    };
+    match sink.read_beside(name).and_then(|text| CostFile::parse(&text)) {
+        Ok(file) if fields.text("checksums") == Some("offloaded") => file.checksums_offloaded,
+        Ok(file) => file.checksums_in_software,
+        Err(what) => {
+            fields.complain("cost_file", format!("{name}: {what}"), sink);
+            CostModel::ZERO
+        }
+    }
+}
+
+fn read_browser(fields: &Fields<'_>, names: &[&str], sink: &mut Sink<'_>) -> Option<BrowserSpec> {
+    fields.require("pages", sink);
+    let server = read_host("server", fields, names, sink)?;
+    let connections = fields.whole("connections").unwrap_or(6) as u32;
+    let pages = fields.whole("pages").unwrap_or(1) as u32;
+    let time = |key, ms| millis(fields.number(key).unwrap_or(ms));
+    let requests = u64::from(pages);
+    Some(BrowserSpec {
+        work: WorkSpec { server, server_port: 0, connections, requests, sizes: Vec::new() },
+        pages,
+        think: time("think_ms", 5_000.0),
+        think_max: time("think_max_ms", 60_000.0),
+        give_up: fields.number("give_up_s").map_or(Duration::from_secs(600), seconds),
+        stack: read_stack(fields, 256.0, sink),
     })
 }
 
@@ -101,16 +165,35 @@ fn read_server(fields: &Fields<'_>, sink: &mut Sink<'_>) -> ServerSpec {
         idle_timeout: timeout("idle_timeout_s", 600),
         stall_timeout: timeout("stall_timeout_s", 36_000),
         objects: Vec::new(),
+        site: fields.whole("site_pages").map(|pages| {
+            let objects_max = fields.whole("site_objects_max").unwrap_or(20) as u32;
+            let high = fields.number("site_object_kb_max").unwrap_or(2000.0) * 1e3;
+            let default = SiteConfig::default();
+            SiteConfig {
+                pages: pages as u32,
+                objects_min: objects_max / 10,
+                objects_max,
+                object: Sizes { high: high.round() as u64, ..default.object },
+                ..default
+            }
+        }),
     }
 }
 
 /// What a client asks for; None where it is not known whom.
 fn read_work(fields: &Fields<'_>, names: &[&str], sink: &mut Sink<'_>) -> Option<WorkSpec> {
-    fields.require("server", sink);
     let connections = fields.whole("connections").unwrap_or(1) as u32;
+    let sizes = read_sizes(fields, sink);
+    let server = read_host("server", fields, names, sink)?;
+    let requests = fields.whole("requests").unwrap_or(u64::from(connections));
+    Some(WorkSpec { server, server_port: 0, connections, requests, sizes })
+}
+
+/// Bytes of what is asked for.
+pub(super) fn read_sizes(fields: &Fields<'_>, sink: &mut Sink<'_>) -> Vec<u64> {
     let units = [("size_bytes", 1.0), ("size_kb", 1e3), ("size_mb", 1e6)];
     let given: Vec<_> = units.iter().filter(|(key, _)| fields.has(key)).collect();
-    let sizes = match given[..] {
+    match given[..] {
         [(key, unit)] => {
             let sizes = fields.numbers(key).unwrap_or_default();
             sizes.into_iter().map(|size| (size * unit).round() as u64).collect()
@@ -124,14 +207,23 @@ fn read_work(fields: &Fields<'_>, names: &[&str], sink: &mut Sink<'_>) -> Option
             fields.complain(key, "says again what another key says: keep one of them", sink);
             Vec::new()
         }
-    };
-    let name = fields.text("server")?;
-    let Some(server) = index_of(names.iter().copied()).get(name).copied() else {
-        fields.complain("server", no_host(name, names), sink);
-        return None;
-    };
-    let requests = fields.whole("requests").unwrap_or(u64::from(connections));
-    Some(WorkSpec { server, connections, requests, sizes })
+    }
+}
+
+/// The host that a key names.
+pub(super) fn read_host(
+    key: &str,
+    fields: &Fields<'_>,
+    names: &[&str],
+    sink: &mut Sink<'_>,
+) -> Option<usize> {
+    fields.require(key, sink);
+    let name = fields.text(key)?;
+    let found = names.iter().position(|known| *known == name);
+    if found.is_none() {
+        fields.complain(key, no_host(name, names), sink);
+    }
+    found
 }
 
 fn read_smoltcp(fields: &Fields<'_>) -> SmoltcpSpec {
@@ -193,7 +285,31 @@ fn read_stack(fields: &Fields<'_>, window_kb: f64, sink: &mut Sink<'_>) -> Stack
         completion: fields.text("completion").and_then(completion_policy),
         lateness: fields.number("lateness_us").map_or(Duration::from_micros(100), micros),
         rx_coalesce: fields.number("rx_coalesce_us").map_or(Duration::ZERO, micros),
+        stalls: fields.number("stall_every_ms").map(|every| RandomStalls {
+            gap_mean: millis(every),
+            lasts_max: millis(fields.number("stall_ms").unwrap_or(1.0)),
+            what: read_stalled(fields, sink),
+        }),
+        planned_stalls: Vec::new(),
     }
+}
+
+/// What stands still: everything where the file does not say.
+pub(super) fn read_stalled(fields: &Fields<'_>, sink: &mut Sink<'_>) -> Stalled {
+    let Some(texts) = fields.texts("stall_what") else { return Stalled::EVERYTHING };
+    let mut what = Stalled::default();
+    for (text, at) in texts {
+        match text {
+            "receive" => what.receive = true,
+            "transmit" => what.transmit = true,
+            "report" => what.report = true,
+            _ => {
+                let path = fields.path_of("stall_what");
+                sink.add(at, &path, "must be receive, transmit or report");
+            }
+        }
+    }
+    what
 }
 
 /// None for `any`.
@@ -206,84 +322,4 @@ fn dma_policy(name: &str) -> Option<DmaPolicy> {
 fn completion_policy(name: &str) -> Option<CompletionPolicy> {
     let at = keys::COMPLETION.iter().position(|known| *known == name)?;
     CompletionPolicy::ALL.get(at).copied()
-}
-
-/// Complains about hosts that nobody reaches, and work that nobody does.
-pub(super) fn check_topology(
-    tables: &[NamedTable<'_>],
-    hosts: &[Option<HostSpec>],
-    links: &[LinkDraft],
-    sink: &mut Sink<'_>,
-) {
-    // What was wrong with a host or a link was said; what follows from it is not worth a word.
-    let all_links = links.iter().all(|link| link.ends.iter().all(Option::is_some));
-    if !all_links || hosts.iter().any(Option::is_none) || links.is_empty() {
-        return;
-    }
-    let neighbours = |host: usize| {
-        let of = move |link: &LinkDraft| match link.ends.map(|end| end.map(|(host, _)| host)) {
-            [Some(a), Some(b)] if a == host => Some(b),
-            [Some(a), Some(b)] if b == host => Some(a),
-            _ => None,
-        };
-        links.iter().filter_map(of)
-    };
-    for (n, host) in hosts.iter().enumerate() {
-        let (Some(host), (name, at, _)) = (host, &tables[n]) else { continue };
-        let path = format!("host.{name}");
-        if neighbours(n).next().is_none() {
-            let what = "has no link: name it as from or to of a [link.NAME]";
-            sink.add(*at, &path, what);
-            continue;
-        }
-        if let Some(work) = host.kind.work() {
-            let (server, ..) = &tables[work.server];
-            let path = format!("{path}.server");
-            if !hosts[work.server].as_ref().is_some_and(|h| h.kind.is_server()) {
-                sink.add(*at, &path, format!("{server} is no server"));
-            } else if !neighbours(n).any(|other| other == work.server) {
-                sink.add(*at, &path, format!("no link leads to {server}"));
-            }
-        }
-        let asks = |h: &Option<HostSpec>| {
-            h.as_ref().and_then(|h| h.kind.work()).is_some_and(|work| work.server == n)
-        };
-        if host.kind.is_server() && !hosts.iter().any(asks) {
-            let what =
-                format!("is a server whom nobody asks: add a client with server = \"{name}\"");
-            sink.add(*at, &path, what);
-        }
-    }
-}
-
-/// Tells each server what its clients ask for.
-pub(super) fn complete(hosts: &mut [Option<HostSpec>]) {
-    for n in 0..hosts.len() {
-        let clients = hosts.iter().flatten().filter_map(|host| host.kind.work());
-        let clients: Vec<_> = clients.filter(|work| work.server == n).collect();
-        let mut objects: Vec<u64> = clients.iter().flat_map(|w| w.sizes.iter().copied()).collect();
-        objects.sort_unstable();
-        objects.dedup();
-        let connections =
-            clients.iter().fold(0_u32, |sum, work| sum.saturating_add(work.connections));
-        match hosts[n].as_mut().map(|host| &mut host.kind) {
-            Some(HostKind::Server(server)) => {
-                server.objects = objects;
-                // Connections in TIME-WAIT stand beside those that follow them.
-                if server.connections_max == 0 {
-                    server.connections_max = connections.saturating_mul(4).max(64);
-                }
-                if server.half_open_max == 0 {
-                    server.half_open_max = server.connections_max;
-                }
-            }
-            Some(HostKind::SmoltcpServer(server)) => {
-                server.objects = objects;
-                if server.sockets == 0 {
-                    server.sockets = connections as usize * 2;
-                }
-            }
-            _ => {}
-        }
-    }
 }

@@ -40,7 +40,7 @@ impl LinkFile {
     /// # Errors
     /// Everything that is wrong with it, each with its line.
     pub fn parse(path: &Path, text: &str) -> Result<Self, Errors> {
-        let mut sink = Sink::new(text);
+        let mut sink = Sink::of(path, text);
         let tree = doc::parse(text, &mut sink);
         // What is no TOML makes the rest look wrong in ways that it is not.
         let ways = if sink.is_empty() { read(&tree, &mut sink) } else { WayDrafts::default() };

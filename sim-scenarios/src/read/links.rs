@@ -1,5 +1,7 @@
 //! Links, what changes on them, and faults.
 
+use super::hosts::{read_host, read_stalled};
+use super::way::WayDraft;
 use super::{index_of, millis};
 use crate::doc::{Table, Value};
 use crate::keys;
@@ -8,8 +10,8 @@ use crate::problem::{Sink, listed, nearest};
 use crate::schema::Fields;
 use simoom_core::time::{Duration, Instant};
 use simoom_sim::fault::{Fault, FaultKind};
-use simoom_sim::link::{LinkConfig, Rate};
-use simoom_sim::seed::Chance;
+use simoom_sim::link::LinkConfig;
+use simoom_sim::nic::Stall;
 
 /// A link as far as it was read.
 #[derive(Clone, Debug)]
@@ -38,14 +40,6 @@ impl WayDrafts {
     }
 }
 
-/// One direction, before the queue's bound is known.
-#[derive(Clone, Debug)]
-struct WayDraft {
-    config: LinkConfig,
-    rate_bits: u64,
-    queue_bdp: Option<f64>,
-}
-
 impl LinkDraft {
     /// The link; ends that the file does not name right are the first host's: nobody will run it.
     pub(super) fn finish(self) -> LinkSpec {
@@ -60,74 +54,15 @@ impl LinkDraft {
         let mut config = way.config.clone();
         if let Some(bdp) = way.queue_bdp {
             let round_trip = self.ways[0].config.delay + self.ways[1].config.delay;
-            let bytes = way.rate_bits as f64 / 8e9 * round_trip.as_nanos() as f64 * bdp;
+            // How long a million bytes take; without a rate there is no product.
+            let million = config.rate.time_of(1_000_000).as_nanos().max(1);
+            let bytes = 1e6 / million as f64 * round_trip.as_nanos() as f64 * bdp;
             // One frame waits at least: a queue of nothing is said with queue_packets = 0.
             config.queue_bytes_max = (bytes.round() as u64).max(1514);
             config.queue_frames_max = u32::MAX;
         }
         config
     }
-}
-
-impl Default for WayDraft {
-    fn default() -> Self {
-        Self { config: LinkConfig::default(), rate_bits: 1_000_000_000, queue_bdp: None }
-    }
-}
-
-impl WayDraft {
-    /// Puts in what a table names.
-    fn apply(&mut self, fields: &Fields<'_>, sink: &mut Sink<'_>) {
-        let config = &mut self.config;
-        if let Some(mbit) = fields.number("rate_mbit") {
-            self.rate_bits = ((mbit * 1e6).round() as u64).max(1);
-            config.rate = Rate::bits_per_second(self.rate_bits);
-        }
-        let set_time = |key, to: &mut Duration| {
-            if let Some(n) = fields.number(key) {
-                *to = millis(n);
-            }
-        };
-        set_time("delay_ms", &mut config.delay);
-        set_time("reorder_by_ms", &mut config.reorder_by_max);
-        let set_chance = |key, to: &mut Chance| {
-            if let Some(percent) = fields.number(key) {
-                *to = chance(percent);
-            }
-        };
-        set_chance("loss_percent", &mut config.loss);
-        set_chance("reorder_percent", &mut config.reorder);
-        set_chance("duplicate_percent", &mut config.duplicate);
-        set_chance("corrupt_percent", &mut config.corrupt);
-        if let Some(bytes) = fields.whole("overhead_bytes") {
-            config.overhead_bytes = bytes as u16;
-        }
-        if fields.has("queue_bdp") && (fields.has("queue_packets") || fields.has("queue_kb")) {
-            fields.complain("queue_bdp", "stands in place of queue_packets and queue_kb", sink);
-        }
-        if let Some(packets) = fields.whole("queue_packets") {
-            config.queue_frames_max = packets as u32;
-            self.queue_bdp = None;
-        }
-        if let Some(kb) = fields.number("queue_kb") {
-            config.queue_bytes_max = (kb * 1e3).round() as u64;
-            self.queue_bdp = None;
-            if !fields.has("queue_packets") {
-                config.queue_frames_max = u32::MAX;
-            }
-        }
-        if let Some(bdp) = fields.number("queue_bdp") {
-            self.queue_bdp = Some(bdp);
-        }
-    }
-}
-
-/// Percent as a chance, to 2⁻³².
-pub(super) fn chance(percent: f64) -> Chance {
-    if percent >= 100.0 {
-        return Chance::ALWAYS;
-    }
-    Chance::per_2_32((percent / 100.0 * 4_294_967_296.0).round() as u32)
 }
 
 type NamedTable<'t> = (String, usize, Option<&'t Table>);
@@ -178,13 +113,13 @@ pub(super) fn read(
 
 /// What a table says of both directions, and what its `forward` and `backward` say of one.
 fn read_ways(ways: &mut [WayDraft; 2], link: &Fields<'_>, sink: &mut Sink<'_>) {
-    for way in &mut *ways {
-        way.apply(link, sink);
+    for (direction, way) in ways.iter_mut().enumerate() {
+        way.apply(link, direction == 0, sink);
     }
     for (direction, key) in ["forward", "backward"].into_iter().enumerate() {
         if let Some((table, at)) = link.table(key) {
             let fields = Fields::open(table, at, link.path_of(key), &keys::DIRECTION, sink);
-            ways[direction].apply(&fields, sink);
+            ways[direction].apply(&fields, direction == 0, sink);
         } else if link.node(key).is_some() {
             link.complain(key, "must be a table", sink);
         }
@@ -219,6 +154,8 @@ fn link_of(fields: &Fields<'_>, links: &[LinkDraft], sink: &mut Sink<'_>) -> Opt
 pub(super) fn read_changes(
     file: &Fields<'_>,
     links: &[LinkDraft],
+    names: &[&str],
+    hosts: &mut [Option<HostSpec>],
     sink: &mut Sink<'_>,
 ) -> Vec<Change> {
     let tables = file.tables("at", sink);
@@ -226,6 +163,13 @@ pub(super) fn read_changes(
     for (table, at) in tables {
         let fields = Fields::open(table, at, "at", &keys::AT, sink);
         fields.require("time_ms", sink);
+        if fields.has("host") {
+            read_stall(&fields, names, hosts, sink);
+            continue;
+        }
+        for key in ["stall_ms", "stall_what"].into_iter().filter(|key| fields.has(key)) {
+            fields.complain(key, "is for a host: name it with host", sink);
+        }
         let link = link_of(&fields, links, sink);
         let directions: &[usize] = match fields.text("direction") {
             Some("forward") => &[0],
@@ -245,7 +189,7 @@ pub(super) fn read_changes(
     let mut changes = Vec::new();
     for (at, link, directions, fields) in read {
         for direction in directions {
-            links[link].ways[*direction].apply(&fields, sink);
+            links[link].ways[*direction].apply(&fields, *direction == 0, sink);
         }
         for direction in directions {
             let config = links[link].config(*direction);
@@ -253,6 +197,30 @@ pub(super) fn read_changes(
         }
     }
     changes
+}
+
+/// The NIC of a host stands still for a while.
+fn read_stall(
+    fields: &Fields<'_>,
+    names: &[&str],
+    hosts: &mut [Option<HostSpec>],
+    sink: &mut Sink<'_>,
+) {
+    fields.require("stall_ms", sink);
+    let link_keys = keys::LINK_KEYS.iter().map(|key| key.name).chain(["link", "direction"]);
+    for key in link_keys.filter(|key| fields.has(key)) {
+        fields.complain(key, "is for a link; this change is one of a host", sink);
+    }
+    let Some(n) = read_host("host", fields, names, sink) else { return };
+    let what = read_stalled(fields, sink);
+    let Some(host) = &mut hosts[n] else { return };
+    let Some(stack) = host.kind.stack_mut() else {
+        return fields.complain("host", "has no NIC: only hosts of ours have", sink);
+    };
+    if let (Some(at), Some(lasts)) = (fields.number("time_ms"), fields.number("stall_ms")) {
+        let at = Instant::ZERO + millis(at);
+        stack.planned_stalls.push(Stall { at, lasts: millis(lasts), what });
+    }
 }
 
 /// Reads the list of faults; None where the file has none.
@@ -275,6 +243,7 @@ pub(super) fn read_faults(
         }
         let needs: &[&str] = match fields.text("kind") {
             Some("delayed") => &["by_ns"],
+            Some("displaced") => &["by_ns", "frames"],
             Some("corrupted") => &["offset", "mask"],
             Some("truncated") => &["len_bytes"],
             _ => &[],
@@ -293,6 +262,10 @@ pub(super) fn read_faults(
                 repaired: fields.flag("repaired").unwrap_or(false),
             },
             Some("truncated") => FaultKind::Truncated { len: whole("len_bytes") as u16 },
+            Some("displaced") => FaultKind::Displaced {
+                frames: whole("frames") as u32,
+                time_max: Duration::from_nanos(whole("by_ns")),
+            },
             _ => continue,
         };
         let Some(link) = link else { continue };

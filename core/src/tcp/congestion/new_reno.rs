@@ -6,6 +6,10 @@ use crate::mutants::mutant;
 /// Largest congestion window: half the sequence space would be ambiguous, and a quarter is plenty.
 const WINDOW_MAX: u32 = 1 << 30;
 
+/// Segments that the end of recovery lets out at once, at most: as many as an initial window of
+/// RFC 6928.
+const BURST_SEGMENTS: u32 = 10;
+
 /// The window of a NewReno sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewReno {
@@ -76,7 +80,10 @@ impl CongestionControl for NewReno {
     }
 
     fn on_exit_recovery(&mut self, flight: u32, mss: u32) {
-        self.cwnd = self.ssthresh.min(flight.max(mss) + mss);
+        // RFC 6582 §3.2 step 3, full, option 2: ssthresh, without a long burst. Option 1 (a segment
+        // more than is in flight) is slow start from two segments wherever the peer's window ends
+        // with the segment that was lost, and nothing is in flight when recovery ends.
+        self.cwnd = self.ssthresh.min(flight.saturating_add(BURST_SEGMENTS * mss));
         self.bytes_acked = 0;
     }
 
@@ -142,10 +149,13 @@ mod tests {
         assert_eq!(cc.window(), 12 * MSS);
         cc.on_partial_ack(MSS / 2, MSS);
         assert_eq!(cc.window(), 12 * MSS - MSS / 2);
-        cc.on_exit_recovery(4 * MSS, MSS);
-        assert_eq!(cc.window(), 5 * MSS);
-        cc.on_exit_recovery(40 * MSS, MSS);
+        cc.on_exit_recovery(0, MSS);
         assert_eq!(cc.window(), 10 * MSS);
+        cc.on_enter_recovery(60 * MSS, MSS);
+        cc.on_exit_recovery(4 * MSS, MSS);
+        assert_eq!((cc.ssthresh(), cc.window()), (30 * MSS, 14 * MSS), "not a burst of 26");
+        cc.on_exit_recovery(60 * MSS, MSS);
+        assert_eq!(cc.window(), 30 * MSS);
     }
 
     #[test]

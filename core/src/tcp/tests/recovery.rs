@@ -48,7 +48,7 @@ fn a_full_acknowledgement_ends_recovery_at_ssthresh() {
     }
     p.expect(data(1_001..2_001)).expect_run(11_001..15_001).then_silence();
     p.at(ms(300)).recv(ack(11_001)).expect_acked(10_000);
-    // min(ssthresh, 4,000 in flight and a segment)
+    // ssthresh: less than ten segments beyond the 4,000 in flight
     p.expect_window(5_000, 5_000).expect(data(15_001..16_001)).then_silence();
 }
 
@@ -63,7 +63,7 @@ fn a_partial_acknowledgement_brings_the_next_missing_segment() {
     p.at(ms(300)).recv(ack(4_001)).expect_acked(3_000).expect(data(4_001..5_001));
     // Less 3,000 acknowledged, and one segment more.
     p.expect_window(11_000, 5_000).expect(data(14_001..15_001)).then_silence();
-    p.at(ms(400)).recv(ack(13_001)).expect_window(3_000, 5_000);
+    p.at(ms(400)).recv(ack(13_001)).expect_window(5_000, 5_000);
 }
 
 #[test]
@@ -111,9 +111,27 @@ fn after_a_timeout_duplicates_of_its_window_do_not_retransmit() {
 fn a_timeout_ends_recovery() {
     let mut p = ten_away();
     p.recv_batch([ack(1_001), ack(1_001), ack(1_001)]).expect(data(1_001..2_001));
-    p.at(ms(500)).expect(data(1_001..2_001)).then_silence().expect_window(1_000, 5_000);
+    // Without a partial ACK the retransmission was lost: halved twice, RFC 5681 §4.3.
+    p.at(ms(500)).expect(data(1_001..2_001)).then_silence().expect_window(1_000, 2_500);
     assert!(!p.tcb_ref().info(&p.config).in_recovery);
     p.at(ms(600)).recv(ack(11_001)).expect_run(11_001..13_001).then_silence();
+}
+
+#[test]
+fn a_timeout_in_a_long_recovery_does_not_raise_ssthresh() {
+    // RFC 5681 §3.1: no more than half of what is in flight, and duplicates say that little of it is
+    let mut p = ten_away();
+    p.recv_batch([ack(1_001), ack(1_001), ack(1_001)]).expect(data(1_001..2_001));
+    for n in 0..17 {
+        p.recv(ack(1_001));
+        if n >= 2 {
+            p.expect(data(9_001 + n * 1_000..10_001 + n * 1_000));
+        }
+    }
+    p.then_silence().at(ms(300)).recv(ack(2_001)).expect(data(2_001..3_001));
+    p.expect(data(26_001..27_001)).then_silence();
+    // 25,000 outstanding, but ssthresh stays.
+    p.at(ms(600)).expect(data(2_001..3_001)).then_silence().expect_window(1_000, 5_000);
 }
 
 #[test]

@@ -33,6 +33,10 @@ pub(super) struct Conn {
     /// When the model looks at it without being asked.
     pub(super) armed: Option<Instant>,
     pub(super) touched: bool,
+    /// [`PromiseConfig::latency`].
+    pub(super) latency: Duration,
+    /// Losses unseen of the host that were taken note of.
+    pub(super) losses: u32,
 
     // What we send.
     pub(super) iss: SeqNumber,
@@ -65,6 +69,8 @@ pub(super) struct Conn {
     /// Doublings since the last sample: at least, and at most. They differ where a timer may have
     /// expired that shows nothing on the wire.
     pub(super) doublings: (u32, u32),
+    /// Samples until the estimate is good again: one may have been taken or not.
+    pub(super) vague: u32,
     /// Timeouts since the peer last acknowledged something.
     pub(super) retries: u32,
     /// When the timer was started.
@@ -73,6 +79,9 @@ pub(super) struct Conn {
     pub(super) probing: bool,
     /// The number behind the segment that is timed, and when it was sent.
     pub(super) timing: Option<(SeqNumber, Instant)>,
+    /// The number behind a segment that may be timed instead: the stack times bursts, and where one
+    /// ends is not always to be seen.
+    pub(super) maybe_timing: Option<SeqNumber>,
     /// Text was sent again then, in its turn: what is new in the same burst is not timed, unless it
     /// ends what there is to send.
     pub(super) again_at: Option<Instant>,
@@ -82,6 +91,8 @@ pub(super) struct Conn {
     pub(super) fired: Option<(Instant, Option<Duration>)>,
 
     // What we receive.
+    /// The number of the peer's SYN.
+    pub(super) irs: SeqNumber,
     pub(super) came: SeqNumber,
     /// The same without what came out of order: a receiver may forget that, until it is acknowledged.
     pub(super) sure: SeqNumber,
@@ -117,6 +128,8 @@ impl Conn {
             over: false,
             armed: None,
             touched: false,
+            latency: config.latency,
+            losses: 0,
             iss: syn.seq,
             una: syn.seq,
             nxt: syn.seq + 1,
@@ -138,13 +151,16 @@ impl Conn {
             syn_again: false,
             estimate: Estimate::new(tcp.initial_rto, tcp.min_rto, tcp.max_rto),
             doublings: (0, 0),
+            vague: 0,
             retries: 0,
             timer: Some(now),
             probing: false,
             timing: Some((syn.seq + 1, now)),
+            maybe_timing: None,
             again_at: None,
             sent_at: now,
             fired: None,
+            irs: zero,
             came: zero,
             sure: zero,
             islands: Vec::new(),
@@ -193,14 +209,39 @@ impl Conn {
     /// When the timer expires: not before, and not later than.
     pub(super) fn expiry(&self) -> Option<(Instant, Instant)> {
         let start = self.timer?;
-        let (least, most) = self.doublings;
-        Some((start + self.estimate.timeout(least), start + self.estimate.timeout(most)))
+        let (least, most) = self.timeouts();
+        Some((start + least, start + most))
     }
 
-    /// How exact a timeout has to be: the estimate is kept in coarser units than nanoseconds, and
-    /// echoed timestamps are milliseconds.
+    /// The timeout at least, and at most.
+    pub(super) fn timeouts(&self) -> (Duration, Duration) {
+        let (least, most) = self.doublings;
+        if self.vague > 0 {
+            return self.estimate.limits();
+        }
+        (self.estimate.timeout(least), self.estimate.timeout(most))
+    }
+
+    /// How exact a timeout has to be: the estimate is kept in coarser units than nanoseconds, echoed
+    /// timestamps are milliseconds, and the turn may come late. Early, too: a timer that expired in a
+    /// late turn begins again there, and the segment that shows it may leave in another turn.
     pub(super) fn tolerance(&self, timeout: Duration) -> Duration {
-        Duration::from_nanos(timeout.as_nanos() / 32 + 10_000)
+        Duration::from_nanos(timeout.as_nanos() / 32 + 10_000 + self.latency.as_nanos())
+    }
+
+    /// The host had no buffer for a segment without text: if one was due here, it counts as sent.
+    #[inline]
+    pub(super) fn excuse_losses(&mut self, losses: u32) {
+        if self.losses != losses {
+            self.losses = losses;
+            if self.ack_due.take().is_some() {
+                self.last_ack_sent = self.came;
+            }
+            if self.fin == Some(self.una) {
+                self.resend_due = None;
+            }
+            self.doublings.1 = u32::MAX;
+        }
     }
 
     /// An ACK is to be sent by then.
@@ -218,15 +259,15 @@ impl Conn {
         }
         let ack = self.ack_due.map(|(due, _)| due + config.latency);
         let resend = self.resend_due.map(|due| due + config.latency);
-        let timer = self.timer_due(config);
+        let timer = self.timer_due();
         let rest = self.time_wait.map(|until| until + config.latency);
         [ack, resend, timer, rest].into_iter().flatten().min()
     }
 
-    fn timer_due(&self, config: &PromiseConfig) -> Option<Instant> {
+    fn timer_due(&self) -> Option<Instant> {
         let (_, latest) = self.expiry()?;
-        let timeout = self.estimate.timeout(self.doublings.1);
-        Some(latest + self.tolerance(timeout) + config.latency)
+        let (_, timeout) = self.timeouts();
+        Some(latest + self.tolerance(timeout))
     }
 
     /// Time has passed beyond what is due: what was not done? Something the wire does not show may
@@ -266,7 +307,7 @@ impl Conn {
                 ));
             }
         }
-        if let Some(due) = self.timer_due(config)
+        if let Some(due) = self.timer_due()
             && due < now
         {
             stats.tested(Promise::TimeoutNotLate);
@@ -304,10 +345,9 @@ impl Conn {
         seq.since(self.iss)
     }
 
-    /// The peer's number, counted from the first that we wait for in the window's lower half: a
-    /// readable distance rather than 32 bits.
-    pub(super) fn theirs(&self, seq: SeqNumber) -> SeqNumber {
-        seq
+    /// The peer's number, counted from its SYN.
+    pub(super) fn theirs(&self, seq: SeqNumber) -> u32 {
+        seq.since(self.irs)
     }
 
     #[cold]

@@ -47,10 +47,11 @@ impl CwndBound {
         self.cwnd += mss;
     }
 
-    /// RFC 6582 §3.2 step 3, partial.
+    /// RFC 6582 §3.2 step 3, partial. The store may cut segments by up to an eighth smaller than
+    /// `mss`: one of those is one too.
     pub(super) fn on_partial_ack(&mut self, acked: u64, mss: u64) {
         self.cwnd = self.cwnd.saturating_sub(acked).max(mss);
-        if acked >= mss {
+        if acked >= mss - mss / 8 {
             self.cwnd += mss;
         }
     }
@@ -111,6 +112,11 @@ impl Estimate {
         if self.srtt.is_none() {
             self.rto = self.rto.max(3_000_000_000).min(self.max);
         }
+    }
+
+    /// The timeout at least and at most, whatever the samples.
+    pub(super) fn limits(&self) -> (Duration, Duration) {
+        (Duration::from_nanos(self.min), Duration::from_nanos(self.max))
     }
 
     /// The timeout after so many doublings.

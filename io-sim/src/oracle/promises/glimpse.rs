@@ -93,8 +93,10 @@ pub enum Passage {
 /// What passed, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Passed {
-    /// The turn's time.
+    /// The turn's time: when it began, where it takes time.
     pub at: Instant,
+    /// Which of the host's stacks, in the order of [`crate::endpoint::Host::promises`].
+    pub stack: u16,
     /// What.
     pub what: Passage,
 }

@@ -90,7 +90,8 @@ pub struct BrokenPromise {
     pub promise: Promise,
     /// Of which connection; the host that broke it is `from`.
     pub flow: FlowName,
-    /// What it comes to here, in numbers. Sequence numbers are counted from the SYN.
+    /// What it comes to here, in numbers. Sequence numbers are counted from the SYN of whoever's they
+    /// are; segments that are shown whole have them as they are on the wire.
     pub promised: String,
     /// What was seen.
     pub seen: String,

@@ -11,10 +11,15 @@ use simoom_core::tcp::RANGES_MAX;
 use simoom_core::time::{Duration, Instant};
 use simoom_core::wire::tcp::TcpFlags;
 
+/// Samples after which one that was taken or not does not matter: its weight is 0.875 to the power of
+/// that, less than two in a hundred.
+pub(super) const VAGUE_SAMPLES: u32 = 32;
+
 impl Conn {
     /// Takes over what the peer's SYN says.
     pub(super) fn on_peer_syn(&mut self, config: &PromiseConfig, syn: &Glimpse) {
         let tcp = &config.tcp;
+        self.irs = syn.seq;
         self.came = syn.seq + 1;
         self.sure = self.came;
         self.last_ack_sent = self.came;
@@ -255,10 +260,18 @@ impl Conn {
 
     /// RFC 6298 §3, and RFC 7323 §4.1 after a timeout.
     fn take_sample(&mut self, now: Instant, seg: &Glimpse) {
+        if let Some(behind) = self.maybe_timing
+            && seg.ack.ge(behind)
+        {
+            self.maybe_timing = None;
+            self.vague = VAGUE_SAMPLES;
+            self.doublings.0 = 0;
+        }
         if let Some((behind, sent)) = self.timing {
             if seg.ack.ge(behind) {
                 self.timing = None;
                 self.doublings = (0, 0);
+                self.vague = self.vague.saturating_sub(1);
                 self.estimate.on_sample(now - sent);
             }
         } else if self.doublings.1 > 0
@@ -271,6 +284,11 @@ impl Conn {
             let rtt = age.wrapping_sub(stamps.ecr);
             let since = (now.as_nanos() >> 20) as u32 - (self.sent_at.as_nanos() >> 20) as u32;
             if rtt <= since + since / 16 + 2 {
+                if self.doublings.0 == 0 {
+                    // It may have been taken or not.
+                    self.vague = VAGUE_SAMPLES;
+                    return;
+                }
                 self.doublings = (0, 0);
                 self.estimate.on_sample(Duration::from_millis(u64::from(rtt.max(1))));
             }

@@ -3,6 +3,7 @@
 use super::conn::{Conn, Stage, Verdict};
 use super::glimpse::Glimpse;
 use super::promise::Promise;
+use super::receive::VAGUE_SAMPLES;
 use super::{PromiseConfig, Stats};
 use simoom_core::seq::SeqNumber;
 use simoom_core::time::{Duration, Instant};
@@ -32,7 +33,7 @@ impl Conn {
         stats: &mut Stats,
     ) -> Verdict {
         if seg.has(TcpFlags::SYN) {
-            self.check_syn(now, seg, stats)?;
+            self.check_syn(now, seg, excuses, stats)?;
         }
         if seg.has(TcpFlags::ACK) {
             self.check_ack(seg, excuses, stats)?;
@@ -57,7 +58,13 @@ impl Conn {
         Ok(())
     }
 
-    fn check_syn(&mut self, now: Instant, seg: &Glimpse, stats: &mut Stats) -> Verdict {
+    fn check_syn(
+        &mut self,
+        now: Instant,
+        seg: &Glimpse,
+        excuses: Excuses,
+        stats: &mut Stats,
+    ) -> Verdict {
         stats.tested(Promise::Handshake);
         let shift = if self.stage == Stage::SynSent { None } else { seg.scale };
         if self.stage == Stage::Open || shift.is_some_and(|shift| shift != self.rcv_shift) {
@@ -67,9 +74,17 @@ impl Conn {
                 format!("{seg:?} in {:?}", self.stage),
             ));
         }
-        // Both may be at the same instant.
+        if excuses.lost_unseen {
+            // One that was lost unseen may have started the timer.
+            self.timer = Some(now);
+            self.doublings = (0, u32::MAX);
+            self.timing = None;
+            self.vague = VAGUE_SAMPLES;
+            return Ok(());
+        }
+        // Both may be due at about the same time; then both may be sent.
         let expired = self.expiry().is_some_and(|(expiry, _)| expiry <= now);
-        if std::mem::take(&mut self.syn_again) && !expired {
+        if !expired && std::mem::take(&mut self.syn_again) {
             self.timing = None;
             return Ok(());
         }
@@ -80,18 +95,21 @@ impl Conn {
         stats.tested(Promise::AckExact);
         let exact = seg.ack == self.came || seg.ack == self.sure;
         let between = seg.ack.ge(self.last_ack_sent) && seg.ack.le(self.came);
-        if !exact && !(excuses.refuses_text && between) {
+        if !(exact || (excuses.refuses_text && between)) {
             return Err(self.broken(
                 Promise::AckExact,
-                format!("an ACK of {}: that has come", self.came),
-                format!("one of {}", seg.ack),
+                format!("an ACK of {}: that has come", self.theirs(self.came)),
+                format!("one of {}", self.theirs(seg.ack)),
             ));
         }
         if seg.ack.lt(self.last_ack_sent) {
             return Err(self.broken(
                 Promise::AckExact,
-                format!("acknowledgements that do not go back behind {}", self.last_ack_sent),
-                format!("one of {}", seg.ack),
+                format!(
+                    "acknowledgements that do not go back behind {}",
+                    self.theirs(self.last_ack_sent)
+                ),
+                format!("one of {}", self.theirs(seg.ack)),
             ));
         }
         stats.tested(Promise::WindowKept);
@@ -100,8 +118,8 @@ impl Conn {
         if edge.lt(self.edge) && !excuses.lost_unseen {
             return Err(self.broken(
                 Promise::WindowKept,
-                format!("a window up to {}", self.edge),
-                format!("one up to {edge}"),
+                format!("a window up to {}", self.theirs(self.edge)),
+                format!("one up to {}", self.theirs(edge)),
             ));
         }
         if edge.gt(self.edge) {
@@ -186,7 +204,7 @@ impl Conn {
             "no ACK by itself: nothing came that asks for one since the last, and the window has \
              not moved"
                 .into(),
-            format!("one of {}, window {}", seg.ack, seg.window),
+            format!("one of {}, window {}", self.theirs(seg.ack), seg.window),
         ))
     }
 
@@ -235,6 +253,9 @@ impl Conn {
             let timed = self.again_at != Some(now) || push;
             if push {
                 self.again_at = None;
+            }
+            if self.timing.is_none() && seg.seq == known && !timed && self.maybe_timing.is_none() {
+                self.maybe_timing = Some(end);
             }
             if self.timing.is_none() && seg.seq == known && timed {
                 self.timing = Some((seg.seq + seg.len.min(self.mss), now));
@@ -365,11 +386,11 @@ impl Conn {
 
     fn note_fin(&mut self, at: SeqNumber, stats: &mut Stats) -> Verdict {
         stats.tested(Promise::NothingAfterFin);
-        let before = self.fin.unwrap_or(at);
-        if before != at || at.lt(self.max) && self.fin.is_none() && at + 1 != self.max {
+        let promised = self.fin.unwrap_or(at.max(self.max));
+        if at != promised {
             return Err(self.broken(
                 Promise::NothingAfterFin,
-                format!("FIN at {}, behind all text", self.ours(before.max(self.max))),
+                format!("FIN at {}, behind all text", self.ours(promised)),
                 format!("FIN at {}", self.ours(at)),
             ));
         }
@@ -390,7 +411,7 @@ impl Conn {
                 format!("{} again", self.ours(self.una)),
             ));
         };
-        let timeout = self.estimate.timeout(self.doublings.0);
+        let (timeout, latest) = self.timeouts();
         let tolerance = self.tolerance(timeout);
         if now + tolerance < expiry {
             return Err(self.broken(
@@ -403,11 +424,7 @@ impl Conn {
             ));
         }
         // Sent late for want of a slot, it was due all the same.
-        let at = if now > expiry + tolerance && self.doublings.0 == self.doublings.1 {
-            expiry
-        } else {
-            now
-        };
+        let at = if now > expiry + tolerance && timeout == latest { expiry } else { now };
         let interval = self.fired.map(|(before, _)| at.saturating_since(before));
         if let Some((_, Some(last))) = self.fired
             && let Some(interval) = interval

@@ -2,13 +2,15 @@
 //!
 //! Reads no clock: how long a run took is its caller's business.
 
-use crate::host::{Progress, ScenarioHost};
-use crate::measure::{DIRECTIONS, jain, percentile};
-use crate::model::{Case, Change, Expectation};
-use simoom_core::tcp::congestion::Algorithm;
-use simoom_core::time::{Duration, Instant};
+mod measures;
+
+use crate::host::{Making, Progress, ScenarioHost};
+use crate::model::{Case, Change, Expectation, HostKind, HostSpec};
+use simoom_core::time::Instant;
 use simoom_sim::fault::Fault;
 use simoom_sim::hash::{EventHash, EventTap, NoTap};
+use simoom_sim::observe::{Probe, ProbeConfig, ProbedConnection};
+use simoom_sim::oracle::OracleConfig;
 use simoom_sim::seed::Seed;
 use simoom_sim::world::{Direction, HostId, Limits, LinkId, RunError, Why, World};
 use std::collections::VecDeque;
@@ -101,9 +103,33 @@ pub fn run_with<T: EventTap>(
     tap: T,
     watch: &mut dyn FnMut(Watch),
 ) -> (RunResult, T) {
-    let mut run = Run::new(case, options, tap, watch);
+    let (result, _, tap) = run_observed(case, options, None, tap, watch);
+    (result, tap)
+}
+
+/// What was observed of one stack of a host.
+#[derive(Clone, Debug)]
+pub struct Observation {
+    /// The host's name.
+    pub host: String,
+    /// Its connections, with their state at every segment and ACK.
+    pub connections: Vec<ProbedConnection>,
+}
+
+/// Runs a case with a probe on every stack of ours, which keeps so much; None for no probe. What is
+/// seen changes nothing: the run is the same.
+pub fn run_observed<T: EventTap>(
+    case: &Case,
+    options: &RunOptions,
+    probe: Option<ProbeConfig>,
+    tap: T,
+    watch: &mut dyn FnMut(Watch),
+) -> (RunResult, Vec<Observation>, T) {
+    let mut run = Run::new(case, options, probe, tap, watch);
     run.all();
-    run.into_result()
+    let observations = run.observations();
+    let (result, tap) = run.into_result();
+    (result, observations, tap)
 }
 
 struct Run<'a, T> {
@@ -126,7 +152,13 @@ struct Run<'a, T> {
 struct Over;
 
 impl<'a, T: EventTap> Run<'a, T> {
-    fn new(case: &'a Case, options: &RunOptions, tap: T, watch: &'a mut dyn FnMut(Watch)) -> Self {
+    fn new(
+        case: &'a Case,
+        options: &RunOptions,
+        probe: Option<ProbeConfig>,
+        tap: T,
+        watch: &'a mut dyn FnMut(Watch),
+    ) -> Self {
         let spec = &case.world;
         let mut world = World::with_tap(options.seed, tap);
         world.set_limits(Limits {
@@ -134,8 +166,25 @@ impl<'a, T: EventTap> Run<'a, T> {
             time_max: Instant::ZERO + spec.limits.simulated,
             ..Limits::default()
         });
+        if !spec.promises {
+            world.set_oracles(OracleConfig { promises: false, ..OracleConfig::default() });
+        }
+        if options.record_faults {
+            world.record_faults();
+        }
+        if let Some(faults) = options.faults.as_ref().or(spec.faults.as_ref()) {
+            world.force_faults(faults.clone());
+        }
+        let making = Making { seed: options.seed, probe };
         let hosts: Vec<_> = (0..spec.hosts.len())
-            .map(|n| world.add_host(ScenarioHost::build(&spec.hosts, n, options.seed)))
+            .map(|n| {
+                let host = ScenarioHost::build(&spec.hosts, n, making);
+                match &spec.hosts[n].kind {
+                    HostKind::Switch(_) => world.add_forwarder(host),
+                    HostKind::Hostile(_) => world.add_lawless_host(host),
+                    _ => world.add_host(host),
+                }
+            })
             .collect();
         let links = spec
             .links
@@ -250,9 +299,7 @@ impl<'a, T: EventTap> Run<'a, T> {
     #[inline]
     fn work_is_done(&mut self) -> bool {
         while let Some(n) = self.busy.last() {
-            let wanted = self.case.world.hosts[*n].kind.work().map_or(0, |work| work.requests);
-            let progress = self.progress(*n);
-            if progress.completed + progress.failed < wanted {
+            if !self.progress(*n).is_done {
                 return false;
             }
             self.busy.pop();
@@ -260,21 +307,35 @@ impl<'a, T: EventTap> Run<'a, T> {
         true
     }
 
+    /// Requests that a host makes in all.
+    #[inline]
+    fn wanted(&self, host: usize) -> u64 {
+        self.case.world.hosts[host].kind.work().map_or(0, |work| work.requests)
+    }
+
     #[inline]
     fn progress(&self, host: usize) -> Progress {
-        self.world.host(self.hosts[host]).progress().unwrap_or_default()
+        self.world.host(self.hosts[host]).progress(self.wanted(host))
+    }
+
+    /// The same with what takes a look at every connection.
+    fn full_progress(&self, host: usize) -> Progress {
+        self.world.host(self.hosts[host]).full_progress(self.wanted(host))
+    }
+
+    /// Whether a host asks for anything.
+    fn is_client(&self, host: usize) -> bool {
+        self.case.world.hosts[host].kind.work().is_some()
     }
 
     fn report(&mut self) {
-        let work = self.case.world.hosts.iter().filter_map(|host| host.kind.work());
-        let requests = work.map(|work| work.requests).sum();
-        let clients = self.world.hosts().filter_map(ScenarioHost::progress);
+        let hosts = 0..self.hosts.len();
         let watch = Watch {
             events: self.world.events(),
             packets: self.world.stats().arrived,
             now: self.world.now(),
-            completed: clients.map(|progress| progress.completed).sum(),
-            requests,
+            completed: hosts.clone().map(|n| self.progress(n).completed).sum(),
+            requests: hosts.map(|n| self.wanted(n)).sum(),
         };
         (self.watch)(watch);
     }
@@ -325,8 +386,9 @@ impl<'a, T: EventTap> Run<'a, T> {
     /// Ends every stack and counts its buffers home.
     fn shut_down(&mut self) {
         let now = self.world.now();
+        let busy = !self.is_at_rest();
         for (n, id) in self.hosts.clone().into_iter().enumerate() {
-            if let Err(what) = self.world.host_mut(id).shut_down(now) {
+            if let Err(what) = self.world.host_mut(id).shut_down(now, busy) {
                 let name = &self.case.world.hosts[n].name;
                 self.violations.push(format!("seed {}, host {name}: {what}", self.world.seed()));
             }
@@ -335,9 +397,14 @@ impl<'a, T: EventTap> Run<'a, T> {
 
     /// Delivered bytes are right in every scenario, whatever it expects.
     fn judge_bytes(&mut self) {
+        let ways = self.links.iter().flat_map(|link| {
+            [Direction::Forward, Direction::Backward].map(|d| self.world.link_stats(*link, d))
+        });
+        let forged: u64 = ways.map(|stats| stats.forged).sum();
         for (n, host) in self.case.world.hosts.iter().enumerate() {
-            let wrong = self.progress(n).wrong_bytes;
-            if wrong > 0 {
+            let wrong = self.full_progress(n).wrong_answers;
+            // A frame whose checksum was made right again fools any TCP.
+            if wrong > forged {
                 let seed = self.world.seed();
                 let what = format!("seed {seed}, host {}: {wrong} wrong answers", host.name);
                 self.violations.push(what);
@@ -346,6 +413,12 @@ impl<'a, T: EventTap> Run<'a, T> {
     }
 
     fn judge(&mut self) {
+        for n in 0..self.hosts.len() {
+            if let Some(failure) = self.world.host(self.hosts[n]).script_failure() {
+                let name = &self.case.world.hosts[n].name;
+                self.violations.push(format!("host {name}: its script: {failure}"));
+            }
+        }
         let fails = |expectations: &[Expectation], run: &Self| -> Vec<String> {
             expectations.iter().filter_map(|e| run.complaint(e)).collect()
         };
@@ -380,123 +453,6 @@ impl<'a, T: EventTap> Run<'a, T> {
             (min, _) if value < min => format!("{measure} is {value}, expected at least {min}"),
             _ => format!("{measure} is {value}, expected at most {max}"),
         })
-    }
-
-    fn measure(&mut self) {
-        let mut measures = Vec::new();
-        self.measure_world(&mut measures);
-        for n in 0..self.hosts.len() {
-            self.measure_host(n, &mut measures);
-        }
-        for n in 0..self.links.len() {
-            self.measure_link(n, &mut measures);
-        }
-        self.measures = measures;
-    }
-
-    /// From the start to the last answer, or to now where not all came.
-    fn span(&self, last_done_at: Option<Instant>, is_done: bool) -> Duration {
-        let end = if is_done { last_done_at } else { None };
-        end.unwrap_or(self.world.now()).saturating_since(Instant::ZERO)
-    }
-
-    fn measure_world(&mut self, out: &mut Vec<(String, f64)>) {
-        let is_done = self.work_is_done();
-        let world = &self.world;
-        let mut put = |name: &str, value: f64| out.push((name.to_owned(), value));
-        let clients: Vec<Progress> = world.hosts().filter_map(ScenarioHost::progress).collect();
-        let sum = |of: fn(&Progress) -> u64| clients.iter().map(of).sum::<u64>();
-        let bytes = sum(|p| p.bytes);
-        put("completed", sum(|p| p.completed) as f64);
-        put("failed", sum(|p| p.failed) as f64);
-        put("wrong_bytes", sum(|p| p.wrong_bytes) as f64);
-        put("bytes", bytes as f64);
-        let last = world.hosts().filter_map(ScenarioHost::last_done_at).max();
-        if let Some(last) = last {
-            put("done_at_ms", in_ms(last.saturating_since(Instant::ZERO).as_nanos()));
-        }
-        put("goodput_mbit", mbit(bytes, self.span(last, is_done)));
-        let mut times: Vec<u64> =
-            world.hosts().flat_map(ScenarioHost::completions).map(|(time, _)| time).collect();
-        times.sort_unstable();
-        for (name, percent) in [("time_p50_ms", 50), ("time_p99_ms", 99), ("time_max_ms", 100)] {
-            if let Some(time) = percentile(&times, percent) {
-                put(name, in_ms(time));
-            }
-        }
-        let ours = || world.hosts().filter_map(|host| Some((host.stats()?, host.recorder()?)));
-        put("connections", ours().map(|(stats, _)| stats.opened).sum::<u64>() as f64);
-        put("segments", ours().map(|(_, r)| r.segments).sum::<u64>() as f64);
-        put("retransmitted_segments", ours().map(|(_, r)| r.retransmitted).sum::<u64>() as f64);
-        put("timeouts", ours().map(|(_, r)| r.timeouts).sum::<u64>() as f64);
-        put("compared_bytes", world.oracle_stats().compared_bytes as f64);
-        let ways = self.links.iter().flat_map(|link| {
-            [Direction::Forward, Direction::Backward].map(|d| world.link_stats(*link, d))
-        });
-        let ways: Vec<_> = ways.collect();
-        put("lost", ways.iter().map(|s| s.lost).sum::<u64>() as f64);
-        put("queue_drops", ways.iter().map(|s| s.queue_full).sum::<u64>() as f64);
-        put("reordered", ways.iter().map(|s| s.reordered).sum::<u64>() as f64);
-        put("duplicated", ways.iter().map(|s| s.duplicated).sum::<u64>() as f64);
-        put("damaged", ways.iter().map(|s| s.damaged).sum::<u64>() as f64);
-        put("ring_full", world.stats().ring_full as f64);
-        let shares: Vec<u64> = clients.iter().map(|p| p.bytes).collect();
-        if let Some(jain) = jain(&shares) {
-            put("jain", jain);
-        }
-    }
-
-    fn measure_host(&self, n: usize, out: &mut Vec<(String, f64)>) {
-        let host = self.world.host(self.hosts[n]);
-        let name = &self.case.world.hosts[n].name;
-        let mut put = |measure: &str, value: f64| out.push((format!("{name}.{measure}"), value));
-        if let Some(progress) = host.progress() {
-            put("completed", progress.completed as f64);
-            put("failed", progress.failed as f64);
-            put("bytes", progress.bytes as f64);
-            let is_done = !self.busy.contains(&n);
-            put("goodput_mbit", mbit(progress.bytes, self.span(host.last_done_at(), is_done)));
-            if let Some((time, _)) = host.completions().into_iter().max() {
-                put("time_max_ms", in_ms(time));
-            }
-        }
-        if let (Some(stats), Some(recorder)) = (host.stats(), host.recorder()) {
-            put("segments", recorder.segments as f64);
-            put("retransmitted_segments", recorder.retransmitted as f64);
-            put("timeouts", recorder.timeouts as f64);
-            put("dropped_segments", stats.tcp_drops.iter().sum::<u64>() as f64);
-            let resets = stats.reset_by_peer + stats.aborted + stats.timed_out;
-            put("resets", resets as f64);
-            put("controllers", Algorithm::ALL.len() as f64);
-        }
-    }
-
-    fn measure_link(&mut self, n: usize, out: &mut Vec<(String, f64)>) {
-        let is_done = self.work_is_done();
-        let world = &self.world;
-        let last = world.hosts().filter_map(ScenarioHost::last_done_at).max();
-        let span = self.span(last, is_done);
-        for (d, direction) in [Direction::Forward, Direction::Backward].into_iter().enumerate() {
-            let stats = world.link_stats(self.links[n], direction);
-            let config = world.link_config(self.links[n], direction);
-            let way = format!("{}.{}", self.case.world.links[n].name, DIRECTIONS[d]);
-            let mut put = |measure: &str, value: f64| out.push((format!("{way}.{measure}"), value));
-            put("offered", stats.offered as f64);
-            put("lost", stats.lost as f64);
-            put("queue_drops", stats.queue_full as f64);
-            put("reordered", stats.reordered as f64);
-            put("duplicated", stats.duplicated as f64);
-            put("damaged", stats.damaged as f64);
-            // What was dropped took no time of the link.
-            let overhead = u64::from(config.overhead_bytes) * stats.offered;
-            let share = stats.offered.saturating_sub(stats.queue_full);
-            let bytes = (stats.offered_bytes + overhead) as f64
-                * (share as f64 / stats.offered.max(1) as f64);
-            let nanos = config.rate.time_of(bytes as u64).as_nanos() as f64;
-            if span > Duration::ZERO {
-                put("utilisation", nanos / span.as_nanos() as f64);
-            }
-        }
     }
 
     /// The state of every connection, and what every host says of itself.
@@ -546,6 +502,19 @@ impl<'a, T: EventTap> Run<'a, T> {
         out
     }
 
+    fn observations(&self) -> Vec<Observation> {
+        let hosts = self.world.hosts().zip(&self.case.world.hosts);
+        let observe = |(host, spec): (&ScenarioHost, &HostSpec)| -> Vec<Observation> {
+            let probes = host.probes().into_iter();
+            let connections = |probe: &Probe| probe.connections().to_vec();
+            let name = &spec.name;
+            probes
+                .map(|p| Observation { host: name.clone(), connections: connections(p) })
+                .collect()
+        };
+        hosts.flat_map(observe).collect()
+    }
+
     fn into_result(self) -> (RunResult, T) {
         let result = RunResult {
             scenario: self.case.scenario.to_string(),
@@ -559,22 +528,9 @@ impl<'a, T: EventTap> Run<'a, T> {
             simulated_seconds: self.world.now().saturating_since(Instant::ZERO).as_nanos() as f64
                 / 1e9,
             measures: self.measures,
-            faults: Vec::new(),
+            faults: self.world.faults(),
             dump: self.dump,
         };
         (result, self.world.into_tap())
-    }
-}
-
-fn in_ms(nanos: u64) -> f64 {
-    nanos as f64 / 1e6
-}
-
-/// Million bits a second. Nothing in no time is nothing.
-fn mbit(bytes: u64, time: Duration) -> f64 {
-    if bytes == 0 || time == Duration::ZERO {
-        0.0
-    } else {
-        bytes as f64 * 8e3 / time.as_nanos() as f64
     }
 }

@@ -1,0 +1,301 @@
+//! The model, shown segments made by hand: promises that few runs put to the test, kept once and
+//! broken once.
+
+use super::*;
+use simoom_core::seq::SeqNumber;
+use simoom_core::wire::tcp::{TcpFlags, Timestamps};
+use std::net::SocketAddrV4;
+
+const US: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 1), 80);
+const PEER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 2), 4_000);
+const MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
+
+/// The round trip of the handshake, in milliseconds: RTO is 300 from then on.
+const RTT: u64 = 100;
+
+/// A host with one stack, and the time. Our ISN is 5,000, the peer's 1,000.
+#[derive(Clone)]
+struct Scene {
+    promises: Promises,
+    now: Instant,
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn ours(seq: u32, len: u32) -> Glimpse {
+    Glimpse {
+        mac: MacAddr([2, 0, 0, 0, 0, 2]),
+        vlan: None,
+        from: US,
+        to: PEER,
+        seq: SeqNumber(seq),
+        ack: SeqNumber(1_001),
+        flags: TcpFlags::ACK,
+        window: 10_000,
+        len,
+        timestamps: None,
+        mss: None,
+        scale: None,
+    }
+}
+
+fn theirs(seq: u32, ack: u32) -> Glimpse {
+    Glimpse { mac: MAC, from: PEER, to: US, seq: SeqNumber(seq), ack: SeqNumber(ack), ..ours(0, 0) }
+}
+
+fn stamped(seg: Glimpse, val: u32, ecr: u32) -> Glimpse {
+    Glimpse { timestamps: Some(Timestamps { val, ecr }), ..seg }
+}
+
+impl Scene {
+    fn listening(timestamps: bool) -> Self {
+        let mut config = stack::Config::new(MAC, *US.ip(), 24);
+        let tcp = &mut config.tcp;
+        (tcp.timestamps, tcp.window_scaling, tcp.nagle) = (timestamps, false, false);
+        (tcp.initial_rto, tcp.min_rto, tcp.max_rto) = (ms(1_000), ms(200), ms(60_000));
+        (tcp.retries_max, tcp.receive_window) = (15, 10_000);
+        tcp.challenge_ack_interval = ms(500);
+        let mut promises = Promises::default();
+        promises.hold(0, vec![PromiseConfig::of(&config)]);
+        Self { promises, now: Instant::ZERO }
+    }
+
+    /// A connection that the peer opened; with timestamps our clock shows 100, the peer's 2.
+    fn open(timestamps: bool) -> Self {
+        let mut scene = Self::listening(timestamps);
+        let stamp = |seg, val, ecr| if timestamps { stamped(seg, val, ecr) } else { seg };
+        let syn = Glimpse { flags: TcpFlags::SYN, mss: Some(1_000), ..theirs(1_000, 0) };
+        scene.took(stamp(syn, 1, 0));
+        let syn_ack = Glimpse { flags: TcpFlags::SYN | TcpFlags::ACK, ..ours(5_000, 0) };
+        scene.sends(stamp(syn_ack, 100, 1));
+        scene.passes(RTT).took(stamp(theirs(1_001, 5_001), 2, 100));
+        scene
+    }
+
+    fn show(&mut self, what: Passage) -> Result<(), BrokenPromise> {
+        self.promises.on_passed(0, &mut vec![Passed { at: self.now, stack: 0, what }])
+    }
+
+    fn took(&mut self, seg: Glimpse) -> &mut Self {
+        self.show(Passage::Took(seg)).unwrap();
+        self
+    }
+
+    #[track_caller]
+    fn sends(&mut self, seg: Glimpse) -> &mut Self {
+        self.show(Passage::Sent(seg)).unwrap_or_else(|broken| panic!("{broken}"));
+        self
+    }
+
+    /// Sent now, this breaks a promise. The scene itself goes on without.
+    #[track_caller]
+    fn breaks(&mut self, promise: Promise, seg: Glimpse) -> &mut Self {
+        let broken = self.clone().show(Passage::Sent(seg)).expect_err("it was let pass");
+        assert_eq!(broken.promise, promise, "{broken}");
+        assert_eq!((broken.flow.from, broken.flow.to), (US, seg.to));
+        self
+    }
+
+    /// Time passes in which nothing is due.
+    #[track_caller]
+    fn passes(&mut self, time: u64) -> &mut Self {
+        self.now += ms(time);
+        let late = self.promises.on_time(self.now).err();
+        assert_eq!(late, None, "at {:?}", self.now);
+        self
+    }
+
+    /// Were this long nothing to happen, a promise would be broken.
+    #[track_caller]
+    fn owes(&mut self, promise: Promise, within: u64) -> &mut Self {
+        let late = self.promises.clone().on_time(self.now + ms(within));
+        let (host, broken) = late.expect_err("nothing is due");
+        assert_eq!((host, broken.promise), (0, promise), "{broken}");
+        self
+    }
+
+    fn tested(&self, promise: Promise) -> u64 {
+        self.promises.stats().of(promise)
+    }
+}
+
+#[test]
+fn fourteen_timeouts_in_a_row_double_up_to_the_maximum() {
+    // RFC 6298 (5.5), (5.7)
+    let mut scene = Scene::open(false);
+    scene.sends(ours(5_001, 1_000));
+    let mut timeout = 3 * RTT;
+    for n in 0..14 {
+        scene.passes(timeout - timeout / 20).breaks(Promise::TimeoutNotEarly, ours(5_001, 1_000));
+        scene.owes(Promise::TimeoutNotLate, timeout / 10);
+        scene.passes(timeout / 20).sends(ours(5_001, 1_000));
+        timeout = (2 * timeout).min(60_000);
+        assert!(n < 8 || timeout == 60_000);
+    }
+    assert_eq!(scene.tested(Promise::Backoff), 12, "the first two have no interval before them");
+}
+
+#[test]
+fn backoff_is_seen_where_the_estimate_is_not_known() {
+    let mut scene = Scene::open(false);
+    scene.sends(ours(5_001, 1_000)).sends(ours(6_001, 1_000));
+    scene.passes(3 * RTT).sends(ours(5_001, 1_000));
+    // Goes on after the timeout, and beyond what was sent: whether that was timed is not to be seen.
+    scene
+        .passes(RTT)
+        .took(theirs(1_001, 6_001))
+        .sends(ours(6_001, 1_000))
+        .sends(ours(7_001, 1_000));
+    scene.passes(RTT).took(theirs(1_001, 8_001));
+    scene.sends(ours(8_001, 1_000)).passes(RTT).took(theirs(1_001, 9_001));
+    scene.sends(ours(9_001, 1_000));
+    scene.passes(700).sends(ours(9_001, 1_000)).passes(1_400).sends(ours(9_001, 1_000));
+    scene.passes(1_400).breaks(Promise::Backoff, ours(9_001, 1_000));
+    scene.passes(1_400).sends(ours(9_001, 1_000));
+    scene.passes(6_500).breaks(Promise::Backoff, ours(9_001, 1_000));
+}
+
+#[test]
+fn a_reset_answers_a_segment_or_ends_what_was_sent() {
+    // RFC 9293 §3.10.7.1, §3.10.5
+    let reset = |seq| Glimpse { flags: TcpFlags::RST, ..ours(seq, 0) };
+    let mut scene = Scene::listening(false);
+    scene.took(theirs(7, 77));
+    scene.breaks(Promise::ResetForm, reset(78)).sends(reset(77));
+    scene.breaks(Promise::ResetForm, reset(77));
+    // To a segment without ACK: at 0, acknowledging all of it.
+    scene.took(Glimpse { flags: TcpFlags::SYN, ..theirs(50, 0) });
+    let flags = TcpFlags::RST | TcpFlags::ACK;
+    let answer = |ack| Glimpse { flags, ack: SeqNumber(ack), ..ours(0, 0) };
+    scene.breaks(Promise::ResetForm, answer(50)).sends(answer(51));
+    scene.took(Glimpse { flags: TcpFlags::RST, ..theirs(50, 0) });
+    scene.breaks(Promise::ResetForm, answer(50));
+
+    let mut scene = Scene::open(false);
+    scene.sends(ours(5_001, 500));
+    scene.breaks(Promise::ResetForm, reset(5_500)).sends(reset(5_501));
+    scene.breaks(Promise::SilenceAfterEnd, ours(5_501, 10));
+}
+
+#[test]
+fn a_syn_or_reset_in_the_window_is_challenged_once_an_interval() {
+    // RFC 5961 §3.2, §4.2, §7
+    for flags in [TcpFlags::SYN, TcpFlags::RST] {
+        let forged = Glimpse { flags, ..theirs(1_500, 0) };
+        let mut scene = Scene::open(false);
+        scene.passes(50).breaks(Promise::AckHasCause, ours(5_001, 0));
+        scene.took(forged).owes(Promise::ChallengeAck, 1).sends(ours(5_001, 0));
+        scene.passes(499).took(forged).breaks(Promise::AckHasCause, ours(5_001, 0));
+        scene.passes(1).took(forged).owes(Promise::ChallengeAck, 1).sends(ours(5_001, 0));
+        assert_eq!(scene.tested(Promise::ChallengeAck), 2);
+    }
+}
+
+#[test]
+fn an_ack_of_what_was_not_sent_is_challenged() {
+    // RFC 5961 §5.2
+    let mut scene = Scene::open(false);
+    scene.took(theirs(1_001, 5_002)).owes(Promise::ChallengeAck, 1);
+    scene.breaks(Promise::AckExact, Glimpse { ack: SeqNumber(1_002), ..ours(5_001, 0) });
+    scene.sends(ours(5_001, 0)).passes(1_000);
+}
+
+#[test]
+fn a_closed_window_is_probed_with_one_byte_at_growing_intervals() {
+    // RFC 9293 §3.8.6.1 MUST-36 SHLD-30
+    let mut scene = Scene::open(false);
+    let closed = Glimpse { window: 0, ..theirs(1_001, 5_001) };
+    scene.took(closed).breaks(Promise::SendWindow, ours(5_001, 2));
+    scene.passes(3 * RTT).sends(ours(5_001, 1));
+    let mut timeout = 6 * RTT;
+    for _ in 0..10 {
+        scene.passes(RTT).took(closed);
+        scene.breaks(Promise::TimeoutNotEarly, ours(5_001, 1));
+        scene.owes(Promise::TimeoutNotLate, 65_000);
+        scene.passes(timeout - RTT).breaks(Promise::SendWindow, ours(5_001, 2));
+        scene.sends(ours(5_001, 1));
+        timeout = (2 * timeout).min(60_000);
+    }
+    // Opened, the window is used from the byte probed for on; taken back, no more is sent.
+    scene.took(theirs(1_001, 5_001)).sends(ours(5_001, 1_000)).sends(ours(6_001, 1_000));
+    scene.took(Glimpse { window: 2_500, ..theirs(1_001, 5_001) });
+    scene.breaks(Promise::SendWindow, ours(7_001, 1_000)).sends(ours(7_001, 500));
+}
+
+#[test]
+fn a_closed_window_of_ours_answers_probes() {
+    // RFC 9293 §3.10.7.4 first
+    let mut scene = Scene::open(false);
+    for n in 0..10 {
+        scene.took(Glimpse { len: 1_000, ..theirs(1_001 + n * 1_000, 5_001) });
+        let ack = SeqNumber(2_001 + n * 1_000);
+        let of_window = |window| Glimpse { ack, window, ..ours(5_001, 0) };
+        let window = 9_000 - n as u16 * 1_000;
+        if window > 0 {
+            scene.breaks(Promise::WindowKept, of_window(window - 1));
+        }
+        scene.sends(of_window(window));
+    }
+    let probe = Glimpse { len: 1, ..theirs(11_001, 5_001) };
+    let answer = Glimpse { ack: SeqNumber(11_001), window: 0, ..ours(5_001, 0) };
+    scene.took(probe).owes(Promise::AckOfUnacceptable, 1);
+    scene.breaks(Promise::AckExact, Glimpse { ack: SeqNumber(11_002), ..answer });
+    scene.sends(answer).breaks(Promise::AckHasCause, answer).passes(1_000);
+}
+
+#[test]
+fn timestamps_are_on_every_segment_and_never_go_back() {
+    // RFC 7323 §3.2, §5.4, §4.3
+    let mut scene = Scene::open(true);
+    let text = ours(5_001, 500);
+    scene.breaks(Promise::TimestampClock, text);
+    scene.breaks(Promise::TimestampClock, stamped(text, 99, 2));
+    scene.breaks(Promise::TimestampEcho, stamped(text, 100, 1));
+    scene.sends(stamped(text, 100, 2)).passes(RTT);
+    // The clock wraps: half of its range on is forward.
+    let far = 100 + (1 << 30);
+    scene.took(stamped(theirs(1_001, 5_501), far, 100)).sends(stamped(ours(5_501, 10), far, far));
+    scene.breaks(Promise::TimestampClock, stamped(ours(5_511, 10), far - 1, far));
+
+    let mut scene = Scene::open(false);
+    scene.breaks(Promise::Handshake, stamped(text, 100, 2)).sends(text);
+}
+
+#[test]
+fn a_stack_is_judged_by_its_own_connections() {
+    let mut scene = Scene::open(false);
+    let model = &scene.promises.hosts[0][0];
+    let config = model.config.clone();
+    scene.promises.hold(1, vec![config.clone(), config]);
+    let mut show =
+        |stack, what| scene.promises.on_passed(1, &mut vec![Passed { at: scene.now, stack, what }]);
+    let syn = Glimpse { flags: TcpFlags::SYN, mss: Some(1_000), ..theirs(1_000, 0) };
+    let syn_ack = Glimpse { flags: TcpFlags::SYN | TcpFlags::ACK, ..ours(5_000, 0) };
+    show(1, Passage::Took(syn)).unwrap();
+    let broken = show(0, Passage::Sent(syn_ack)).unwrap_err();
+    assert_eq!(broken.promise, Promise::Handshake, "another stack was asked: {broken}");
+    show(1, Passage::Sent(syn_ack)).unwrap();
+    let (host, broken) = scene.promises.on_time(scene.now + ms(5_000)).unwrap_err();
+    assert_eq!((host, broken.promise), (1, Promise::TimeoutNotLate), "{broken}");
+}
+
+#[test]
+fn lateness_is_let_pass_as_far_as_turns_take_time() {
+    let mut scene = Scene::open(false);
+    let config = scene.promises.hosts[0][0].config.clone();
+    let mut slow = Scene::listening(false);
+    slow.promises.hold(0, vec![PromiseConfig { latency: ms(50), ..config }]);
+    for (scene, slack) in [(&mut scene, 0), (&mut slow, 50)] {
+        if slack > 0 {
+            let syn = Glimpse { flags: TcpFlags::SYN, mss: Some(1_000), ..theirs(1_000, 0) };
+            scene.took(syn);
+            scene.sends(Glimpse { flags: TcpFlags::SYN | TcpFlags::ACK, ..ours(5_000, 0) });
+            scene.passes(RTT).took(theirs(1_001, 5_001));
+        }
+        scene.sends(ours(5_001, 1_000));
+        // RTO / 32 is the exactness of the estimate.
+        scene.passes(3 * RTT + 9 + slack).owes(Promise::TimeoutNotLate, 2);
+    }
+}
