@@ -5,6 +5,7 @@ use simoom_core::time::Instant;
 use simoom_sim::endpoint::{EndpointHost, Host, HostCx, HostFault};
 use simoom_sim::frames::FrameId;
 use simoom_sim::hosts::*;
+use simoom_sim::oracle::promises::{Passed, PromiseConfig};
 
 macro_rules! any {
     ($($kind:ident($host:ty);)*) => {
@@ -37,6 +38,12 @@ macro_rules! any {
             }
             fn audit(&mut self) -> Result<(), HostFault> {
                 match self { $(Self::$kind(host) => host.audit(),)* }
+            }
+            fn promises(&mut self) -> Vec<PromiseConfig> {
+                match self { $(Self::$kind(host) => host.promises(),)* }
+            }
+            fn take_passed(&mut self, into: &mut Vec<Passed>) {
+                match self { $(Self::$kind(host) => host.take_passed(into),)* }
             }
             fn describe(&self) -> String {
                 match self { $(Self::$kind(host) => host.describe(),)* }
