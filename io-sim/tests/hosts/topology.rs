@@ -70,12 +70,13 @@ fn run(seed: Seed, cross: CrossConfig) -> (f64, Scene) {
     (done.done_at.saturating_since(done.asked_at).as_secs_f64(), scene)
 }
 
-/// Half of the bottleneck is somebody else's: what is left is the client's.
+/// Half of the bottleneck is somebody else's: what is left is the client's. Not twice the time: alone,
+/// slow start's overshoot takes much of it.
 #[test]
 fn cross_traffic_takes_its_share_of_the_bottleneck() {
     let (alone, _) = run(Seed(1), cross(1));
     let (shared, scene) = run(Seed(1), cross(25));
-    assert!(shared > 1.6 * alone, "{shared} s beside {alone} s alone");
+    assert!(shared > 1.3 * alone, "{shared} s beside {alone} s alone");
     let sent = as_kind!(scene.world, scene.source, Source).endpoint.sent();
     // 25 Mb/s of frames of 1,514 bytes in 3 seconds, less the 20 ms of asking for the sink's address.
     assert!(sent.abs_diff(6192 - 41) <= 2, "{sent}");
