@@ -1,10 +1,13 @@
 //! A world's hosts as one type: a server of ours, and everything that can stand around it.
 
 use super::Server;
+use simoom_core::tcp::Info;
 use simoom_core::time::Instant;
 use simoom_sim::endpoint::{EndpointHost, Host, HostCx, HostFault};
 use simoom_sim::frames::FrameId;
 use simoom_sim::hosts::*;
+use simoom_sim::oracle::FlowName;
+use simoom_sim::oracle::promises::{Passed, PromiseConfig};
 
 macro_rules! any {
     ($($kind:ident($host:ty);)*) => {
@@ -37,6 +40,15 @@ macro_rules! any {
             }
             fn audit(&mut self) -> Result<(), HostFault> {
                 match self { $(Self::$kind(host) => host.audit(),)* }
+            }
+            fn promises(&mut self) -> Vec<PromiseConfig> {
+                match self { $(Self::$kind(host) => host.promises(),)* }
+            }
+            fn take_passed(&mut self, into: &mut Vec<Passed>) {
+                match self { $(Self::$kind(host) => host.take_passed(into),)* }
+            }
+            fn connections(&self) -> Vec<(FlowName, Info)> {
+                match self { $(Self::$kind(host) => host.connections(),)* }
             }
             fn describe(&self) -> String {
                 match self { $(Self::$kind(host) => host.describe(),)* }

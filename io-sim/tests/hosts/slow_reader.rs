@@ -69,7 +69,7 @@ fn a_stall_of_a_minute_ends_and_the_transfer_goes_on() {
         // The server was held to what it promises of them.
         let tested = world.promise_stats();
         let of = |promise| tested.of(promise);
-        assert!(of(Promise::Backoff) > 3 && of(Promise::SendWindow) > 70, "{tested:?}");
+        assert!(of(Promise::Backoff) > 2 && of(Promise::SendWindow) > 70, "{tested:?}");
     });
 }
 
@@ -108,6 +108,36 @@ fn a_window_taken_back_delays_and_breaks_nothing() {
         assert_eq!(receiver.stats().shrunk, 6);
         // A small window that moves on takes what is under way; one of next to nothing does not.
         assert!(receiver.stats().beyond_window_bytes > 0 || seed.0 % 3 == 2);
+    });
+}
+
+#[test]
+fn same_twice_and_forked_at_any_event() {
+    check(0..8, |seed| {
+        let hold = Duration::from_millis(300);
+        let manners = match seed.0 / 2 {
+            0 => Manners::slow_reader(16_384, 400_000),
+            1 => {
+                let stall = Some((30_000, Duration::from_secs(1)));
+                let reading =
+                    Reading::Slow { bytes_per_second: 1_000_000, chunk: 700, stall, silly: true };
+                Manners { reading, ..Manners::default().with_window(20_000) }
+            }
+            2 => Manners::window_shrinker(
+                60_000,
+                Shrinking { after: 20_000, every: 200_000, to: 0, hold },
+            ),
+            _ => Manners::window_shrinker(
+                60_000,
+                Shrinking { after: 20_000, every: 200_000, to: 3_000, hold },
+            ),
+        };
+        let make = || {
+            let mut config = ReceiverConfig::new(SERVER, vec![get(5)]);
+            config.manners = manners.clone();
+            pair(seed, Receiver::numbered(2, config, seed), lossy(seed)).0
+        };
+        same_twice_and_forked(make, Duration::from_secs(4));
     });
 }
 

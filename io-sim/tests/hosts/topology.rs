@@ -70,12 +70,13 @@ fn run(seed: Seed, cross: CrossConfig) -> (f64, Scene) {
     (done.done_at.saturating_since(done.asked_at).as_secs_f64(), scene)
 }
 
-/// Half of the bottleneck is somebody else's: what is left is the client's.
+/// Half of the bottleneck is somebody else's: what is left is the client's. Not twice the time: alone,
+/// slow start's overshoot takes much of it.
 #[test]
 fn cross_traffic_takes_its_share_of_the_bottleneck() {
     let (alone, _) = run(Seed(1), cross(1));
     let (shared, scene) = run(Seed(1), cross(25));
-    assert!(shared > 1.6 * alone, "{shared} s beside {alone} s alone");
+    assert!(shared > 1.3 * alone, "{shared} s beside {alone} s alone");
     let sent = as_kind!(scene.world, scene.source, Source).endpoint.sent();
     // 25 Mb/s of frames of 1,514 bytes in 3 seconds, less the 20 ms of asking for the sink's address.
     assert!(sent.abs_diff(6192 - 41) <= 2, "{sent}");
@@ -156,4 +157,44 @@ fn a_thousand_clients_around_one_switch_are_served() {
     // A connection is some 10 frames, each of which arrives twice; one that is flooded, a thousand times.
     let arrived = world.stats().arrived;
     assert!(arrived < 30_000, "{arrived} frames");
+}
+
+/// Ten thousand clients, nearly all of them connected at once, cost what ten thousand clients cost: events and
+/// frames by the request, and nothing that is looked at for each of the others.
+#[test]
+fn ten_thousand_clients_in_one_world_are_served() {
+    const CLIENTS: u16 = 10_000;
+    let seed = Seed(1);
+    let mut setup = server_setup();
+    setup.stack.connections_max = 1 << 14;
+    setup.stack.half_open_max = 1 << 14;
+    setup.host.audit_every = 1;
+    let mut world: World<Any> = World::new(seed);
+    let site = server_with(seed, setup, ServerConfig::default());
+    let server = world.add_host(site.into());
+    let mut spokes = vec![Spoke::new(server, access())];
+    // A round trip of 600 ms, and a start every 100 us.
+    let far = LinkConfig { delay: Duration::from_millis(300), ..LinkConfig::default() };
+    for number in 2..2 + CLIENTS {
+        let mut config = ReceiverConfig::new(SERVER, vec![get(2)]);
+        config.start_at = Instant::from_nanos(u64::from(number) * 100_000);
+        let station = Station::numbered(number).knows_number(1);
+        let receiver = Receiver::new(station, config, seed, number.into());
+        let client = world.add_host(EndpointHost::new(receiver).into());
+        spokes.push(Spoke::new(client, far.clone()));
+    }
+    star(&mut world, &spokes);
+    let mut connected = 0;
+    while world.now() < Instant::from_nanos(10_000_000_000) {
+        world.run_for(Duration::from_millis(50)).unwrap_or_else(|error| panic!("{error}"));
+        connected = connected.max(as_kind!(world, server, Server).stack.connections());
+    }
+    assert!(connected > u32::from(CLIENTS) * 9 / 10, "{connected} connections at most");
+    for client in &spokes[1..] {
+        as_kind!(world, client.host.0, Receiver).endpoint.verdict().unwrap();
+    }
+    assert_eq!(as_kind!(world, server, Server).stack.connections(), 0);
+    let (frames, events) = (world.stats().arrived, world.events());
+    assert!(frames <= 26 * u64::from(CLIENTS), "{frames} frames");
+    assert!(events <= 80 * u64::from(CLIENTS), "{events} events");
 }

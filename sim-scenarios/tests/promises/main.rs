@@ -101,7 +101,7 @@ fn every_listed_mark_is_reached() {
 }
 
 /// The share of seeds that find each mutant, and the first that does:
-/// `cargo test --release -p simoom-scenarios --test promises -- --ignored mutants --nocapture`.
+/// `cargo test --release -p simoom-scenarios --test promises -- --ignored share --nocapture`.
 #[test]
 #[ignore = "a table to be looked at: each mutant in a thousand worlds"]
 fn the_share_of_seeds_that_find_each_mutant() {

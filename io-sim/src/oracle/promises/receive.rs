@@ -375,7 +375,8 @@ impl Conn {
         for (_, right) in self.islands.drain(..reached) {
             self.came = self.came.max(right);
         }
-        if seg.seq != before || end != whole || reached > 0 {
+        // What came out of order and has come again with this segment may have been forgotten.
+        if seg.seq != before || end != whole || self.came != end {
             return self.owe_ack(now, Promise::AckAtOnce);
         }
         let full = u32::from(config.tcp.mss) - if self.stamps { 12 } else { 0 };

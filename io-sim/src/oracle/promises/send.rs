@@ -428,7 +428,7 @@ impl Conn {
         let interval = self.fired.map(|(before, _)| at.saturating_since(before));
         if let Some((_, Some(last))) = self.fired
             && let Some(interval) = interval
-            && self.doublings.0 == self.doublings.1
+            && (self.doublings.0 == self.doublings.1 || self.probing)
         {
             stats.tested(Promise::Backoff);
             let expected = last.saturating_mul(2).min(self.estimate.timeout(u32::MAX));
