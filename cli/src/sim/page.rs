@@ -11,6 +11,10 @@ use simoom_scenarios::{Case, Pair, decimals};
 /// Series of one plot, at most: more cannot be told apart.
 const SERIES_MAX: usize = 12;
 
+/// Cases in the plot of completion times, at most: their names are long, and on a narrow screen a
+/// line each.
+const SPREADS_MAX: usize = 4;
+
 /// Rows of a table, at most.
 const ROWS_MAX: usize = 500;
 
@@ -94,7 +98,10 @@ fn tables(choice: &Choice<'_>, gathered: &Gathered<'_>) -> Vec<Table> {
 /// How completion times are spread over all seeds, case by case.
 fn completions(gathered: &Gathered<'_>) -> Option<Plot> {
     let all: Vec<_> = gathered.cases.iter().filter(|case| !case.completions.is_empty()).collect();
-    let shown = &all[..all.len().min(SERIES_MAX)];
+    // The first, the last, and some in between.
+    let count = all.len().min(SPREADS_MAX);
+    let nth = |n: usize| if count > 1 { n * (all.len() - 1) / (count - 1) } else { 0 };
+    let shown: Vec<_> = (0..count).map(|n| all[nth(n)]).collect();
     let groups: Vec<(&str, &[f64])> =
         shown.iter().map(|case| (case.case.name.as_str(), case.completions.as_slice())).collect();
     if groups.is_empty() {
@@ -104,7 +111,7 @@ fn completions(gathered: &Gathered<'_>) -> Option<Plot> {
     plot.title = String::from("Completion times over all seeds");
     plot.note = String::from("How many of all requests were answered in full within a time.");
     if shown.len() < all.len() {
-        plot.note += &format!(" The first {} of {} cases.", shown.len(), all.len());
+        plot.note += &format!(" {} of {} cases.", shown.len(), all.len());
     }
     Some(plot)
 }
