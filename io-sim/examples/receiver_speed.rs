@@ -7,7 +7,7 @@ use simoom_core::server::catalogue::{Catalogue, FileInfo};
 use simoom_core::server::{FileServer, ServerConfig};
 use simoom_core::time::Duration;
 use simoom_sim::endpoint::{Either, EndpointHost};
-use simoom_sim::hosts::tcp_peer::{Acknowledging, Body, Request};
+use simoom_sim::hosts::tcp_peer::{Acknowledging, Body, Manners, Request};
 use simoom_sim::hosts::{Receiver, ReceiverConfig};
 use simoom_sim::link::{LinkConfig, Rate};
 use simoom_sim::seed::Seed;
@@ -39,6 +39,8 @@ fn main() {
     let body = Body::Pattern { seed: 7, len };
     let address = SocketAddrV4::new(Ipv4Addr::new(10, 66, 0, 1), 80);
     let mut config = ReceiverConfig::new(address, vec![Request::get("/bulk", body)]);
+    // Four times what the path holds: what waits in its queue stays in the caches.
+    config.manners = Manners::default().with_window(1 << 19);
     config.manners.acknowledging = Acknowledging::DELAYED;
     config.manners.verify_one_in = verify_one_in;
     let receiver = EndpointHost::new(Receiver::numbered(2, config, seed));

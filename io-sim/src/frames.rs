@@ -19,6 +19,8 @@ struct Slot {
     /// On which way it is, as its link knows it.
     entry: Entry,
     live: bool,
+    /// Its checksums were found to be right, and nobody has changed it since.
+    intact: bool,
 }
 
 /// When a frame was handed to the link it is on, and as which.
@@ -39,11 +41,13 @@ impl Frames {
                 bytes: Vec::with_capacity(2048),
                 entry: Entry::default(),
                 live: false,
+                intact: false,
             });
             self.slots.len() as u32 - 1
         });
         let slot = &mut self.slots[index as usize];
         slot.live = true;
+        slot.intact = false;
         slot.bytes.clear();
         slot.bytes.extend_from_slice(bytes);
         FrameId(index)
@@ -53,7 +57,9 @@ impl Frames {
     pub fn add_copy(&mut self, of: FrameId) -> FrameId {
         let bytes = std::mem::take(&mut self.slots[of.0 as usize].bytes);
         let copy = self.add(&bytes);
-        self.slots[copy.0 as usize].entry = self.slots[of.0 as usize].entry;
+        let Slot { entry, intact, .. } = self.slots[of.0 as usize];
+        self.slots[copy.0 as usize].entry = entry;
+        self.slots[copy.0 as usize].intact = intact;
         self.slots[of.0 as usize].bytes = bytes;
         copy
     }
@@ -67,12 +73,29 @@ impl Frames {
     /// The frame's bytes, to damage or to complete.
     #[inline]
     pub fn get_mut(&mut self, frame: FrameId) -> &mut [u8] {
-        &mut self.slots[frame.0 as usize].bytes
+        let slot = &mut self.slots[frame.0 as usize];
+        slot.intact = false;
+        &mut slot.bytes
+    }
+
+    /// Notes that the frame's checksums are right, for [`Self::is_intact`].
+    #[inline]
+    pub(crate) fn set_intact(&mut self, frame: FrameId) {
+        self.slots[frame.0 as usize].intact = true;
+    }
+
+    /// Whether the frame's checksums are known to be right: somebody has verified them, and nobody has
+    /// had the bytes to change since. They need not be verified again.
+    #[inline]
+    pub(crate) fn is_intact(&self, frame: FrameId) -> bool {
+        self.slots[frame.0 as usize].intact
     }
 
     /// Leaves the frame its first `len` bytes.
     pub fn truncate(&mut self, frame: FrameId, len: usize) {
-        self.slots[frame.0 as usize].bytes.truncate(len);
+        let slot = &mut self.slots[frame.0 as usize];
+        slot.intact = false;
+        slot.bytes.truncate(len);
     }
 
     /// Notes that the frame is handed to a link.
@@ -118,14 +141,21 @@ mod tests {
         frames.get_mut(b)[0] = b'O';
         assert_eq!((frames.get(a), frames.get(b), frames.len()), (&b"one"[..], &b"One"[..], 2));
         frames.enter(a, Entry { at: Instant::from_nanos(5), number: 3 });
+        frames.set_intact(a);
         let c = frames.add_copy(a);
+        assert!(frames.is_intact(a) && frames.is_intact(c) && !frames.is_intact(b));
         assert_eq!(frames.entry(c), Entry { at: Instant::from_nanos(5), number: 3 });
         frames.truncate(c, 1);
+        assert!(!frames.is_intact(c));
+        frames.get_mut(a)[0] = b'o';
+        assert!(!frames.is_intact(a));
+        frames.set_intact(a);
         assert_eq!((frames.get(a), frames.get(c)), (&b"one"[..], &b"o"[..]));
         frames.remove(c);
         frames.remove(a);
         assert_eq!(frames.add(b"three"), a);
         assert_eq!(frames.get(a), b"three");
+        assert!(!frames.is_intact(a), "another frame");
         frames.remove(a);
         frames.remove(b);
         assert!(frames.is_empty());

@@ -85,8 +85,8 @@ pub struct Sent {
 struct Slot {
     buffer: u32,
     len: u16,
-    /// Which place of the ring it has.
-    place: u32,
+    /// What the buffer held when it was submitted: what goes on the wire, if it still does.
+    submitted: FrameId,
     /// When it may be read by policy; final from the doorbell on, but for `WholeRing` and `NextTurn`.
     due: Instant,
     /// When its last bit has left, once it was read.
@@ -117,11 +117,8 @@ pub struct SimPort {
     config: NicConfig,
     now: Instant,
     draws: Draws,
+    /// Of the buffers that were ever taken, as far as their highest number.
     memory: Vec<u8>,
-    /// What was submitted to each place of the ring, as it was then.
-    submitted: Vec<u8>,
-    /// The place that is filled next.
-    next_place: u32,
     stride: usize,
     free: Vec<u32>,
     places: Vec<Place>,
@@ -177,9 +174,7 @@ impl SimPort {
             config,
             now: Instant::ZERO,
             draws,
-            memory: vec![0; stride * caps.buffers as usize],
-            submitted: vec![0; stride * caps.tx_slots as usize],
-            next_place: 0,
+            memory: Vec::new(),
             stride,
             // Buffer 0 is taken first.
             free: (0..caps.buffers).rev().collect(),
@@ -217,8 +212,10 @@ impl SimPort {
     /// Moves what passed since the last call to the end of `into`.
     #[inline]
     pub fn take_passed(&mut self, into: &mut Vec<Passed>) {
-        if let Some(passed) = &mut self.passed {
-            into.append(passed);
+        match &mut self.passed {
+            Some(passed) if into.is_empty() => std::mem::swap(passed, into),
+            Some(passed) => into.append(passed),
+            None => {}
         }
     }
 
@@ -232,8 +229,9 @@ impl SimPort {
         &self.stats
     }
 
-    /// The arena of the frames that were delivered and sent. A world with one arena for all its
-    /// frames swaps it in before it uses the NIC and out again afterwards.
+    /// The arena of the frames that were delivered, submitted and sent. A world with one arena for all
+    /// its frames swaps it in before it uses the NIC, or gives a turn to who drives it, and out again
+    /// afterwards.
     pub fn frames_mut(&mut self) -> &mut Frames {
         &mut self.frames
     }
@@ -245,7 +243,10 @@ impl SimPort {
             self.stats.rx_ring_full += 1;
             return false;
         }
-        if self.config.caps.checksum.rx && has_bad_checksum(self.frames.get(frame)) {
+        if self.config.caps.checksum.rx
+            && !self.frames.is_intact(frame)
+            && has_bad_checksum(self.frames.get(frame))
+        {
             self.stats.rx_bad_checksum += 1;
             self.frames.remove(frame);
             return true;
@@ -461,12 +462,12 @@ impl SimPort {
         self.read += 1;
         let start = slot.buffer as usize * self.stride;
         let bytes = &self.memory[start..start + usize::from(slot.len)];
-        let start = slot.place as usize * self.stride;
-        if *bytes != self.submitted[start..start + bytes.len()] {
+        let frame = slot.submitted;
+        if bytes != self.frames.get(frame) {
             let (buffer, len) = (slot.buffer, slot.len);
             self.violation.get_or_insert(NicViolation::FrameChangedAfterSubmit { buffer, len });
+            self.frames.get_mut(frame).copy_from_slice(bytes);
         }
-        let frame = self.frames.add(bytes);
         if self.config.caps.checksum.tx {
             fill_checksums(self.frames.get_mut(frame));
         }
@@ -544,6 +545,12 @@ impl SimPort {
         buf.assert_port(self.id);
         let start = buf.index() as usize * self.stride;
         start..start + usize::from(self.config.caps.frame_max)
+    }
+
+    /// A buffer is taken for the first time: a host of little traffic costs little memory.
+    #[cold]
+    fn grow(&mut self, bytes: usize) {
+        self.memory.resize(bytes, 0);
     }
 
     /// Notices a token that should not exist: the buffer is not in the caller's hands.

@@ -30,6 +30,11 @@ pub trait PortStack {
     /// What does not hold.
     fn audit(&self) -> Result<(), &'static str>;
 
+    /// Connections that [`PortStack::audit`] looks at.
+    fn audited(&self) -> usize {
+        0
+    }
+
     /// Its connections and what TCP says of each; this end is `from`.
     fn connections(&self) -> Vec<(FlowName, Info)> {
         Vec::new()
@@ -65,8 +70,23 @@ pub struct PortHostConfig {
     /// same batch.
     pub rx_coalesce: Duration,
     /// Events from one [`PortStack::audit`], which may look at every connection, to the next; 1 is
-    /// after every event, 0 never. Buffers are counted after every event in any case.
+    /// after every event, 0 never. Buffers are counted after every event in any case. A stack of more
+    /// than [`Self::AUDITED_AN_EVENT`] connections is audited more seldom, so that no more than so
+    /// many connections are looked at for each event, on average.
     pub audit_every: u32,
+}
+
+impl PortHostConfig {
+    /// Connections that an event's audit looks at, at most, on average. What an audit finds does not
+    /// go away by itself: a few events later it finds the same.
+    pub const AUDITED_AN_EVENT: usize = 8;
+
+    /// Whether a stack of so many connections is audited after so many events without an audit.
+    #[inline]
+    pub(crate) fn audits(&self, events: u32, connections: usize) -> bool {
+        let every = self.audit_every as usize;
+        every != 0 && events as usize >= every.max(connections / Self::AUDITED_AN_EVENT)
+    }
 }
 
 impl Default for PortHostConfig {
@@ -194,7 +214,7 @@ impl<S: PortStack> Host for PortHost<S> {
             return Err(HostFault::BuffersLost { held, given });
         }
         self.events_since_audit += 1;
-        if self.config.audit_every != 0 && self.events_since_audit >= self.config.audit_every {
+        if self.config.audits(self.events_since_audit, self.stack.audited()) {
             self.events_since_audit = 0;
             self.stack.audit().map_err(HostFault::Audit)?;
         }

@@ -37,6 +37,11 @@ impl<A: App, T: Trace> PortStack for Stack<A, T> {
         Stack::audit(self)
     }
 
+    #[inline]
+    fn audited(&self) -> usize {
+        Stack::connections(self) as usize
+    }
+
     fn connections(&self) -> Vec<(FlowName, Info)> {
         let named =
             |(key, info): (FlowKey, Info)| (FlowName { from: key.local(), to: key.remote() }, info);

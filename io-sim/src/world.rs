@@ -789,10 +789,15 @@ impl<H: Host, T: EventTap> World<H, T> {
                 // Not its own: the hosts behind it were looked at.
             } else if !node.judged {
                 self.oracles.on_sent_unjudged(bytes);
-            } else if let Err(violation) = self.oracles.on_sent(bytes)
-                && outcome.is_ok()
-            {
-                outcome = Err(Why::Wire(HostId(host), violation));
+            } else {
+                match self.oracles.on_sent(bytes) {
+                    Ok(()) if self.oracles.is_enabled() => self.frames.set_intact(frame),
+                    Ok(()) => {}
+                    Err(violation) if outcome.is_ok() => {
+                        outcome = Err(Why::Wire(HostId(host), violation));
+                    }
+                    Err(_) => {}
+                }
             }
             match node.ways.get(port).copied().flatten() {
                 Some(way) if at <= self.now => self.on_enter(way, frame),

@@ -18,6 +18,7 @@ mod record;
 mod reference;
 mod run;
 mod schema;
+mod shrink;
 mod table;
 
 pub use measure::{HOST as HOST_MEASURES, Measure, WAY as WAY_MEASURES, WORLD as WORLD_MEASURES};
@@ -25,5 +26,8 @@ pub use model::Case;
 pub use problem::{Errors, Problem};
 pub use read::{CASES_MAX, FILE_BYTES_MAX, LinkFile, Scenario};
 pub use reference::reference;
-pub use run::{RunOptions, RunResult, WATCH_EVERY, Watch, run, run_with};
+pub use run::{
+    Observation, RunOptions, RunResult, WATCH_EVERY, Watch, run, run_observed, run_with,
+};
+pub use shrink::{Shrunk, shrink};
 pub use table::{Pair, json_line, pairs, shard, table};

@@ -13,6 +13,7 @@ use simoom_sim::link::LinkConfig;
 use simoom_sim::machine::CostModel;
 use simoom_sim::nic::{CompletionPolicy, DmaPolicy, RandomStalls, Stall};
 use simoom_sim::seed::Chance;
+use std::path::Path;
 use std::sync::Arc;
 
 /// One world of a scenario. [`crate::run`] runs it under a seed.
@@ -22,6 +23,8 @@ pub struct Case {
     pub scenario: Arc<str>,
     /// Its place on the axes, `loss_percent=1,delay_ms=5`, or `base` where there are none.
     pub name: String,
+    /// The file that it comes from; what that names lies beside it.
+    pub(crate) path: Arc<Path>,
     /// What must be, at its place in the file.
     pub(crate) expect: Vec<Expectation>,
     /// Of a scenario whose time has not come: what is.
@@ -71,6 +74,8 @@ pub(crate) struct WorldSpec {
     pub(crate) limits: LimitSpec,
     /// Exactly these happen, and no chance has its way.
     pub(crate) faults: Option<Vec<Fault>>,
+    /// Whether stacks are held to the model of TCP's promises.
+    pub(crate) promises: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -140,6 +145,18 @@ impl HostKind {
 
     pub(crate) fn is_server(&self) -> bool {
         matches!(self, Self::Server(_) | Self::Machine(_) | Self::SmoltcpServer(_))
+    }
+
+    /// Whether its NIC stands still at times of its own.
+    pub(crate) fn stalls(&self) -> bool {
+        let stack = match self {
+            Self::Server(server) => &server.stack,
+            Self::Client(client) => &client.stack,
+            Self::Browser(browser) => &browser.stack,
+            Self::Machine(machine) => &machine.each.stack,
+            _ => return false,
+        };
+        stack.stalls.is_some()
     }
 
     /// What its stacks are like, where they are ours.

@@ -51,24 +51,29 @@ impl std::error::Error for Errors {}
 pub(crate) struct Sink<'a> {
     text: &'a str,
     problems: Vec<Problem>,
-    /// Where the file lies: what it names lies beside it.
-    folder: PathBuf,
+    /// The file; what it names lies beside it.
+    path: PathBuf,
 }
 
 impl<'a> Sink<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        Self { text, problems: Vec::new(), folder: PathBuf::new() }
+        Self { text, problems: Vec::new(), path: PathBuf::new() }
     }
 
     /// A sink for the file at `path`.
     pub(crate) fn of(path: &Path, text: &'a str) -> Self {
-        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        Self { folder, ..Self::new(text) }
+        Self { path: path.to_owned(), ..Self::new(text) }
+    }
+
+    /// The file that is read.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The text of a file beside the one that is read.
     pub(crate) fn read_beside(&self, name: &str) -> Result<String, String> {
-        std::fs::read_to_string(self.folder.join(name)).map_err(|error| error.to_string())
+        let folder = self.path.parent().unwrap_or(Path::new(""));
+        std::fs::read_to_string(folder.join(name)).map_err(|error| error.to_string())
     }
 
     /// Notes a problem at a byte of the file. The same thing said of the same place once is enough:

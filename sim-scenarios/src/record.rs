@@ -1,11 +1,13 @@
 //! What one of our stacks sends, counted as it sends it.
 
 use simoom_core::seq::SeqNumber;
+use simoom_core::stack::FlowKey;
 use simoom_core::tcp::Info;
 use simoom_core::time::Instant;
 use simoom_core::trace::Trace;
 use simoom_core::wire::tcp::TcpFlags;
 use simoom_core::wire::{self, Frame};
+use simoom_sim::observe::{Probe, ProbeConfig};
 use std::collections::BTreeMap;
 
 /// A connection, as its sender names it: the peer's address and both ports.
@@ -22,10 +24,28 @@ pub(crate) struct Recorder {
     pub(crate) timeouts: u64,
     /// Behind the last number that each connection has sent.
     sent: BTreeMap<Flow, SeqNumber>,
+    /// Keeps more, where somebody wants to see it.
+    pub(crate) probe: Option<Box<Probe>>,
+}
+
+impl Recorder {
+    /// A recorder, with a probe that keeps so much.
+    pub(crate) fn new(probe: Option<ProbeConfig>) -> Self {
+        Self { probe: probe.map(|config| Box::new(Probe::new(config))), ..Self::default() }
+    }
 }
 
 impl Trace for Recorder {
-    fn on_sent(&mut self, _now: Instant, frame: &[u8], sender: Option<&Info>) {
+    fn on_state(&mut self, now: Instant, connection: &FlowKey, after: &Info) {
+        if let Some(probe) = &mut self.probe {
+            probe.on_state(now, connection, after);
+        }
+    }
+
+    fn on_sent(&mut self, now: Instant, frame: &[u8], sender: Option<&Info>) {
+        if let Some(probe) = &mut self.probe {
+            probe.on_sent(now, frame, sender);
+        }
         let (Some(info), Ok(Frame::Tcp(frame))) = (sender, wire::parse(frame, false)) else {
             return;
         };

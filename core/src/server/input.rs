@@ -214,7 +214,7 @@ impl<B: Bodies> FileServer<B> {
         self.commit(cx, conn);
     }
 
-    fn commit(&mut self, cx: &Cx<'_>, conn: &mut ServerConn) {
+    fn commit(&mut self, cx: &mut Cx<'_>, conn: &mut ServerConn) {
         conn.since = Ticks::at(cx.now());
         if let Some(response) = conn.waiting() {
             let status = match response.kind {
@@ -229,6 +229,9 @@ impl<B: Bodies> FileServer<B> {
             self.stats.responses[status as usize] += 1;
         }
         self.pending += 1;
+        if self.clocks_answers {
+            self.start_busy_clock(cx);
+        }
         if self.draining {
             conn.close_after_waiting();
         }
@@ -245,12 +248,18 @@ impl<B: Bodies> FileServer<B> {
 
     /// The peer began a request that is not whole.
     fn start_clock(&mut self, cx: &mut Cx<'_>, conn: &mut ServerConn) {
+        let mut timeout = self.config.request_timeout;
+        if !conn.queue().is_empty() {
+            // The answers' clock runs, and this one after it.
+            timeout = timeout.min(self.config.busy_timeout());
+        }
         conn.since = Ticks::at(cx.now());
-        cx.set_deadline(Some(cx.now() + self.config.request_timeout));
+        cx.set_deadline(Some(cx.now() + timeout));
     }
 
-    /// Which clock runs follows from the state. A deadline is set when a clock shorter than the
-    /// last one starts, and here; requests that keep coming set none.
+    /// Which clock runs follows from the state. A deadline is never later than the end of the clock
+    /// that runs: one is set when a clock starts that may end before the last one, and here.
+    /// Requests that keep coming set none, unless stalls are to end sooner than idleness.
     pub(super) fn check_time(&mut self, cx: &mut Cx<'_>, conn: &mut ServerConn) {
         let answering = !conn.queue().is_empty();
         let timeout = match conn.phase {
@@ -259,7 +268,11 @@ impl<B: Bodies> FileServer<B> {
             Phase::Closing | Phase::Idle => self.config.idle_timeout,
             Phase::Head | Phase::Body(_) => self.config.request_timeout,
         };
-        if let Some(left) = conn.since.left_of(timeout, cx.now()) {
+        if let Some(mut left) = conn.since.left_of(timeout, cx.now()) {
+            if answering {
+                // The answer may end at once, and an idle time begin.
+                left = left.min(self.config.busy_timeout());
+            }
             cx.set_deadline(Some(cx.now() + left));
         } else if answering {
             self.stats.stalled += 1;
@@ -273,7 +286,13 @@ impl<B: Bodies> FileServer<B> {
         } else {
             self.forget_waiting(conn);
             self.refuse(cx, conn, RequestError::TimedOut);
-            cx.set_deadline(Some(cx.now() + self.config.stall_timeout));
+            self.start_busy_clock(cx);
         }
+    }
+
+    /// An answer begins.
+    #[inline]
+    fn start_busy_clock(&self, cx: &mut Cx<'_>) {
+        cx.set_deadline(Some(cx.now() + self.config.busy_timeout()));
     }
 }

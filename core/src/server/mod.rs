@@ -61,6 +61,16 @@ impl Default for ServerConfig {
     }
 }
 
+impl ServerConfig {
+    /// How long after a request was accepted, or after an acknowledgement, to look at a connection
+    /// again: when a stall would be over, and early enough to see an idle time that began
+    /// meanwhile. The deadline that the connection has anyway, for `idle_timeout` or
+    /// `request_timeout`, falls within this time unless one of those is longer.
+    fn busy_timeout(&self) -> Duration {
+        self.stall_timeout.min(self.idle_timeout)
+    }
+}
+
 /// What a server counted since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ServerStats {
@@ -94,6 +104,8 @@ impl ServerStats {
 pub struct FileServer<B> {
     content: FileContent<B>,
     config: ServerConfig,
+    /// Accepting a request sets a deadline: see [`ServerConfig::busy_timeout`].
+    clocks_answers: bool,
     stats: ServerStats,
     /// Answers queued and not acknowledged in full.
     pending: u64,
@@ -120,6 +132,7 @@ impl<B: Bodies> FileServer<B> {
         Self {
             memo: HeadMemo::new(config.memo_heads, catalogue.seed()),
             content: FileContent { generations: Generations::new(catalogue), bodies },
+            clocks_answers: config.busy_timeout() < config.idle_timeout.max(config.request_timeout),
             config,
             stats: ServerStats::default(),
             pending: 0,

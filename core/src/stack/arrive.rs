@@ -471,7 +471,7 @@ impl<A: App> TextSink for Sink<'_, A> {
         if offset == 0 {
             let taken = self.show(bytes);
             if taken == bytes.len() {
-                return Taken { advance: taken as u32, unread: 0 };
+                return Taken { advance: taken as u32, ..Taken::default() };
             }
             return self.keep_rest(taken, bytes);
         }
@@ -483,7 +483,7 @@ impl<A: App> TextSink for Sink<'_, A> {
             None => {
                 mark!(ReceivePoolEmpty);
                 self.stats.receive_pool_empty += 1;
-                Taken { advance: 0, unread: 0 }
+                Taken::default()
             }
         }
     }
@@ -497,7 +497,7 @@ impl<A: App> Sink<'_, A> {
         let Some(slot) = self.pool.take() else {
             mark!(ReceivePoolEmpty);
             self.stats.receive_pool_empty += 1;
-            return Taken { advance: taken as u32, unread: 0 };
+            return Taken { advance: taken as u32, ..Taken::default() };
         };
         let (list, store) = self.pool.get(slot);
         let rest = &bytes[taken..];
@@ -507,13 +507,14 @@ impl<A: App> Sink<'_, A> {
         } else {
             *self.receive = slot;
         }
-        Taken { advance: taken as u32 + kept, unread: kept }
+        Taken { advance: taken as u32 + kept, unread: kept, closed_gap: false }
     }
 
     fn on_text_buffered(&mut self, offset: u32, bytes: &[u8]) -> Taken {
         let (list, store) = self.pool.get(*self.receive);
-        let before = list.ready();
+        let (before, beyond_hole) = (list.ready(), list.beyond_hole());
         let advance = list.insert(store, before + offset, bytes);
+        let closed_gap = advance > 0 && list.beyond_hole() < beyond_hole;
         if advance > 0 {
             self.show_buffered();
         } else if offset == 0 {
@@ -523,6 +524,6 @@ impl<A: App> Sink<'_, A> {
             receive_pool::NONE => 0,
             slot => self.pool.get(slot).0.ready(),
         };
-        Taken { advance, unread }
+        Taken { advance, unread, closed_gap }
     }
 }

@@ -25,6 +25,12 @@ impl Reassembly {
         self.ready
     }
 
+    /// Ranges beyond a hole.
+    #[inline]
+    pub fn beyond_hole(&self) -> usize {
+        usize::from(self.len)
+    }
+
     /// Whether nothing is held: the buffer can be given back.
     #[inline]
     pub fn is_empty(&self) -> bool {

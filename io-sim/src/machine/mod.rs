@@ -523,7 +523,7 @@ impl<S: PortStack> Host for Machine<S> {
     }
 
     fn audit(&mut self) -> Result<(), HostFault> {
-        let audit_every = self.config.host.audit_every;
+        let config = self.config.host;
         for shard in &mut self.shards {
             if !std::mem::take(&mut shard.touched) {
                 continue;
@@ -536,7 +536,7 @@ impl<S: PortStack> Host for Machine<S> {
                 return Err(HostFault::BuffersLost { held, given });
             }
             shard.events_since_audit += 1;
-            if audit_every != 0 && shard.events_since_audit >= audit_every {
+            if config.audits(shard.events_since_audit, shard.stack.audited()) {
                 shard.events_since_audit = 0;
                 shard.stack.audit().map_err(HostFault::Audit)?;
             }

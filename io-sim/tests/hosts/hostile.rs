@@ -170,7 +170,13 @@ fn a_syn_flood_delays_clients_and_breaks_none() {
     assert_eq!(flooded.server().stack.half_open(), 0);
 }
 
-fn opt_ack(seed: Seed, every: Duration, step: u32, ahead_max: u32) -> (Scene, Duration) {
+/// A transfer to an optimistic acker, host 1, which asks for 3,000,000 bytes.
+fn opt_ack_world(
+    seed: Seed,
+    every: Duration,
+    step: u32,
+    ahead_max: u32,
+) -> (World<Any>, HostId, HostId) {
     let config = OptAckConfig {
         server: SERVER,
         request: get(5).bytes,
@@ -190,6 +196,11 @@ fn opt_ack(seed: Seed, every: Duration, step: u32, ahead_max: u32) -> (Scene, Du
         ..LinkConfig::default()
     };
     world.connect((server, 0), (hostile, 0), link.clone(), link);
+    (world, server, hostile)
+}
+
+fn opt_ack(seed: Seed, every: Duration, step: u32, ahead_max: u32) -> (Scene, Duration) {
+    let (world, server, hostile) = opt_ack_world(seed, every, step, ahead_max);
     let mut scene = Scene { world, server, client: server, hostile };
     let all = |world: &World<Any>| as_kind!(world, hostile, OptAck).endpoint.stats().bytes;
     while all(&scene.world) < SIZES[5] && scene.world.now() < Instant::from_nanos(60_000_000_000) {
@@ -213,6 +224,16 @@ fn opt_acks_speed_a_transfer_up_only_as_far_as_they_were_sent() {
         let (greedy, _) = opt_ack(seed, Duration::from_millis(1), 1 << 20, 1 << 30);
         let stats = *as_kind!(greedy.world, greedy.hostile, OptAck).endpoint.stats();
         assert!(greedy.dropped(Drop::AckBeyondSndNxt) > 100 && stats.challenges > 0, "{stats:?}");
+    });
+}
+
+#[test]
+fn opt_acks_are_the_same_twice_and_forked_at_any_event() {
+    check(0..6, |seed| {
+        let (step, ahead_max) =
+            [(1460, 0), (2 * 1460, 14_600), (1 << 20, 1 << 30)][seed.0 as usize % 3];
+        let make = || opt_ack_world(seed, Duration::from_millis(1), step, ahead_max).0;
+        same_twice_and_forked(make, Duration::from_secs(2));
     });
 }
 

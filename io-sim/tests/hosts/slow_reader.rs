@@ -111,6 +111,36 @@ fn a_window_taken_back_delays_and_breaks_nothing() {
     });
 }
 
+#[test]
+fn same_twice_and_forked_at_any_event() {
+    check(0..8, |seed| {
+        let hold = Duration::from_millis(300);
+        let manners = match seed.0 / 2 {
+            0 => Manners::slow_reader(16_384, 400_000),
+            1 => {
+                let stall = Some((30_000, Duration::from_secs(1)));
+                let reading =
+                    Reading::Slow { bytes_per_second: 1_000_000, chunk: 700, stall, silly: true };
+                Manners { reading, ..Manners::default().with_window(20_000) }
+            }
+            2 => Manners::window_shrinker(
+                60_000,
+                Shrinking { after: 20_000, every: 200_000, to: 0, hold },
+            ),
+            _ => Manners::window_shrinker(
+                60_000,
+                Shrinking { after: 20_000, every: 200_000, to: 3_000, hold },
+            ),
+        };
+        let make = || {
+            let mut config = ReceiverConfig::new(SERVER, vec![get(5)]);
+            config.manners = manners.clone();
+            pair(seed, Receiver::numbered(2, config, seed), lossy(seed)).0
+        };
+        same_twice_and_forked(make, Duration::from_secs(4));
+    });
+}
+
 /// A reader that stops: the server probes for ever, and the demand for progress says who hangs where.
 #[test]
 fn a_demand_for_progress_names_the_connection_that_makes_none() {

@@ -158,3 +158,43 @@ fn a_thousand_clients_around_one_switch_are_served() {
     let arrived = world.stats().arrived;
     assert!(arrived < 30_000, "{arrived} frames");
 }
+
+/// Ten thousand clients, nearly all of them connected at once, cost what ten thousand clients cost: events and
+/// frames by the request, and nothing that is looked at for each of the others.
+#[test]
+fn ten_thousand_clients_in_one_world_are_served() {
+    const CLIENTS: u16 = 10_000;
+    let seed = Seed(1);
+    let mut setup = server_setup();
+    setup.stack.connections_max = 1 << 14;
+    setup.stack.half_open_max = 1 << 14;
+    setup.host.audit_every = 1;
+    let mut world: World<Any> = World::new(seed);
+    let site = server_with(seed, setup, ServerConfig::default());
+    let server = world.add_host(site.into());
+    let mut spokes = vec![Spoke::new(server, access())];
+    // A round trip of 600 ms, and a start every 100 us.
+    let far = LinkConfig { delay: Duration::from_millis(300), ..LinkConfig::default() };
+    for number in 2..2 + CLIENTS {
+        let mut config = ReceiverConfig::new(SERVER, vec![get(2)]);
+        config.start_at = Instant::from_nanos(u64::from(number) * 100_000);
+        let station = Station::numbered(number).knows_number(1);
+        let receiver = Receiver::new(station, config, seed, number.into());
+        let client = world.add_host(EndpointHost::new(receiver).into());
+        spokes.push(Spoke::new(client, far.clone()));
+    }
+    star(&mut world, &spokes);
+    let mut connected = 0;
+    while world.now() < Instant::from_nanos(10_000_000_000) {
+        world.run_for(Duration::from_millis(50)).unwrap_or_else(|error| panic!("{error}"));
+        connected = connected.max(as_kind!(world, server, Server).stack.connections());
+    }
+    assert!(connected > u32::from(CLIENTS) * 9 / 10, "{connected} connections at most");
+    for client in &spokes[1..] {
+        as_kind!(world, client.host.0, Receiver).endpoint.verdict().unwrap();
+    }
+    assert_eq!(as_kind!(world, server, Server).stack.connections(), 0);
+    let (frames, events) = (world.stats().arrived, world.events());
+    assert!(frames <= 26 * u64::from(CLIENTS), "{frames} frames");
+    assert!(events <= 80 * u64::from(CLIENTS), "{events} events");
+}

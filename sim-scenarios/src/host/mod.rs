@@ -19,6 +19,7 @@ use simoom_sim::hosts::site::SiteConfig;
 use simoom_sim::hosts::{Receiver, Switch};
 use simoom_sim::machine::CoreStats;
 use simoom_sim::nic::SimPort;
+use simoom_sim::observe::{Probe, ProbeConfig};
 use simoom_sim::oracle::promises::{Passed, PromiseConfig};
 use simoom_sim::seed::Seed;
 use simoom_sim::smoltcp_host::{self, HttpClient, HttpServer};
@@ -101,6 +102,14 @@ impl Host for ScenarioHost {
     }
 }
 
+/// What hosts are made from, besides the file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Making {
+    pub(crate) seed: Seed,
+    /// Whether stacks are observed, and how much is kept.
+    pub(crate) probe: Option<ProbeConfig>,
+}
+
 /// What a client has got so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Progress {
@@ -141,17 +150,18 @@ impl StackCounts {
 }
 
 impl ScenarioHost {
-    /// Builds host number `index` of a file under a seed.
-    pub(crate) fn build(hosts: &[HostSpec], index: usize, seed: Seed) -> Self {
+    /// Builds host number `index` of a file.
+    pub(crate) fn build(hosts: &[HostSpec], index: usize, making: Making) -> Self {
+        let seed = making.seed;
         let number = number_of(hosts, index);
         let server = |work: &WorkSpec| address_of(hosts, work);
         match &hosts[index].kind {
-            HostKind::Server(spec) => Self::Server(Box::new(ours::server(spec, number, seed))),
+            HostKind::Server(spec) => Self::Server(Box::new(ours::server(spec, number, making))),
             HostKind::Client(spec) => {
-                let client = ours::client(spec, server(&spec.work), number, seed);
+                let client = ours::client(spec, server(&spec.work), number, making);
                 Self::Client(Box::new(client))
             }
-            HostKind::Machine(spec) => Self::Machine(Box::new(ours::machine(spec, number, seed))),
+            HostKind::Machine(spec) => Self::Machine(Box::new(ours::machine(spec, number, making))),
             HostKind::SmoltcpServer(spec) => {
                 let server = peers::smoltcp_server(spec, number, seed);
                 Self::SmoltcpServer(Box::new(EndpointHost::new(server)))
@@ -166,7 +176,7 @@ impl ScenarioHost {
             }
             HostKind::Browser(spec) => {
                 let site = (number_of(hosts, spec.work.server), site_of(hosts, spec.work.server));
-                let browser = ours::browser(spec, server(&spec.work), site, number, seed);
+                let browser = ours::browser(spec, server(&spec.work), site, number, making);
                 Self::Browser(Box::new(browser))
             }
             HostKind::Scripted(spec) => {
@@ -319,6 +329,20 @@ impl ScenarioHost {
             _ => return None,
         }
         Some(counts)
+    }
+
+    /// What was observed of its stacks, where they are ours and were.
+    pub(crate) fn probes(&self) -> Vec<&Probe> {
+        let recorders: Vec<&Recorder> = match self {
+            Self::Server(host) => vec![host.stack.trace()],
+            Self::Client(host) => vec![host.stack.trace()],
+            Self::Browser(host) => vec![host.stack.trace()],
+            Self::Machine(machine) => {
+                machine.shards().iter().map(|shard| shard.stack.trace()).collect()
+            }
+            _ => Vec::new(),
+        };
+        recorders.into_iter().filter_map(|recorder| recorder.probe.as_deref()).collect()
     }
 
     /// What its cores did, where it has cores.

@@ -1,6 +1,6 @@
 //! Hosts of our own stack: the file server on one core or several, and the client.
 
-use super::{path_of, pattern_of};
+use super::{Making, path_of, pattern_of};
 use crate::model::{BrowserSpec, ClientSpec, MachineSpec, ServerSpec, StackSpec};
 use crate::record::Recorder;
 use simoom_core::client::{ExpectPatterns, FetchClient, FetchConfig, Order};
@@ -18,7 +18,7 @@ use simoom_sim::link::Rate;
 use simoom_sim::machine::{Machine, MachineConfig, Ring};
 use simoom_sim::nic::{CompletionPolicy, DmaPolicy, SimPort};
 use simoom_sim::port_host::PortHost;
-use simoom_sim::seed::{Seed, Stream};
+use simoom_sim::seed::Stream;
 use simoom_sim::stack_host::{StackHost, StackSetup};
 use std::net::SocketAddrV4;
 use std::sync::Arc;
@@ -28,9 +28,9 @@ pub(super) type Client = StackHost<FetchClient<ExpectPatterns>, Recorder>;
 pub(super) type Browsing = StackHost<Browser, Recorder>;
 pub(super) type ServerMachine = Machine<Stack<FileServer<MemoryBodies>, Recorder>>;
 
-fn setup(spec: &StackSpec, number: u16, seed: Seed, connections: u32) -> StackSetup {
+fn setup(spec: &StackSpec, number: u16, making: Making, connections: u32) -> StackSetup {
     // What the file leaves to the seed is drawn in a fixed order, needed or not.
-    let mut draws = seed.stream(Stream::Named("Nic", u32::from(number)));
+    let mut draws = making.seed.stream(Stream::Named("Nic", u32::from(number)));
     let dma = *draws.one_of(&DmaPolicy::ALL);
     let completion = *draws.one_of(&CompletionPolicy::ALL);
     let mut setup = StackSetup::new(number);
@@ -52,17 +52,17 @@ fn setup(spec: &StackSpec, number: u16, seed: Seed, connections: u32) -> StackSe
     setup
 }
 
-fn server_setup(spec: &ServerSpec, number: u16, seed: Seed) -> StackSetup {
-    let mut draws = seed.stream(Stream::Named("Mode", u32::from(number)));
+fn server_setup(spec: &ServerSpec, number: u16, making: Making) -> StackSetup {
+    let mut draws = making.seed.stream(Stream::Named("Mode", u32::from(number)));
     let modes = [Mode::Copy, Mode::CopiesInAdvance(spec.copies), Mode::CopiesOnDemand];
     let drawn = *draws.one_of(&modes);
-    let mut setup = setup(&spec.stack, number, seed, spec.connections_max);
+    let mut setup = setup(&spec.stack, number, making, spec.connections_max);
     setup.stack.half_open_max = spec.half_open_max;
     setup.stack.content.mode = spec.mode.unwrap_or(drawn);
     setup
 }
 
-fn file_server(spec: &ServerSpec, number: u16, seed: Seed) -> FileServer<MemoryBodies> {
+fn file_server(spec: &ServerSpec, number: u16, making: Making) -> FileServer<MemoryBodies> {
     let mut bodies = MemoryBodies::new();
     let mut catalogue = Catalogue::builder(1);
     for len in &spec.objects {
@@ -79,7 +79,7 @@ fn file_server(spec: &ServerSpec, number: u16, seed: Seed) -> FileServer<MemoryB
         catalogue.add_file(info).expect("sizes are distinct, names are short");
     }
     if let Some(config) = spec.site {
-        let site = Site::new(seed, u32::from(number), config);
+        let site = Site::new(making.seed, u32::from(number), config);
         site.add_to(&mut catalogue, &mut bodies).expect("paths of sites are letters and numbers");
     }
     let config = ServerConfig {
@@ -92,16 +92,21 @@ fn file_server(spec: &ServerSpec, number: u16, seed: Seed) -> FileServer<MemoryB
     FileServer::new(catalogue.build(), bodies, config)
 }
 
-pub(super) fn server(spec: &ServerSpec, number: u16, seed: Seed) -> Server {
-    let setup = server_setup(spec, number, seed);
+pub(super) fn server(spec: &ServerSpec, number: u16, making: Making) -> Server {
+    let setup = server_setup(spec, number, making);
     let config = setup.host;
-    let (stack, port) = stack(setup, &spec.stack, seed, file_server(spec, number, seed));
+    let (stack, port) = stack(setup, &spec.stack, making, file_server(spec, number, making));
     PortHost::new(stack, port, config)
 }
 
-pub(super) fn client(spec: &ClientSpec, server: SocketAddrV4, number: u16, seed: Seed) -> Client {
+pub(super) fn client(
+    spec: &ClientSpec,
+    server: SocketAddrV4,
+    number: u16,
+    making: Making,
+) -> Client {
     let work = &spec.work;
-    let mut draws = seed.stream(Stream::Host(u32::from(number)));
+    let mut draws = making.seed.stream(Stream::Host(u32::from(number)));
     let config = FetchConfig {
         server,
         host: String::from("scenario"),
@@ -117,11 +122,11 @@ pub(super) fn client(spec: &ClientSpec, server: SocketAddrV4, number: u16, seed:
     let expected = work.sizes.iter().map(|len| (pattern_of(*len), *len)).collect();
     // Connections in TIME-WAIT stand beside those that follow them.
     let connections = work.connections.saturating_mul(4).max(64);
-    let mut setup = setup(&spec.stack, number, seed, connections);
+    let mut setup = setup(&spec.stack, number, making, connections);
     setup.stack.receive_buffers = work.connections;
     let host = setup.host;
     let app = FetchClient::new(config, ExpectPatterns(expected));
-    let (stack, port) = stack(setup, &spec.stack, seed, app);
+    let (stack, port) = stack(setup, &spec.stack, making, app);
     PortHost::new(stack, port, host)
 }
 
@@ -131,9 +136,9 @@ pub(super) fn browser(
     server: SocketAddrV4,
     site: (u16, SiteConfig),
     number: u16,
-    seed: Seed,
+    making: Making,
 ) -> Browsing {
-    let site = Arc::new(Site::new(seed, u32::from(site.0), site.1));
+    let site = Arc::new(Site::new(making.seed, u32::from(site.0), site.1));
     let config = BrowserConfig {
         connections: spec.work.connections,
         think: spec.think,
@@ -142,11 +147,11 @@ pub(super) fn browser(
         ..BrowserConfig::new(server, site, spec.pages)
     };
     let connections = spec.work.connections.saturating_mul(4).max(64);
-    let mut setup = setup(&spec.stack, number, seed, connections);
+    let mut setup = setup(&spec.stack, number, making, connections);
     setup.stack.receive_buffers = connections;
     let host = setup.host;
-    let app = Browser::new(config, seed, u32::from(number));
-    let (stack, port) = stack(setup, &spec.stack, seed, app);
+    let app = Browser::new(config, making.seed, u32::from(number));
+    let (stack, port) = stack(setup, &spec.stack, making, app);
     PortHost::new(stack, port, host)
 }
 
@@ -154,22 +159,22 @@ pub(super) fn browser(
 fn stack<A: App>(
     setup: StackSetup,
     spec: &StackSpec,
-    seed: Seed,
+    making: Making,
     app: A,
 ) -> (Stack<A, Recorder>, SimPort) {
-    let draws = seed.stream(Stream::Dma(setup.number));
+    let draws = making.seed.stream(Stream::Dma(setup.number));
     let mut port = SimPort::new(setup.nic, setup.number, draws);
     for stall in &spec.planned_stalls {
         port.plan_stall(*stall);
     }
-    let secrets = seed.secrets(setup.number);
-    let recorder = Recorder::default();
+    let secrets = making.seed.secrets(setup.number);
+    let recorder = Recorder::new(making.probe);
     let stack = Stack::with_trace(setup.stack, secrets, &setup.nic.caps, app, recorder);
     (stack, port)
 }
 
-pub(super) fn machine(spec: &MachineSpec, number: u16, seed: Seed) -> ServerMachine {
-    let each = server_setup(&spec.each, number, seed);
+pub(super) fn machine(spec: &MachineSpec, number: u16, making: Making) -> ServerMachine {
+    let each = server_setup(&spec.each, number, making);
     let config = MachineConfig {
         cores: spec.cores,
         cost: spec.cost,
@@ -191,7 +196,7 @@ pub(super) fn machine(spec: &MachineSpec, number: u16, seed: Seed) -> ServerMach
             setup.nic.caps.checksum =
                 ChecksumOffload { tx: spec.is_offloaded, rx: spec.is_offloaded };
             let (stack, port) =
-                stack(setup, &spec.each.stack, seed, file_server(&spec.each, number, seed));
+                stack(setup, &spec.each.stack, making, file_server(&spec.each, number, making));
             let core = usize::from(interface) * usize::from(spec.rings) + usize::from(ring);
             Ring { stack, port, core: core % spec.cores }
         });

@@ -96,11 +96,23 @@ fn read_kind(
             sockets: fields.whole("sockets").unwrap_or(0) as usize,
             objects: Vec::new(),
         }),
-        "smoltcp-client" => HostKind::SmoltcpClient(SmoltcpClientSpec {
-            net: read_smoltcp(&fields),
-            work: read_work(&fields, names, sink)?,
-            keep_alive: fields.flag("keep_alive").unwrap_or(true),
-        }),
+        "smoltcp-client" => {
+            let work = read_work(&fields, names, sink)?;
+            let net = read_smoltcp(&fields);
+            // Its bodies, requests and sockets are memory, unlike those of our own hosts.
+            let sockets = u64::from(work.connections) * (net.receive_bytes + net.send_bytes) as u64;
+            let requests = work.requests.saturating_mul(64);
+            let bodies = work.sizes.iter().fold(0_u64, |sum, size| sum.saturating_add(*size));
+            let total = sockets.saturating_add(requests).saturating_add(bodies);
+            if total > MEMORY_MAX {
+                let what = format!(
+                    "takes {total} bytes for sockets, requests and bodies; {MEMORY_MAX} at most"
+                );
+                sink.add(at, path, what);
+            }
+            let keep_alive = fields.flag("keep_alive").unwrap_or(true);
+            HostKind::SmoltcpClient(SmoltcpClientSpec { net, work, keep_alive })
+        }
         "receiver" => peers::read_receiver(&fields, names, sink)?,
         "browser" => HostKind::Browser(read_browser(&fields, names, sink)?),
         "scripted" => peers::read_scripted(&fields, names, sink)?,

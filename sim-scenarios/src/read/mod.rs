@@ -18,6 +18,7 @@ use crate::problem::{Errors, Problem, Sink, listed, nearest};
 use crate::schema::{self, Fields};
 use simoom_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -48,8 +49,10 @@ pub struct Scenario {
     pub source: Option<String>,
     /// What it waits for, where what it expects is not built.
     pub needs: Option<String>,
-    /// Seeds of a plain run: `0..seeds`.
+    /// Seeds of a plain run.
     pub seeds: u64,
+    /// The first of them.
+    pub seed_first: u64,
     /// Measures in its table of results.
     pub columns: Vec<String>,
     cases: Vec<Case>,
@@ -92,6 +95,11 @@ impl Scenario {
     /// Its cases: the axes multiplied out, the last one running fastest.
     pub fn cases(&self) -> &[Case] {
         &self.cases
+    }
+
+    /// The seeds of a plain run.
+    pub fn seed_range(&self) -> Range<u64> {
+        self.seed_first..self.seed_first + self.seeds
     }
 
     /// Whether it waits for something that is not built.
@@ -182,6 +190,7 @@ fn read_scenario(name: &str, tree: &Table, sink: &mut Sink<'_>) -> Scenario {
         source: file.text("source").map(str::to_owned),
         needs: not_yet.then(|| text("needs")),
         seeds: file.whole("seeds").unwrap_or(3),
+        seed_first: file.whole("seed_first").unwrap_or(0),
         columns,
         cases,
     }
@@ -428,7 +437,15 @@ fn read_case(name: &str, tree: &Table, place: &[&AxisValue], sink: &mut Sink<'_>
     }
     let labels: Vec<_> = place.iter().map(|value| value.label.as_str()).collect();
     let label = if labels.is_empty() { String::from("base") } else { labels.join(",") };
-    Case { scenario: Arc::from(name), name: label, expect: Vec::new(), pinned: None, world, tree }
+    Case {
+        scenario: Arc::from(name),
+        path: Arc::from(sink.path()),
+        name: label,
+        expect: Vec::new(),
+        pinned: None,
+        world,
+        tree,
+    }
 }
 
 /// Complains about a measure that there is not.
@@ -496,6 +513,7 @@ fn read_world(file: &Fields<'_>, sink: &mut Sink<'_>) -> WorldSpec {
         changes,
         limits: read_limits(file, sink),
         faults,
+        promises: file.flag("promises").unwrap_or(true),
     }
 }
 

@@ -142,6 +142,106 @@ fn kinds_of_hosts_are_named() {
     assert!(!text.contains("size_kb"), "keys of an unknown kind are not worth a word: {text}");
 }
 
+const CROWD: &str = r#"title = "t"
+about = "a"
+[host.reader]
+kind = "receiver"
+server = "server"
+size_kb = 1
+[host.thief]
+kind = "blind-injector"
+server = "server"
+victim = "reader"
+per_second = 10
+count = 10
+[host.switch]
+kind = "switch"
+mirror_to = "thief"
+[host.server]
+kind = "machine"
+interfaces = 1
+[link.a]
+from = "reader"
+to = "switch"
+[link.b]
+from = "thief"
+to = "switch"
+[link.c]
+from = "switch"
+to = "server"
+"#;
+
+fn crowd(from: &str, to: &str) -> String {
+    assert!(CROWD.contains(from), "{from}");
+    errors(&CROWD.replacen(from, to, 1))
+}
+
+#[test]
+fn hosts_behind_switches_reach_each_other_and_say_what_they_lack() {
+    let scenario = parse(CROWD).unwrap();
+    let world = &scenario.cases()[0].world;
+    let crate::model::HostKind::Switch(switch) = &world.hosts[2].kind else { panic!("a switch") };
+    assert_eq!((switch.ports, switch.mirror_port), (3, Some(1)));
+    assert!(crowd("victim = \"reader\"", "victim = \"server\"").contains("server is no receiver"));
+    assert!(crowd("mirror_to = \"thief\"", "mirror_to = \"thieve\"").contains("thief perhaps?"));
+    assert!(crowd("interfaces = 1", "interfaces = 3").contains("has 3 interfaces and 1 links"));
+    assert!(crowd("per_second = 10\n", "").contains("per_second: is missing"));
+    assert!(crowd("interfaces = 1", "cost_file = \"none.toml\"").contains("none.toml: "));
+    let cut = crowd("from = \"switch\"\nto = \"server\"", "from = \"thief\"\nto = \"server\"");
+    assert!(cut.contains("thief has one port"), "{cut}");
+}
+
+#[test]
+fn manners_that_contradict_each_other_are_refused() {
+    let with = |more: &str| crowd("size_kb = 1", &format!("size_kb = 1\n{more}"));
+    assert!(with("read_chunk_bytes = 5").contains("say how slow with read_kbit"));
+    assert!(with("ack_parts = 3\nack_every = 2").contains("stands in place of ack_every"));
+    assert!(with("connections = 40000\nrounds = 2").contains("at most 45536"));
+    assert!(with("size_mb = 1").contains("says again what another key says"));
+}
+
+#[test]
+fn keys_of_a_link_that_mean_nothing_alone_are_refused() {
+    assert!(and("jitter_reorders = true").contains("means nothing without jitter_ms"));
+    assert!(and("codel_ecn = true").contains("means nothing without aqm = \"codel\""));
+    assert!(and("mtu_icmp = true").contains("means nothing without mtu_bytes"));
+    assert!(and("trace_ms = [5, 3]").contains("must not fall"));
+    assert!(and("trace_file = \"none\"").contains("none: "));
+    assert!(and("preset = \"lan2\"").contains("\"lan\" perhaps?"));
+    assert!(and("flap_up_ms = 3\ndown = true").contains("keep one of them"));
+}
+
+#[test]
+fn a_script_that_says_nothing_is_refused_with_its_line() {
+    let script = "[host.peer]\nkind = \"scripted\"\nserver = \"server\"\nscript = \"\"\"\nsend S\nsend what\n\"\"\"\n";
+    let text = crowd("[host.switch]", &format!("{script}[host.switch]"));
+    assert!(text.contains("host.peer.script: in its line 2: "), "{text}");
+}
+
+#[test]
+fn stalls_are_for_hosts_that_have_a_nic() {
+    let at = |rest: &str| and(&format!("[[at]]\ntime_ms = 1\n{rest}"));
+    assert!(at("host = \"client\"\n").contains("stall_ms: is missing"));
+    assert!(at("host = \"client\"\nstall_ms = 1\nrate_mbit = 3\n").contains("is for a link"));
+    assert!(at("link = \"path\"\nstall_ms = 3\n").contains("is for a host"));
+    let stalls = at("host = \"client\"\nstall_ms = 1\nstall_what = [\"all\"]\n");
+    assert!(stalls.contains("must be receive, transmit or report"), "{stalls}");
+}
+
+#[test]
+fn more_memory_than_there_is_and_more_hosts_than_addresses_are_refused() {
+    let smoltcp = RIGHT.replacen("kind = \"client\"", "kind = \"smoltcp-client\"", 1);
+    assert!(errors(&smoltcp.replace("size_kb = 1", "size_mb = 9999")).contains("bodies; "));
+    let mut text = String::from(RIGHT);
+    for n in 0..900 {
+        text.push_str(&format!(
+            "[host.m{n}]\nkind = \"machine\"\ninterfaces = 64\n[host.c{n}]\nkind = \"client\"\n\
+             server = \"m{n}\"\nsize_kb = 1\n[link.l{n}]\nfrom = \"c{n}\"\nto = \"m{n}\"\n"
+        ));
+    }
+    assert!(errors(&text).contains("there are 50000 addresses"));
+}
+
 #[test]
 fn several_errors_are_shown_at_once_in_the_order_of_lines() {
     let text = errors(

@@ -2,8 +2,12 @@
 
 use super::links::LinkDraft;
 use crate::doc::Table;
+use crate::host::numbers_of;
 use crate::model::{HostKind, HostSpec};
 use crate::problem::Sink;
+
+/// Addresses of 10.66.0.0/16 that hosts have: above are those that a SYN flood pretends to be.
+const NUMBERS_MAX: usize = 50_000;
 
 type NamedTable<'t> = (String, usize, Option<&'t Table>);
 
@@ -26,6 +30,12 @@ pub(super) fn complete(
         complete_switch(n, tables, hosts, links, sink);
     }
     check_servers(tables, hosts, sink);
+    let numbers: usize = hosts.iter().flatten().map(|host| numbers_of(&host.kind)).sum();
+    if numbers > NUMBERS_MAX {
+        let what =
+            format!("makes {numbers} hosts and interfaces; there are {NUMBERS_MAX} addresses");
+        sink.add(tables[0].1, "host", what);
+    }
     for n in 0..hosts.len() {
         complete_server(n, hosts);
     }

@@ -4,11 +4,13 @@
 
 mod measures;
 
-use crate::host::{Progress, ScenarioHost};
-use crate::model::{Case, Change, Expectation, HostKind};
+use crate::host::{Making, Progress, ScenarioHost};
+use crate::model::{Case, Change, Expectation, HostKind, HostSpec};
 use simoom_core::time::Instant;
 use simoom_sim::fault::Fault;
 use simoom_sim::hash::{EventHash, EventTap, NoTap};
+use simoom_sim::observe::{Probe, ProbeConfig, ProbedConnection};
+use simoom_sim::oracle::OracleConfig;
 use simoom_sim::seed::Seed;
 use simoom_sim::world::{Direction, HostId, Limits, LinkId, RunError, Why, World};
 use std::collections::VecDeque;
@@ -101,9 +103,33 @@ pub fn run_with<T: EventTap>(
     tap: T,
     watch: &mut dyn FnMut(Watch),
 ) -> (RunResult, T) {
-    let mut run = Run::new(case, options, tap, watch);
+    let (result, _, tap) = run_observed(case, options, None, tap, watch);
+    (result, tap)
+}
+
+/// What was observed of one stack of a host.
+#[derive(Clone, Debug)]
+pub struct Observation {
+    /// The host's name.
+    pub host: String,
+    /// Its connections, with their state at every segment and ACK.
+    pub connections: Vec<ProbedConnection>,
+}
+
+/// Runs a case with a probe on every stack of ours, which keeps so much; None for no probe. What is
+/// seen changes nothing: the run is the same.
+pub fn run_observed<T: EventTap>(
+    case: &Case,
+    options: &RunOptions,
+    probe: Option<ProbeConfig>,
+    tap: T,
+    watch: &mut dyn FnMut(Watch),
+) -> (RunResult, Vec<Observation>, T) {
+    let mut run = Run::new(case, options, probe, tap, watch);
     run.all();
-    run.into_result()
+    let observations = run.observations();
+    let (result, tap) = run.into_result();
+    (result, observations, tap)
 }
 
 struct Run<'a, T> {
@@ -126,7 +152,13 @@ struct Run<'a, T> {
 struct Over;
 
 impl<'a, T: EventTap> Run<'a, T> {
-    fn new(case: &'a Case, options: &RunOptions, tap: T, watch: &'a mut dyn FnMut(Watch)) -> Self {
+    fn new(
+        case: &'a Case,
+        options: &RunOptions,
+        probe: Option<ProbeConfig>,
+        tap: T,
+        watch: &'a mut dyn FnMut(Watch),
+    ) -> Self {
         let spec = &case.world;
         let mut world = World::with_tap(options.seed, tap);
         world.set_limits(Limits {
@@ -134,15 +166,19 @@ impl<'a, T: EventTap> Run<'a, T> {
             time_max: Instant::ZERO + spec.limits.simulated,
             ..Limits::default()
         });
+        if !spec.promises {
+            world.set_oracles(OracleConfig { promises: false, ..OracleConfig::default() });
+        }
         if options.record_faults {
             world.record_faults();
         }
         if let Some(faults) = options.faults.as_ref().or(spec.faults.as_ref()) {
             world.force_faults(faults.clone());
         }
+        let making = Making { seed: options.seed, probe };
         let hosts: Vec<_> = (0..spec.hosts.len())
             .map(|n| {
-                let host = ScenarioHost::build(&spec.hosts, n, options.seed);
+                let host = ScenarioHost::build(&spec.hosts, n, making);
                 match &spec.hosts[n].kind {
                     HostKind::Switch(_) => world.add_forwarder(host),
                     HostKind::Hostile(_) => world.add_lawless_host(host),
@@ -352,6 +388,8 @@ impl<'a, T: EventTap> Run<'a, T> {
         let now = self.world.now();
         let busy = !self.is_at_rest();
         for (n, id) in self.hosts.clone().into_iter().enumerate() {
+            // A device that stands still just now cannot say what it has sent.
+            let busy = busy || self.case.world.hosts[n].kind.stalls();
             if let Err(what) = self.world.host_mut(id).shut_down(now, busy) {
                 let name = &self.case.world.hosts[n].name;
                 self.violations.push(format!("seed {}, host {name}: {what}", self.world.seed()));
@@ -464,6 +502,19 @@ impl<'a, T: EventTap> Run<'a, T> {
             }
         }
         out
+    }
+
+    fn observations(&self) -> Vec<Observation> {
+        let hosts = self.world.hosts().zip(&self.case.world.hosts);
+        let observe = |(host, spec): (&ScenarioHost, &HostSpec)| -> Vec<Observation> {
+            let probes = host.probes().into_iter();
+            let connections = |probe: &Probe| probe.connections().to_vec();
+            let name = &spec.name;
+            probes
+                .map(|p| Observation { host: name.clone(), connections: connections(p) })
+                .collect()
+        };
+        hosts.flat_map(observe).collect()
     }
 
     fn into_result(self) -> (RunResult, T) {

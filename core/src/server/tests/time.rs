@@ -112,6 +112,72 @@ fn answer_that_nobody_acknowledges_is_reset() {
     assert_eq!(d.app.stats().stalled, 1);
 }
 
+/// Timeouts in seconds: of a request, of idleness, of a stall.
+fn driver_of(request: u64, idle: u64, stall: u64) -> Driver<FileServer<MemoryBodies>> {
+    driver_with(ServerConfig {
+        request_timeout: Duration::from_secs(request),
+        idle_timeout: Duration::from_secs(idle),
+        stall_timeout: Duration::from_secs(stall),
+        ..ServerConfig::default()
+    })
+}
+
+/// Every order of three different timeouts.
+const ORDERS: [(u64, u64, u64); 6] =
+    [(5, 20, 60), (5, 60, 20), (20, 5, 60), (20, 60, 5), (60, 5, 20), (60, 20, 5)];
+
+#[test]
+fn stall_ends_in_its_time_whatever_the_other_timeouts_are() {
+    for (request, idle, stall) in ORDERS {
+        for quiet in [0, 1, 3] {
+            // A head at once, one in pieces, one with a body, one with the next one's beginning.
+            for pieces in [
+                &[&b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n"[..]][..],
+                &[b"GET /big HTTP/1.1\r\n", b"Host: a\r\n\r\n"],
+                &[b"GET /big HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n", b"ab"],
+                &[b"GET /big HTTP/1.1\r\nHost: a\r\n\r\nGET", b" / HT"],
+            ] {
+                let what = (request, idle, stall, quiet, pieces.len());
+                let mut d = driver_of(request, idle, stall);
+                d.pass(quiet * SECOND);
+                for piece in pieces {
+                    d.deliver(piece);
+                    d.send(1460);
+                    d.pass(SECOND / 2);
+                }
+                d.ack(700);
+                d.pass((stall - 1) * SECOND);
+                assert!(!d.aborted, "{what:?}");
+                d.pass(SECOND + SECOND / 100);
+                assert!(d.aborted && d.app.stats().stalled == 1, "{what:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn idleness_after_an_answer_ends_in_its_time_whatever_the_other_timeouts_are() {
+    for (request, idle, stall) in ORDERS {
+        // Long enough for a deadline of the answer's own, where the peer keeps acknowledging.
+        for steps in [0, 1, 8, 40] {
+            let what = (request, idle, stall, steps);
+            let mut d = driver_of(request, idle, stall);
+            d.deliver(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
+            d.send_all(1460);
+            for step in 0..steps {
+                d.pass(2 * SECOND);
+                d.ack(step * 1000);
+            }
+            d.ack_all();
+            d.pass((idle - 1) * SECOND);
+            assert!(!d.closing && !d.aborted, "{what:?}");
+            d.pass(SECOND + SECOND / 100);
+            assert!(d.closing && !d.aborted, "{what:?}");
+            assert_eq!((d.app.stats().idle_closed, d.app.stats().stalled), (1, 0), "{what:?}");
+        }
+    }
+}
+
 #[test]
 fn time_of_a_head_does_not_run_while_it_waits_behind_answers() {
     let mut d = driver();

@@ -63,11 +63,13 @@ impl Got {
 impl TextSink for Got {
     fn on_text(&mut self, offset: u32, bytes: &[u8]) -> Taken {
         let at = self.list.ready() + offset;
+        let beyond_hole = self.list.beyond_hole();
         let advance = self.list.insert(&mut self.store, at, bytes);
+        let closed_gap = advance > 0 && self.list.beyond_hole() < beyond_hole;
         if self.eager {
             self.take(self.list.ready());
         }
-        Taken { advance, unread: self.list.ready() }
+        Taken { advance, unread: self.list.ready(), closed_gap }
     }
 }
 

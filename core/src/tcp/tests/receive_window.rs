@@ -89,6 +89,14 @@ fn a_hole_is_told_at_once_and_its_filling_too() {
 }
 
 #[test]
+fn filling_a_hole_is_told_at_once_even_with_text_that_covers_what_came_beyond_it() {
+    // RFC 5681 §4.2: the segment fills in all of a gap, though no byte behind it becomes in order.
+    let mut p = Script::accepted(plain());
+    p.recv(data(5_101..5_201)).expect(ack(5_001)).recv(data(5_001..5_401)).expect(ack(5_401));
+    p.expect_read(400).then_silence();
+}
+
+#[test]
 fn text_around_the_wrap_of_the_peers_numbers_is_in_order() {
     let mut p = Script::passive(plain(), syn(u32::MAX - 400));
     p.expect(syn_ack(1_000, u32::MAX - 399)).starts_reading_at(u32::MAX - 399);

@@ -56,11 +56,13 @@ impl Side {
 impl TextSink for Side {
     fn on_text(&mut self, offset: u32, bytes: &[u8]) -> Taken {
         let at = self.list.ready() + offset;
+        let beyond_hole = self.list.beyond_hole();
         let advance = self.list.insert(&mut self.store, at, bytes);
+        let closed_gap = advance > 0 && self.list.beyond_hole() < beyond_hole;
         if self.eager {
             self.take(self.list.ready());
         }
-        Taken { advance, unread: self.list.ready() }
+        Taken { advance, unread: self.list.ready(), closed_gap }
     }
 }
 
