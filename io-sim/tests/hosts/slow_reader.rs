@@ -134,7 +134,7 @@ fn same_twice_and_forked_at_any_event() {
         };
         let make = || {
             let mut config = ReceiverConfig::new(SERVER, vec![get(5)]);
-            config.manners = manners.clone();
+            config.manners = manners;
             pair(seed, Receiver::numbered(2, config, seed), lossy(seed)).0
         };
         same_twice_and_forked(make, Duration::from_secs(4));
