@@ -507,14 +507,14 @@ impl<A: App> Sink<'_, A> {
         } else {
             *self.receive = slot;
         }
-        Taken { advance: taken as u32 + kept, unread: kept, closed_gap: false }
+        Taken { advance: taken as u32 + kept, unread: kept, fills_gap: false }
     }
 
     fn on_text_buffered(&mut self, offset: u32, bytes: &[u8]) -> Taken {
         let (list, store) = self.pool.get(*self.receive);
         let (before, beyond_hole) = (list.ready(), list.beyond_hole());
         let advance = list.insert(store, before + offset, bytes);
-        let closed_gap = advance > 0 && list.beyond_hole() < beyond_hole;
+        let fills_gap = advance > 0 && beyond_hole > 0;
         if advance > 0 {
             self.show_buffered();
         } else if offset == 0 {
@@ -524,6 +524,6 @@ impl<A: App> Sink<'_, A> {
             receive_pool::NONE => 0,
             slot => self.pool.get(slot).0.ready(),
         };
-        Taken { advance, unread, closed_gap }
+        Taken { advance, unread, fills_gap }
     }
 }

@@ -554,14 +554,14 @@ impl Tcb {
         let taken = sink.on_text(offset, text);
         if offset > 0 {
             mark!(TextOutOfOrder);
-        } else if taken.closed_gap {
+        } else if taken.fills_gap {
             mark!(GapFilled);
         }
         // At once where something is missing, was just filled, cut off or came before: RFC 5681 §4.2.
         let plain = offset == 0
             && text.len() == seg.payload.len()
             && taken.advance as usize == text.len()
-            && !taken.closed_gap;
+            && !taken.fills_gap;
         self.note_taken(config, now, taken, plain);
     }
 

@@ -112,8 +112,8 @@ pub struct Taken {
     pub advance: u32,
     /// Bytes accepted in order that the application has not taken: they shrink the window.
     pub unread: u32,
-    /// Text that had come beyond a hole is in order now, or came again with this text.
-    pub closed_gap: bool,
+    /// This text filled all or part of a gap: text had come beyond a hole before. RFC 5681 §4.2.
+    pub fills_gap: bool,
 }
 
 /// The answer to a segment that belongs to no connection; None for RST. RFC 9293 §3.10.7.1.

@@ -100,7 +100,7 @@ impl Tcb {
         self.snd.wnd_max = self.snd.wnd_max.max(wnd);
         if !seg.payload.is_empty() {
             let taken = sink.on_text(0, seg.payload);
-            let plain = taken.advance as usize == seg.payload.len() && !taken.closed_gap;
+            let plain = taken.advance as usize == seg.payload.len() && !taken.fills_gap;
             self.note_taken(config, now, taken, plain);
         }
         arrival

@@ -58,11 +58,11 @@ impl TextSink for Side {
         let at = self.list.ready() + offset;
         let beyond_hole = self.list.beyond_hole();
         let advance = self.list.insert(&mut self.store, at, bytes);
-        let closed_gap = advance > 0 && self.list.beyond_hole() < beyond_hole;
+        let fills_gap = advance > 0 && beyond_hole > 0;
         if self.eager {
             self.take(self.list.ready());
         }
-        Taken { advance, unread: self.list.ready(), closed_gap }
+        Taken { advance, unread: self.list.ready(), fills_gap }
     }
 }
 

@@ -371,12 +371,13 @@ impl Conn {
         if seg.seq.le(self.sure) {
             self.sure = self.sure.max(end);
         }
+        let fills_gap = !self.islands.is_empty();
         let reached = self.islands.iter().take_while(|island| island.0.le(self.came)).count();
         for (_, right) in self.islands.drain(..reached) {
             self.came = self.came.max(right);
         }
-        // What came out of order and has come again with this segment may have been forgotten.
-        if seg.seq != before || end != whole || self.came != end {
+        // RFC 5681 §4.2: at once where it filled all of a gap or a part of it.
+        if seg.seq != before || end != whole || fills_gap {
             return self.owe_ack(now, Promise::AckAtOnce);
         }
         let full = u32::from(config.tcp.mss) - if self.stamps { 12 } else { 0 };
