@@ -71,7 +71,7 @@ pub struct NicConfig {
     pub completion: CompletionPolicy,
     /// How long a frame waits at most before it is read, once the wire is free.
     pub lateness_max: Duration,
-    /// Whether it stands still at times; more times can be planned with [`SimPort::plan_stall`].
+    /// Whether it stands still at times; more times can be planned with [`SimPort::plan_stall`](super::SimPort::plan_stall).
     pub stalls: Option<RandomStalls>,
 }
 
