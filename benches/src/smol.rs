@@ -50,6 +50,8 @@ impl Smol {
                 let rx = tcp::SocketBuffer::new(vec![0; 4_096]);
                 let tx = tcp::SocketBuffer::new(vec![0; tx_bytes]);
                 let mut socket = tcp::Socket::new(rx, tx);
+                // As it is by default where no other package asks for its controllers.
+                socket.set_congestion_control(tcp::CongestionControl::None);
                 socket.set_nagle_enabled(false);
                 socket.set_tsval_generator(Some(|| CLOCK_MS.load(Relaxed)));
                 socket.listen(80).expect("the socket is closed");

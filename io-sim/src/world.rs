@@ -289,19 +289,21 @@ impl<H: Host, T: EventTap> World<H, T> {
                 self.promises.release(host);
             }
         }
-        if self.nodes.iter().any(|node| node.forwards) {
-            self.oracles.verify_arrivals();
-        }
     }
 
     /// Adds a host. It is called for the first time when the world runs. If it says what it
     /// promises, it is held to that.
-    pub fn add_host(&mut self, mut host: H) -> HostId {
+    pub fn add_host(&mut self, host: H) -> HostId {
+        self.add(host, true)
+    }
+
+    fn add(&mut self, mut host: H, judged: bool) -> HostId {
         let id = self.nodes.len() as u32;
-        if self.hold_to_promises {
+        // Asking a host for its promises makes it keep what passes, until somebody takes it.
+        if judged && self.hold_to_promises {
             self.promises.hold(id, host.promises());
         }
-        self.nodes.push(Node { host, ways: Vec::new(), judged: true, forwards: false });
+        self.nodes.push(Node { host, ways: Vec::new(), judged, forwards: false });
         self.alarms.add_owner();
         self.wake(id, self.now);
         HostId(id)
@@ -309,10 +311,7 @@ impl<H: Host, T: EventTap> World<H, T> {
 
     /// Adds a host that may do what it likes: the oracles hold it to nothing.
     pub fn add_lawless_host(&mut self, host: H) -> HostId {
-        let id = self.add_host(host);
-        self.nodes[id.0 as usize].judged = false;
-        self.promises.release(id.0);
-        id
+        self.add(host, false)
     }
 
     /// Adds a host that only passes on what comes, like a switch: the oracles look neither at what

@@ -142,6 +142,8 @@ impl Server {
                 let rx = tcp::SocketBuffer::new(vec![0; HEAD_MAX]);
                 let tx = tcp::SocketBuffer::new(vec![0; tx_bytes]);
                 let mut socket = tcp::Socket::new(rx, tx);
+                // As it is by default where no other package asks for its controllers.
+                socket.set_congestion_control(tcp::CongestionControl::None);
                 socket.set_nagle_enabled(false);
                 socket.listen(PORT).expect("a new socket is closed");
                 sockets.add(socket)

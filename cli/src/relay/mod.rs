@@ -18,7 +18,7 @@ use simoom_linux::clock::Clock;
 use simoom_linux::stop::StopFlag;
 use simoom_linux::tap::{MTU_MAX, MTU_MIN, TapConfig, TapPort};
 use simoom_scenarios::LinkFile;
-use simoom_sim::hash::{EventRecord, EventTap, Fate};
+use simoom_sim::hash::{EventRecord, EventTap};
 use simoom_sim::oracle::OracleConfig;
 use simoom_sim::seed::Seed;
 use simoom_sim::world::{Direction, HostId, Limits, LinkId, World};
@@ -135,13 +135,13 @@ struct Crossing {
     late_max: Duration,
 }
 
-/// Frames whose way has ended, those that came a second time not counted.
+/// Frames whose way has ended, those that came a second time among them.
 #[derive(Clone, Copy, Debug, Default)]
 struct Ends(u64);
 
 impl EventTap for Ends {
-    fn on_event(&mut self, record: &EventRecord<'_>) {
-        self.0 += u64::from(record.fate != Fate::ArrivedAgain);
+    fn on_event(&mut self, _record: &EventRecord<'_>) {
+        self.0 += 1;
     }
 }
 
@@ -245,6 +245,9 @@ impl Relay {
 
 /// Frames on the link, both ways, those in its queues among them.
 fn under_way(world: &World<Gate, Ends>, link: LinkId) -> u64 {
-    let offered = |direction| world.link_stats(link, direction).offered;
-    offered(Direction::Forward) + offered(Direction::Backward) - world.tap().0
+    let begun = |direction| {
+        let stats = world.link_stats(link, direction);
+        stats.offered + stats.duplicated
+    };
+    (begun(Direction::Forward) + begun(Direction::Backward)).saturating_sub(world.tap().0)
 }

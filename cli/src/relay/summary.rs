@@ -59,6 +59,9 @@ impl Summary {
                 "bytes_out": crossing.written_bytes,
                 "lost": link.lost,
                 "queue_full": link.queue_full,
+                "queue_managed": link.queue_managed,
+                "too_long": link.too_long,
+                "link_down": link.link_down,
                 "damaged": link.damaged,
                 "reordered": link.reordered,
                 "duplicated": link.duplicated,
@@ -92,10 +95,13 @@ impl Summary {
         };
         row(&mut out, "", names.clone());
         type Count = fn(&Way) -> u64;
-        let counts: [(&str, Count); 7] = [
+        let counts: [(&str, Count); 10] = [
             ("frames in", |way| way.crossing.read),
             ("lost", |way| way.link.lost),
             ("dropped, queue full", |way| way.link.queue_full),
+            ("dropped, queue managed", |way| way.link.queue_managed),
+            ("dropped, too long", |way| way.link.too_long),
+            ("dropped, link down", |way| way.link.link_down),
             ("damaged", |way| way.link.damaged),
             ("reordered", |way| way.link.reordered),
             ("doubled", |way| way.link.duplicated),

@@ -115,6 +115,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if args.pcap.is_some() {
         capture::check_places(args, choice.require_one("--pcap captures")?.case)?;
     }
+    for (option, path) in [("--report", &args.report), ("--pcap", &args.pcap)] {
+        if let Some(path) = path {
+            shrink::refuse_the_scenario(&choice, option, path)?;
+        }
+    }
+    if args.report.is_some() && args.report == args.pcap {
+        let what = "--report and --pcap name the same file";
+        return Err(Failure::new(Kind::Usage, what));
+    }
     // Made before the work: a folder that is not there is better known now than in an hour.
     let page = args.report.as_deref().map(|path| Output::new(path, "the report")).transpose()?;
     let pcap = args.pcap.as_deref().map(|path| Output::new(path, "the capture")).transpose()?;

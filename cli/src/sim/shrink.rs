@@ -83,11 +83,7 @@ pub(super) fn run(choice: &Choice<'_>, out: Option<&Path>) -> Result<(), Failure
 
 /// Refuses to write where it cannot be meant, before any work is done.
 fn check_output(choice: &Choice<'_>, out: &Path) -> Result<(), Failure> {
-    let same = |a: &Path, b: &Path| matches!((fs::canonicalize(a), fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b);
-    if same(choice.file, out) {
-        let what = format!("--shrink {}: that is the scenario itself", out.display());
-        return Err(Failure::new(Kind::Usage, what));
-    }
+    refuse_the_scenario(choice, "--shrink", out)?;
     let folder = match out.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -98,6 +94,21 @@ fn check_output(choice: &Choice<'_>, out: &Path) -> Result<(), Failure> {
         return Err(Failure::new(Kind::File, what));
     }
     Ok(())
+}
+
+/// Refuses to write over the scenario that is run.
+pub(super) fn refuse_the_scenario(
+    choice: &Choice<'_>,
+    option: &str,
+    out: &Path,
+) -> Result<(), Failure> {
+    match (fs::canonicalize(choice.file), fs::canonicalize(out)) {
+        (Ok(scenario), Ok(out)) if scenario == out => {
+            let what = format!("{option} {}: that is the scenario itself", out.display());
+            Err(Failure::new(Kind::Usage, what))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The first run that fails, and how many there were up to it.

@@ -82,11 +82,13 @@ pub struct BrowserStats {
     pub succeeded: u64,
     /// Files that came otherwise, or not in time, or not at all.
     pub failed: u64,
+    /// Of them those that came with other bytes, another length, or as no HTTP.
+    pub wrong: u64,
     /// Of them given up after [`BrowserConfig::give_up`].
     pub given_up: u64,
     /// Requests made again, because their connection had ended.
     pub retried: u64,
-    /// Bytes of bodies of files that came whole.
+    /// Bytes of bodies of files that came whole and right.
     pub bytes: u64,
     /// Times of thought that ended with the connection that kept them.
     pub thinks_cut: u64,
@@ -406,6 +408,7 @@ impl App for Browser {
         tab.read += bytes.len() as u64;
         if tab.answers.wrongs.malformed > 0 {
             tab.ending = true;
+            self.stats.wrong += 1;
             cx.abort();
             return bytes.len();
         }
@@ -413,7 +416,11 @@ impl App for Browser {
             && let Some((wanted, _)) = tab.fetching.take()
         {
             self.fetching -= 1;
-            self.stats.bytes += self.config.site.files[wanted.file as usize].len;
+            if is_right {
+                self.stats.bytes += self.config.site.files[wanted.file as usize].len;
+            } else {
+                self.stats.wrong += 1;
+            }
             self.file_over(cx.now(), is_right);
             self.go_on(cx, *conn);
         }

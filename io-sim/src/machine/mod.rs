@@ -213,7 +213,7 @@ impl<S: PortStack> Machine<S> {
     /// [`crate::world::World::connect`]. The first turn of each ring is at the world's start.
     ///
     /// # Panics
-    /// Where there is no ring or more than 256, a core is not there, or the table of `spread` names
+    /// Where there is no ring or more than 255, a core is not there, or the table of `spread` names
     /// a ring that is not there.
     pub fn add_interface(&mut self, spread: Spread, rings: Vec<Ring<S>>) -> usize {
         let count = u8::try_from(rings.len()).expect("at most 255 rings");
@@ -461,11 +461,12 @@ impl<S: PortStack> Host for Machine<S> {
         match steering.steer(cx.frames.get(frame)) {
             Steered::Ring(ring) => self.deliver(cx, first + usize::from(ring), frame),
             Steered::Every => {
-                self.deliver(cx, first, frame);
-                for ring in 1..rings {
-                    let copy = cx.frames.add_copy(frame);
+                // The frame itself goes last: whoever is given it may end it.
+                let copies: Vec<_> = (1..rings).map(|_| cx.frames.add_copy(frame)).collect();
+                for (ring, copy) in (1..).zip(copies) {
                     self.deliver(cx, first + ring, copy);
                 }
+                self.deliver(cx, first, frame);
             }
         }
     }

@@ -243,7 +243,7 @@ impl ScenarioHost {
                 Progress {
                     completed: stats.succeeded,
                     failed: stats.failed,
-                    wrong_answers: 0,
+                    wrong_answers: stats.wrong,
                     bytes: stats.bytes,
                     is_done: browser.loads().len() as u64 >= wanted,
                 }
