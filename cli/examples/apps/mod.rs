@@ -4,7 +4,6 @@
 
 pub mod echo;
 pub mod rpc;
-pub mod talker;
 
 use clap::Parser;
 use simoom_core::port::{Advance, Port};
@@ -18,13 +17,13 @@ use simoom_linux::stop::StopFlag;
 use simoom_linux::tap::{TapConfig, TapPort};
 use simoom_sim::endpoint::Either;
 use simoom_sim::hash::EventHash;
+use simoom_sim::lab::Talker;
 use simoom_sim::link::LinkConfig;
 use simoom_sim::seed::{Chance, Seed};
 use simoom_sim::stack_host::{StackHost, StackSetup};
 use simoom_sim::world::{Limits, World};
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use talker::Talker;
 
 /// Where an example's server listens.
 pub const PORT: u16 = 7;
@@ -86,7 +85,7 @@ pub fn simulate<A: App>(
     world.connect((client, 0), (server, 0), link.clone(), link);
     let talker = |world: &World<_>| {
         let host: &Either<_, StackHost<Talker>> = world.host(client);
-        host.right().map(|host| host.stack.app().verdict())
+        host.right().map(|host| host.stack.app().verdict().cloned())
     };
     world.run_until(|world| talker(world).flatten().is_some())?;
     match talker(&world).flatten() {

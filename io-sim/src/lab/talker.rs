@@ -78,7 +78,8 @@ impl App for Talker {
             let due =
                 expected.get(right).map_or(String::from("nothing"), |due| format!("{due:#04x}"));
             let (at, came) = (self.heard, bytes[right]);
-            self.verdict = Some(Err(format!("byte {at} should be {due} and is {came:#04x}")));
+            self.verdict =
+                Some(Err(format!("wrong bytes: byte {at} should be {due} and is {came:#04x}")));
             cx.abort();
         } else {
             self.note_heard(cx);

@@ -1,6 +1,6 @@
 //! Segments forged in another host's name: resets, SYNs and text that are to hit its connections. RFC 5961.
 
-use super::Pace;
+use super::{Pace, Paced};
 use crate::endpoint::Endpoint;
 use crate::hosts::tcp_peer::station::{Route, Segment, Station, write_segment};
 use crate::seed::{Draws, Seed, Stream};
@@ -148,6 +148,24 @@ impl BlindInjector {
     }
 }
 
+impl Paced for BlindInjector {
+    fn station(&mut self) -> &mut Station {
+        &mut self.station
+    }
+
+    fn server(&self) -> SocketAddrV4 {
+        self.config.server
+    }
+
+    fn next_at(&self) -> Option<Instant> {
+        self.config.pace.at(self.turns)
+    }
+
+    fn act(&mut self, _now: Instant, server: MacAddr, out: &mut dyn FnMut(&[u8])) {
+        self.send(server, out);
+    }
+}
+
 impl Endpoint for BlindInjector {
     fn on_frame(&mut self, _now: Instant, frame: &[u8]) {
         self.station.on_frame(frame);
@@ -169,17 +187,7 @@ impl Endpoint for BlindInjector {
     }
 
     fn poll(&mut self, now: Instant, out: &mut dyn FnMut(&[u8])) -> Option<Instant> {
-        self.station.poll(out);
-        while let Some(at) = self.config.pace.at(self.turns) {
-            if at > now {
-                return Some(at);
-            }
-            let Some(mac) = self.station.resolve(now, *self.config.server.ip(), out) else {
-                return self.station.ask_at();
-            };
-            self.send(mac, out);
-        }
-        None
+        self.poll_paced(now, out)
     }
 
     fn describe(&self) -> String {

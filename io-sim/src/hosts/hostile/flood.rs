@@ -1,6 +1,6 @@
 //! Floods: SYNs from addresses that are not the sender's, and segments without sense.
 
-use super::Pace;
+use super::{Pace, Paced};
 use crate::endpoint::Endpoint;
 use crate::hosts::tcp_peer::station::{Route, Segment, Station, write_segment};
 use crate::seed::{Chance, Draws, Seed, Stream};
@@ -79,6 +79,24 @@ impl SynFlood {
     }
 }
 
+impl Paced for SynFlood {
+    fn station(&mut self) -> &mut Station {
+        &mut self.station
+    }
+
+    fn server(&self) -> SocketAddrV4 {
+        self.config.server
+    }
+
+    fn next_at(&self) -> Option<Instant> {
+        self.config.pace.at(self.sent)
+    }
+
+    fn act(&mut self, _now: Instant, server: MacAddr, out: &mut dyn FnMut(&[u8])) {
+        self.send(server, out);
+    }
+}
+
 impl Endpoint for SynFlood {
     fn on_frame(&mut self, _now: Instant, frame: &[u8]) {
         self.station.on_frame(frame);
@@ -88,17 +106,7 @@ impl Endpoint for SynFlood {
     }
 
     fn poll(&mut self, now: Instant, out: &mut dyn FnMut(&[u8])) -> Option<Instant> {
-        self.station.poll(out);
-        while let Some(at) = self.config.pace.at(self.sent) {
-            if at > now {
-                return Some(at);
-            }
-            let Some(mac) = self.station.resolve(now, *self.config.server.ip(), out) else {
-                return self.station.ask_at();
-            };
-            self.send(mac, out);
-        }
-        None
+        self.poll_paced(now, out)
     }
 
     fn describe(&self) -> String {
@@ -217,6 +225,24 @@ impl RandomSegments {
     }
 }
 
+impl Paced for RandomSegments {
+    fn station(&mut self) -> &mut Station {
+        &mut self.station
+    }
+
+    fn server(&self) -> SocketAddrV4 {
+        self.config.server
+    }
+
+    fn next_at(&self) -> Option<Instant> {
+        self.config.pace.at(self.sent)
+    }
+
+    fn act(&mut self, now: Instant, server: MacAddr, out: &mut dyn FnMut(&[u8])) {
+        self.send(now, server, out);
+    }
+}
+
 impl Endpoint for RandomSegments {
     fn on_frame(&mut self, _now: Instant, frame: &[u8]) {
         let Some(frame) = self.station.on_frame(frame) else { return };
@@ -228,17 +254,7 @@ impl Endpoint for RandomSegments {
     }
 
     fn poll(&mut self, now: Instant, out: &mut dyn FnMut(&[u8])) -> Option<Instant> {
-        self.station.poll(out);
-        while let Some(at) = self.config.pace.at(self.sent) {
-            if at > now {
-                return Some(at);
-            }
-            let Some(mac) = self.station.resolve(now, *self.config.server.ip(), out) else {
-                return self.station.ask_at();
-            };
-            self.send(now, mac, out);
-        }
-        None
+        self.poll_paced(now, out)
     }
 
     fn describe(&self) -> String {
