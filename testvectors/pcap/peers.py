@@ -255,6 +255,15 @@ def quitter(port, bytes_before):
         sock.close()
 
 
+def closer(port, bytes_read):
+    """Reads the first bytes of a request and closes: the rest is answered with a reset."""
+    listener = listen(port)
+    while True:
+        sock, _ = listener.accept()
+        receive_exactly(sock, int(bytes_read))
+        sock.close()
+
+
 def checksum(data):
     if len(data) % 2:
         data += b"\0"
@@ -280,6 +289,16 @@ def flood(net, host, port, count):
         time.sleep(0.002)
 
 
+def ping(host, count):
+    """ICMP echo requests, each answered before the next."""
+    raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    raw.settimeout(5)
+    for n in range(int(count)):
+        echo = struct.pack("!BBHHH", 8, 0, 0, 7, n) + bytes(48)
+        raw.sendto(echo[:2] + struct.pack("!H", checksum(echo)) + echo[4:], (host, 0))
+        raw.recv(2048)
+
+
 def tun(name_a, name_b, ready):
     """Two tun devices, and what goes into one comes out of the other: links without a header."""
     files = []
@@ -299,9 +318,37 @@ def tun(name_a, name_b, ready):
                 time.sleep(0.01)  # the other device is not up
 
 
+def tag(name, trunk, *tags):
+    """A device of this name whose frames are on the device `trunk` with these VLAN tags."""
+    header = b"".join(struct.pack("!HH", int(kind, 16), int(number)) for kind, number in
+                      (one.split(":") for one in tags))
+    inner = os.open("/dev/net/tun", os.O_RDWR)
+    fcntl.ioctl(inner, 0x400454CA, struct.pack("16sH22x", name.encode(), 0x0002 | 0x1000))
+    outer = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    outer.bind((trunk, 3))
+    chooser = selectors.DefaultSelector()
+    chooser.register(inner, selectors.EVENT_READ)
+    chooser.register(outer, selectors.EVENT_READ)
+    while True:
+        for key, _ in chooser.select():
+            try:
+                if key.fileobj is outer:
+                    # The kernel has taken the outermost tag.
+                    frame, (_, _, kind, _, _) = outer.recvfrom(65536)
+                    while frame[12:14] in (b"\x81\x00", b"\x88\xa8"):
+                        frame = frame[:12] + frame[16:]
+                    if kind != socket.PACKET_OUTGOING:
+                        os.write(inner, frame)
+                else:
+                    frame = os.read(inner, 65536)
+                    outer.send(frame[:12] + header + frame[12:])
+            except OSError:
+                time.sleep(0.01)  # a device is not up
+
+
 PEERS = {f.__name__.replace("_", "-"): f for f in (
     think, gated, pipeline, slow, small, reset, leave, refused, half, same_port, probes, many,
-    turns, talker, quitter, flood, tun)}
+    turns, talker, quitter, closer, flood, ping, tun, tag)}
 
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] not in PEERS:
