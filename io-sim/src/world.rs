@@ -653,8 +653,8 @@ impl<H: Host, T: EventTap> World<H, T> {
         match passage {
             Passage::Arrives { at, fate, again } => {
                 self.queue.push(at, Event::Arrive { way, frame, fate });
-                if let Some(frame) = again {
-                    self.queue.push(at, Event::Arrive { way, frame, fate: Fate::ArrivedAgain });
+                if let Some((frame, fate)) = again {
+                    self.queue.push(at, Event::Arrive { way, frame, fate });
                 }
             }
             Passage::Ends(fate) => {
