@@ -24,7 +24,7 @@ use gate::Gate;
 pub use gate::Ruling;
 mod progress;
 
-pub use progress::Stuck;
+pub use progress::{Demand, Stuck};
 
 /// A host of one world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
