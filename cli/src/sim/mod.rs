@@ -148,7 +148,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
                     let _ = on_done(result, seconds);
                 })
             }
-            None => sweep::run(&choice, &progress, &mut on_done),
+            None => {
+                sweep::run(&choice, &progress, &mut on_done);
+                Ok(())
+            }
         }
     };
     progress.clear();
