@@ -400,7 +400,7 @@ impl Conn {
     pub(super) fn most(&self) -> SeqNumber {
         let mut most = self.came;
         let all = || self.islands.iter().chain(&self.maybe_kept);
-        while let Some(next) = all().filter(|range| range.0.le(most) && range.1.gt(most)).last() {
+        while let Some(next) = all().find(|range| range.0.le(most) && range.1.gt(most)) {
             most = next.1;
         }
         most
