@@ -280,19 +280,19 @@ mod tests {
         let stop = StopFlag::new().unwrap();
         relay.ports[0].set_stop(Some(stop.clone()));
         std::thread::scope(|scope| {
-            // The two hosts: one sends all it has, and more than is taken at once; the other looks
-            // once nothing is to come any more.
+            // The two hosts: one sends all it has, which is more than the other device takes at once;
+            // the other looks when nothing is to come any more.
             scope.spawn(|| {
-                let mut sent = 0;
+                for n in 0..FRAMES {
+                    let mut bytes = [0; 60];
+                    bytes[58..].copy_from_slice(&n.to_be_bytes());
+                    while left.send(&bytes).is_err() {
+                        std::thread::yield_now();
+                    }
+                }
                 let mut seen = Vec::new();
                 let mut frame = [0; 2048];
                 while seen.len() < usize::from(FRAMES) {
-                    let mut bytes = [0; 60];
-                    bytes[58..].copy_from_slice(&u16::to_be_bytes(sent));
-                    if sent < FRAMES && left.send(&bytes).is_ok() {
-                        sent += 1;
-                        continue;
-                    }
                     match right.recv(&mut frame) {
                         Ok(60) => seen.push(u16::from_be_bytes([frame[58], frame[59]])),
                         _ => std::thread::yield_now(),
