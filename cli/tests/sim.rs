@@ -313,8 +313,12 @@ fn a_report_holds_the_plots_of_the_sweep_and_of_its_first_run() {
     let second = bench.path("second.html");
     bench.sim(&["--seeds", "0..3", "--report", &second, "--connection", "2"], 0);
     assert_ne!(sequence_title(&html), sequence_title(&fs::read_to_string(&second).unwrap()));
-    let (_, err) = bench.sim(&["--report", &second, "--connection", "3"], 2);
-    assert!(err.contains("--connection 3: the run in the pictures has 2 connections"), "{err}");
+    // Known before the sweep: no run is made, and the page that was there stays.
+    let before = fs::read(&second).unwrap();
+    let (out, err) =
+        bench.sim(&["--seeds", "0..3", "--json", "--report", &second, "--connection", "3"], 2);
+    assert!(err.contains("--connection 3: the first run has 2 connections"), "{err}");
+    assert_eq!((out.as_str(), fs::read(&second).unwrap()), ("", before));
 }
 
 #[test]

@@ -36,13 +36,11 @@ pub use reduce::{Reduced, reduce};
 
 use crate::case::{self, CaseFault, Ended, Plan};
 use crate::fault::{parse_faults, print_faults};
+use crate::panics;
 use crate::seed::Seed;
-use std::any::Any;
-use std::cell::{Cell, RefCell};
 use std::fmt::Write;
 use std::ops::Range;
-use std::panic::{PanicHookInfo, resume_unwind, set_hook, take_hook};
-use std::sync::Once;
+use std::panic::resume_unwind;
 
 /// Runs of the closure for one reduction, at most.
 pub const REDUCTION_RUNS_MAX: u32 = 400;
@@ -226,46 +224,14 @@ struct Quiet {
     failure: Option<Failure>,
 }
 
-thread_local! {
-    /// Panics of this thread are noted, not printed.
-    static QUIET: Cell<bool> = const { Cell::new(false) };
-    static NOTED: RefCell<Option<String>> = const { RefCell::new(None) };
-}
-
-/// Runs something whose panics are not printed. The hook of the process is replaced once, by one
-/// that asks the panicking thread first: other tests print as before.
+/// Runs something whose panics are not printed.
 fn quietly(run: impl FnOnce() -> Ended) -> Quiet {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let before = take_hook();
-        set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
-            let quiet = QUIET.try_with(Cell::get).unwrap_or(false);
-            if !quiet {
-                return before(info);
-            }
-            let at = info.location().map(ToString::to_string).unwrap_or_default();
-            let _ = NOTED.try_with(|noted| noted.replace(Some(at)));
-        }));
-    });
-    let before = QUIET.replace(true);
-    NOTED.set(None);
-    let ended = run();
-    QUIET.set(before);
+    let (ended, at) = panics::noting(run);
     let failure = ended.result.as_ref().err().map(|panic| Failure {
-        at: NOTED.take().unwrap_or_default(),
-        message: first_line(&**panic),
+        at: at.unwrap_or_default(),
+        message: panics::words_of(&**panic).lines().next().unwrap_or_default().to_owned(),
     });
     Quiet { ended, failure }
-}
-
-/// The first line of what a panic says.
-fn first_line(panic: &(dyn Any + Send)) -> String {
-    let text = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
-        (Some(text), _) => text,
-        (None, Some(text)) => text.as_str(),
-        (None, None) => "a panic without words",
-    };
-    text.lines().next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

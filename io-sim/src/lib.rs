@@ -278,6 +278,7 @@ pub mod machine;
 pub mod nic;
 pub mod observe;
 pub mod oracle;
+pub mod panics;
 pub mod port_host;
 pub mod print;
 pub mod queue;

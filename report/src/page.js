@@ -103,6 +103,22 @@
 
   const isMarks = (series) => ["bars", "points", "crosses"].includes(series.style);
 
+  const isSmall = () => narrow.matches && !printing;
+
+  // On a small screen a name has no room for more letters in one line of the legend.
+  const letters = 40;
+
+  /** A name in lines, broken behind commas and spaces. */
+  const inLines = (name) => {
+    const lines = [""];
+    for (const part of name.split(/(?<=[, ])/)) {
+      const line = lines[lines.length - 1];
+      if (line !== "" && line.length + part.trimEnd().length > letters) lines.push(part);
+      else lines[lines.length - 1] += part;
+    }
+    return lines.join("<br>");
+  };
+
   const traces = (plot, view) => {
     const shade = dark.matches && !printing ? 1 : 0;
     const taken = new Set(plot.series.map((series) => series.colour));
@@ -114,7 +130,7 @@
         : series.colour;
       const color = shades[name][shade];
       const trace = {
-        type: "scatter", name: series.name, x: series.x, y: series.y, mode: "lines",
+        type: "scatter", name: isSmall() ? inLines(series.name) : series.name, x: series.x, y: series.y, mode: "lines",
         line: { color, width: 1.6, shape: "linear" }, showlegend: true,
       };
       if (series.hover.length > 0) {
@@ -155,7 +171,7 @@
     const soft = night ? "#8b95a4" : "#7d8795";
     const rule = night ? "#343d4b" : "#dfe3ea";
     const ground = night ? "#14181f" : "#ffffff";
-    const small = narrow.matches && !printing;
+    const small = isSmall();
     const axis = (scale, range) => ({
       title: { text: scale.label, standoff: 8 }, type: scale.log ? "log" : "linear",
       range: [...range], autorange: false, exponentformat: "SI", minexponent: 3,

@@ -107,7 +107,11 @@ pub(crate) fn parse(text: &str, sink: &mut Sink<'_>) -> Table {
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let at = error.span().map_or(0, |span| span.start);
-        sink.add(at, "", format!("is no TOML: {}", error.message()));
+        // Which key, say: of a word that is wrong the parser tells the place alone.
+        let word = error.span().and_then(|span| text.get(span)).unwrap_or_default();
+        let is_word = !word.is_empty() && word.len() <= 60 && !word.contains(char::is_whitespace);
+        let word = if is_word { format!(": {word}") } else { String::new() };
+        sink.add(at, "", format!("is no TOML: {}{word}", error.message()));
     }
     convert_table(table.get_ref(), "", sink)
 }

@@ -1,6 +1,7 @@
 //! Every key of the format, with its unit in its name, its bounds and its default.
 
 use crate::schema::{Key, Kind, Section, key};
+use simoom_core::tcp::congestion::Algorithm;
 
 /// An hour of simulated time, in milliseconds, a hundred times over: no scenario needs more.
 const MS_MAX: f64 = 360_000_000.0;
@@ -209,6 +210,17 @@ pub(crate) static FAULT: Section = Section {
 
 const KIND: Key = key("kind", Kind::OneOf(HOST_KINDS), "required", "what the host is");
 
+/// Names of congestion controllers, in the order of [`Algorithm::ALL`].
+pub(crate) static CONTROLLERS: [&str; Algorithm::ALL.len()] = {
+    let mut names = [""; Algorithm::ALL.len()];
+    let mut n = 0;
+    while n < names.len() {
+        names[n] = Algorithm::ALL[n].name();
+        n += 1;
+    }
+    names
+};
+
 /// What a host can be.
 pub(crate) const HOST_KINDS: &[&str] = &[
     "server", "client", "machine", "smoltcp-server", "smoltcp-client", "receiver", "switch",
@@ -254,7 +266,7 @@ static TCP_KEYS: &[Key] = &[
     key("retries_max", Kind::Whole(1, 255), "15", "timeouts in a row before a connection is given up"),
     key("syn_retries_max", Kind::Whole(1, 255), "15", "timeouts in a row before a SYN is given up"),
     key("nagle", Kind::Flag, "false", "whether short segments wait for the ACK of what is in flight"),
-    key("controller", Kind::OneOf(&["new-reno"]), "new-reno", "congestion control"),
+    key("controller", Kind::OneOf(&CONTROLLERS), "new-reno", "congestion control"),
 ];
 
 static WORK_KEYS: &[Key] = &[

@@ -5,7 +5,6 @@
 use simoom_scenarios::{Case, RunOptions, RunResult, Scenario, run, shrink};
 use simoom_sim::mutants::{self, Mutant};
 use simoom_sim::seed::Seed;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// Seeds within which each mutant must be found.
@@ -23,9 +22,9 @@ fn standard() -> Scenario {
 /// oracle sees them.
 fn run_with(mutant: Option<Mutant>, case: &Case, seed: Seed) -> Option<RunResult> {
     mutants::activate(mutant);
-    let result = catch_unwind(AssertUnwindSafe(|| run(case, &RunOptions::new(seed)))).ok();
+    let result = run(case, &RunOptions::new(seed));
     mutants::activate(None);
-    result
+    (!result.panicked).then_some(result)
 }
 
 fn is_found_and_made_smaller(mutant: Mutant) {
@@ -67,6 +66,33 @@ fn is_found_and_made_smaller(mutant: Mutant) {
         faults,
         shrunk.runs,
         first.violations.first().and_then(|text| text.lines().next()).unwrap_or_default()
+    );
+}
+
+/// Asserts in a stack are the first to see some mutants: a run that panics is a failed run, and is
+/// made smaller like any other.
+#[test]
+#[cfg(debug_assertions)]
+fn a_stack_that_panics_is_made_smaller() {
+    let scenario = standard();
+    let case = &scenario.cases()[0];
+    let panics = |mutant: &Mutant, seed: u64| {
+        mutants::activate(Some(*mutant));
+        let result = run(case, &RunOptions::new(Seed(seed)));
+        mutants::activate(None);
+        result.panicked.then_some(result)
+    };
+    let mut all = Mutant::ALL.into_iter().flat_map(|mutant| (0..3).map(move |seed| (mutant, seed)));
+    let found = all.find_map(|(mutant, seed)| Some((mutant, seed, panics(&mutant, seed)?)));
+    let (mutant, seed, first) = found.expect("some mutant makes a debug build panic");
+    mutants::activate(Some(mutant));
+    let mut again = |_: u32, _: bool| mutants::activate(Some(mutant));
+    let shrunk = shrink(case, Seed(seed), 60, &mut again).expect("it fails again");
+    mutants::activate(None);
+    assert!(shrunk.result.panicked && shrunk.result.packets < first.packets, "{shrunk:?}");
+    println!(
+        "{mutant:?} under seed {seed}: {} of {} packets",
+        shrunk.result.packets, first.packets
     );
 }
 

@@ -4,7 +4,7 @@
 use simoom_scenarios::{
     Case, RunOptions, RunResult, Scenario, json_line, pairs, run, run_observed, run_with, shard,
 };
-use simoom_sim::hash::NoTap;
+use simoom_sim::hash::{EventRecord, EventTap, NoTap};
 use simoom_sim::observe::ProbeConfig;
 use simoom_sim::seed::Seed;
 use simoom_sim::world::Direction;
@@ -170,4 +170,55 @@ fn a_healed_world_must_get_on_where_measures_are_taken_in_the_middle() {
         text.replace("delay_ms = 3", "delay_ms = 900").replace("[limits]", "[limits]\nrest_s = 1");
     let result = plain(&stuck, 4);
     assert!(!result.ok, "nobody gets further within a second");
+}
+
+/// Stands for a stack that panics: at the arrival of a frame.
+#[derive(Default)]
+struct PanicsAt(u64);
+
+impl EventTap for PanicsAt {
+    fn on_event(&mut self, record: &EventRecord<'_>) {
+        assert!(record.number < self.0, "frame {} is one too many", record.number);
+    }
+}
+
+#[test]
+fn a_panic_is_a_failed_run_that_says_where_and_with_which_seed() {
+    let (result, _) = run_with(
+        &case(LOSSY),
+        &RunOptions { record_faults: true, ..RunOptions::new(Seed(3)) },
+        PanicsAt(40),
+        &mut |_| {},
+    );
+    assert!(!result.ok && result.panicked);
+    assert!(result.packets > 30 && result.simulated_seconds > 0.0 && !result.faults.is_empty());
+    let [said] = &result.violations[..] else { panic!("{:?}", result.violations) };
+    assert!(said.starts_with(&format!("seed v1:3, event {}, at ", result.events)), "{said}");
+    assert!(said.contains("panicked at ") && said.contains("runs.rs:"), "{said}");
+    assert!(said.ends_with("is one too many"), "{said}");
+    let line = json_line(&result, None);
+    assert!(line.contains("\"ok\":false") && line.contains("is one too many"), "{line}");
+    // Other runs go on, as if nothing had been.
+    let next = plain(LOSSY, 3);
+    assert!(next.ok && !next.panicked, "{:?}", next.violations);
+}
+
+#[test]
+fn a_run_that_panics_is_observed_up_to_there() {
+    let probe = ProbeConfig::default();
+    let options = RunOptions::new(Seed(3));
+    let seen = run_observed(&case(LOSSY), &options, probe, PanicsAt(40), &mut |_| {});
+    assert!(seen.result.panicked && seen.links.len() == 1 && seen.stacks.len() == 2);
+    assert!(seen.stacks.iter().any(|stack| !stack.probe.connections().is_empty()));
+}
+
+#[test]
+fn what_does_not_come_to_rest_names_its_connections_and_what_they_wait_for() {
+    let far = LOSSY.replace("delay_ms = 3", "delay_ms = 3000");
+    let result = plain(&format!("{far}[limits]\nrest_s = 1\n"), 1);
+    let said = &result.violations[0];
+    assert!(said.contains("not done 1.0") && said.contains("after the links healed"), "{said}");
+    let stuck: Vec<_> = said.lines().filter(|line| line.contains("stuck: host ")).collect();
+    assert!(!stuck.is_empty(), "{said}");
+    assert!(stuck.iter().all(|line| line.contains("10.66.0.1:") && line.contains("waits for ")));
 }

@@ -199,15 +199,13 @@ impl Relay {
         }
         self.advance_world(now)?;
         for to in 0..2 {
-            self.leave(to);
+            // As long as the kernel takes what the device's ring had no room for.
+            while self.leave(to) {
+                self.ports[to].sync_tx(TxSync::Push).map_err(|e| tap_failure(&e))?;
+            }
         }
         // Taking frames from the gates has woken them: nothing is to come of it.
-        self.advance_world(now)?;
-        for port in &mut self.ports {
-            port.sync_tx(TxSync::Push).map_err(|e| tap_failure(&e))?;
-            port.reclaim(Some);
-        }
-        Ok(())
+        self.advance_world(now)
     }
 
     fn advance_world(&mut self, now: Instant) -> Result<(), Failure> {
@@ -215,20 +213,22 @@ impl Relay {
         self.world.run_for(past).map_err(|e| Failure::new(Kind::Runtime, e.to_string()))
     }
 
-    /// Gives a device what waits for it, as far as it takes it.
-    fn leave(&mut self, to: usize) {
+    /// Gives a device what waits for it, as far as it takes it; whether it took anything.
+    fn leave(&mut self, to: usize) -> bool {
         let port = &mut self.ports[to];
+        port.reclaim(Some);
         let crossing = &mut self.crossings[1 - to];
+        let before = crossing.written;
         while port.tx_free() > 0
             && let Some((due, frame)) = self.world.host(self.gates[to]).first()
         {
             let len = frame.len();
             if len <= usize::from(port.caps().frame_max) {
-                let Some(mut buf) = port.take_free() else { return };
+                let Some(mut buf) = port.take_free() else { break };
                 port.bytes_mut(&mut buf)[..len].copy_from_slice(frame);
                 if let Err(TxFull(buf)) = port.submit(buf, len as u16) {
                     port.give_back(buf);
-                    return;
+                    break;
                 }
                 let late = self.clock.now() - due;
                 crossing.written += 1;
@@ -240,6 +240,7 @@ impl Relay {
             }
             self.world.host_mut(self.gates[to]).remove_first();
         }
+        crossing.written > before
     }
 }
 
@@ -250,4 +251,60 @@ fn under_way(world: &World<Gate, Ends>, link: LinkId) -> u64 {
         stats.offered + stats.duplicated
     };
     (begun(Direction::Forward) + begun(Direction::Backward)).saturating_sub(world.tap().0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixDatagram;
+    use std::path::Path;
+
+    /// Frames in the ring of each device.
+    const SLOTS: u32 = 8;
+
+    fn device() -> (TapPort, UnixDatagram) {
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let config = TapConfig { buffers: 64, tx_slots: SLOTS, ..TapConfig::new("pair") };
+        (TapPort::over(ours.into(), &config).unwrap(), theirs)
+    }
+
+    #[test]
+    fn what_a_full_device_leaves_goes_as_soon_as_it_has_room_and_without_another_event() {
+        const FRAMES: u16 = 1_000;
+        let text = "[link]\nrate_mbit = 1_000_000\ndelay_ms = 0\nqueue_packets = 100_000\n";
+        let link = LinkFile::parse(Path::new("x.toml"), text).unwrap();
+        let ((a, left), (b, right)) = (device(), device());
+        let mut relay = Relay::new([a, b], link, Seed(1));
+        let stop = StopFlag::new().unwrap();
+        relay.ports[0].set_stop(Some(stop.clone()));
+        std::thread::scope(|scope| {
+            // The two hosts: one sends all it has, which is more than the other device takes at once;
+            // the other looks when nothing is to come any more.
+            scope.spawn(|| {
+                for n in 0..FRAMES {
+                    let mut bytes = [0; 60];
+                    bytes[58..].copy_from_slice(&n.to_be_bytes());
+                    while left.send(&bytes).is_err() {
+                        std::thread::yield_now();
+                    }
+                }
+                let mut seen = Vec::new();
+                let mut frame = [0; 2048];
+                while seen.len() < usize::from(FRAMES) {
+                    match right.recv(&mut frame) {
+                        Ok(60) => seen.push(u16::from_be_bytes([frame[58], frame[59]])),
+                        _ => std::thread::yield_now(),
+                    }
+                }
+                assert_eq!(seen, (0..FRAMES).collect::<Vec<_>>());
+                stop.raise();
+            });
+            relay.run(Some(Duration::from_secs(60))).unwrap();
+        });
+        assert_eq!(relay.crossings[0].written, u64::from(FRAMES));
+        assert!(relay.ports[1].stats().tx_would_block > 0, "the device was meant to be full");
+        assert!(relay.clock.now() < Instant::ZERO + Duration::from_secs(50), "it had to be told");
+    }
 }

@@ -50,10 +50,10 @@ pub(crate) struct Args {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// One seed: 4711, or v1:4711 as it is printed [default: the seeds that the file names]
-    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    #[arg(long, value_name = "N", conflicts_with = "seeds", allow_hyphen_values = true)]
     seed: Option<Seed>,
     /// Every seed from A on, B not among them
-    #[arg(long, value_name = "A..B")]
+    #[arg(long, value_name = "A..B", allow_hyphen_values = true)]
     seeds: Option<Seeds>,
     /// Only this case, or all cases with this value on their axes: delay_ms=5
     #[arg(long, value_name = "NAME")]
@@ -124,6 +124,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         let what = "--report and --pcap name the same file";
         return Err(Failure::new(Kind::Usage, what));
     }
+    let first_drawn = match args.report {
+        Some(_) => page::draw_first(&choice, args.connection)?,
+        None => None,
+    };
     // Made before the work: a folder that is not there is better known now than in an hour.
     let page = args.report.as_deref().map(|path| Output::new(path, "the report")).transpose()?;
     let pcap = args.pcap.as_deref().map(|path| Output::new(path, "the capture")).transpose()?;
@@ -148,7 +152,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
                     let _ = on_done(result, seconds);
                 })
             }
-            None => sweep::run(&choice, &progress, &mut on_done),
+            None => {
+                sweep::run(&choice, &progress, &mut on_done);
+                Ok(())
+            }
         }
     };
     progress.clear();
@@ -158,7 +165,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     out.result()?;
     if let Some(file) = page {
-        let page = page::build(&choice, &gathered, args.connection)?;
+        let page = page::build(&choice, &gathered, args.connection, first_drawn);
         file.fill(|to| simoom_report::write(&page, to))?;
     }
     match gathered.failures() {

@@ -2,9 +2,10 @@
 
 use super::choice::Choice;
 use super::gather::{CaseRuns, Gathered, median};
-use super::pictures;
+use super::pictures::{self, Pictures};
 use super::text::{grouped, table};
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
+use crate::human;
 use simoom_report::{Axis, Page, Plot, Series, Style, Table, plots};
 use simoom_scenarios::{Case, Pair, decimals};
 
@@ -18,19 +19,45 @@ const SPREADS_MAX: usize = 4;
 /// Rows of a table, at most.
 const ROWS_MAX: usize = 500;
 
+/// Draws the first run before any is made, where another than its first connection was asked for: what
+/// cannot be drawn is better known now than after the sweep.
+///
+/// # Errors
+/// Where it has not so many connections.
+pub(super) fn draw_first(
+    choice: &Choice<'_>,
+    connection: u32,
+) -> Result<Option<Pictures>, Failure> {
+    if connection == 1 {
+        return Ok(None);
+    }
+    let first = choice.runs().next().expect("a choice has a run");
+    let pictures = pictures::of(first, connection);
+    if pictures.connections < connection as usize {
+        let there = human::count(pictures.connections as u64, "connection");
+        let what = format!("--connection {connection}: the first run has {there}");
+        return Err(Failure::new(Kind::Usage, what));
+    }
+    Ok(Some(pictures))
+}
+
 /// Makes the page. Makes one run again, with everything watched: the first that failed, else the
-/// first.
+/// first, which may be drawn already.
 pub(super) fn build(
     choice: &Choice<'_>,
     gathered: &Gathered<'_>,
     connection: u32,
-) -> Result<Page, Failure> {
+    first_drawn: Option<Pictures>,
+) -> Page {
     let failed = gathered.first_failure().and_then(|failed| {
         let case = choice.cases.iter().find(|case| case.name == failed.case)?;
         Some(Pair { case, seed: failed.seed })
     });
-    let run = failed.or_else(|| choice.runs().next()).expect("a choice has a run");
-    let pictured = pictures::of(run, connection)?;
+    let first = choice.runs().next().expect("a choice has a run");
+    let run = failed.unwrap_or(first);
+    let is_first = run.seed == first.seed && run.case.name == first.case.name;
+    let drawn = first_drawn.filter(|_| is_first);
+    let pictured = drawn.unwrap_or_else(|| pictures::of(run, connection));
     let scenario = choice.scenario;
     let mut subtitle = scenario.about.split_whitespace().collect::<Vec<_>>().join(" ");
     if let Some(source) = &scenario.source {
@@ -46,7 +73,7 @@ pub(super) fn build(
     page.facts.extend(pictured.facts);
     page.plots.extend(completions(gathered));
     page.plots.extend(pictured.plots);
-    Ok(page)
+    page
 }
 
 fn facts(choice: &Choice<'_>, gathered: &Gathered<'_>) -> Vec<(String, String)> {

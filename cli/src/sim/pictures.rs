@@ -1,7 +1,6 @@
 //! One run in pictures: the time-sequence graph of a connection, goodput, windows, round trips,
 //! queues.
 
-use crate::failure::{Failure, Kind};
 use crate::human;
 use simoom_core::tcp::State;
 use simoom_core::time::Instant;
@@ -24,6 +23,8 @@ const QUEUES_MAX: usize = 6;
 pub(super) struct Pictures {
     pub(super) facts: Vec<(String, String)>,
     pub(super) plots: Vec<Plot>,
+    /// Connections that the run has.
+    pub(super) connections: usize,
 }
 
 /// One connection, in the direction in which more was sent.
@@ -46,22 +47,15 @@ impl Connection {
     }
 }
 
-/// Makes a run once more, everything watched, and draws it.
-///
-/// # Errors
-/// Where it has not so many connections.
-pub(super) fn of(run: Pair<'_>, number: u32) -> Result<Pictures, Failure> {
+/// Makes a run, everything watched, and draws it with connection `number`, or the last where there are
+/// not so many.
+pub(super) fn of(run: Pair<'_>, number: u32) -> Pictures {
     let Pair { case, seed } = run;
     let options = RunOptions::new(seed);
     let probe = ProbeConfig { connections_max: 1 << 12, ..ProbeConfig::default() };
     let seen = run_observed(case, &options, probe, Timeline::default(), &mut |_| {});
     let connections = connections(seen.tap.flows());
-    let index = number as usize - 1;
-    if index > 0 && index >= connections.len() {
-        let there = human::count(connections.len() as u64, "connection");
-        let what = format!("--connection {number}: the run in the pictures has {there}");
-        return Err(Failure::new(Kind::Usage, what));
-    }
+    let index = (number as usize).min(connections.len()).saturating_sub(1);
     let mut facts = vec![
         (String::from("Run in the pictures"), format!("{}, seed {seed}", case.name)),
         (String::from("Its event hash"), seen.result.event_hash.to_string()),
@@ -69,7 +63,11 @@ pub(super) fn of(run: Pair<'_>, number: u32) -> Result<Pictures, Failure> {
     let mut plots = Vec::new();
     if let Some(connection) = connections.get(index) {
         let all = human::count(connections.len() as u64, "connection");
-        facts.push((String::from("Connection in the pictures"), format!("{number} of {all}")));
+        let mut which = format!("{} of {all}", index + 1);
+        if index + 1 < number as usize {
+            which += &format!("; there is no number {number}");
+        }
+        facts.push((String::from("Connection in the pictures"), which));
         let probed = probed(&seen.stacks, connection);
         plots.push(time_sequence(connection, probed));
         plots.push(goodput(&connections));
@@ -86,7 +84,7 @@ pub(super) fn of(run: Pair<'_>, number: u32) -> Result<Pictures, Failure> {
         let what = format!("the first {} only", human::count(kept(&seen.tap), "segment"));
         facts.push((String::from("In the pictures"), what));
     }
-    Ok(Pictures { facts, plots })
+    Pictures { facts, plots, connections: connections.len() }
 }
 
 fn kept(timeline: &Timeline) -> u64 {

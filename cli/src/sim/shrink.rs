@@ -22,7 +22,7 @@ pub(super) fn run(choice: &Choice<'_>, out: Option<&Path>) -> Result<(), Failure
         Path::to_path_buf,
     );
     check_output(choice, &out)?;
-    let Some((failed, before)) = first_failure(choice)? else {
+    let Some((failed, before)) = first_failure(choice) else {
         let runs = choice.count();
         let what = if runs == 1 { "the run did not fail" } else { "none failed" };
         return print(&format!("{}: {what}, nothing to make smaller\n", human::count(runs, "run")));
@@ -112,10 +112,10 @@ pub(super) fn refuse_the_scenario(
 }
 
 /// The first run that fails, and how many there were up to it.
-fn first_failure(choice: &Choice<'_>) -> Result<Option<(RunResult, u64)>, Failure> {
+fn first_failure(choice: &Choice<'_>) -> Option<(RunResult, u64)> {
     let progress = Progress::new(choice);
     let (mut found, mut runs) = (None, 0);
-    let ended = sweep::run(choice, &progress, &mut |result, _| {
+    sweep::run(choice, &progress, &mut |result, _| {
         runs += 1;
         progress.finished(result.ok);
         if result.ok {
@@ -125,7 +125,7 @@ fn first_failure(choice: &Choice<'_>) -> Result<Option<(RunResult, u64)>, Failur
         ControlFlow::Break(())
     });
     progress.clear();
-    ended.map(|()| found)
+    found
 }
 
 fn indented(violations: &[String]) -> String {

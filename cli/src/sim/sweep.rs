@@ -2,15 +2,12 @@
 
 use super::choice::Choice;
 use super::progress::Progress;
-use crate::failure::{Failure, Kind};
 use simoom_core::time::Instant;
 use simoom_linux::clock::Clock;
 use simoom_scenarios::{Pair, RunOptions, RunResult, run_with};
 use simoom_sim::hash::NoTap;
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 
@@ -23,7 +20,7 @@ pub(super) fn run(
     choice: &Choice<'_>,
     progress: &Progress,
     on_done: &mut dyn FnMut(RunResult, f64) -> ControlFlow<()>,
-) -> Result<(), Failure> {
+) {
     let queue = Queue {
         state: Mutex::new(State { runs: choice.runs().enumerate(), taken: 0, shown: 0 }),
         moved: Condvar::new(),
@@ -47,59 +44,27 @@ pub(super) fn run(
         for (n, done) in results {
             early.insert(n, done);
             while let Some(done) = early.remove(&queue.shown()) {
-                let goes_on = match done {
-                    Ok((result, seconds)) => on_done(result, seconds),
-                    Err(panicked) => {
-                        queue.end();
-                        return Err(panic_failure(choice, &panicked));
-                    }
-                };
+                let (result, seconds) = done;
+                let goes_on = on_done(result, seconds);
                 queue.show_one();
                 if goes_on.is_break() {
                     queue.end();
-                    return Ok(());
+                    return;
                 }
             }
         }
-        Ok(())
-    })
+    });
 }
 
-/// A run that ended in a panic.
-struct Panicked {
-    case: String,
-    seed: simoom_sim::seed::Seed,
-    what: String,
-}
-
-fn one(pair: &Pair<'_>, progress: &Progress) -> Result<(RunResult, f64), Panicked> {
+fn one(pair: &Pair<'_>, progress: &Progress) -> (RunResult, f64) {
     let clock = Clock::start();
     let options = RunOptions::new(pair.seed);
-    let run = || run_with(pair.case, &options, NoTap, &mut |watch| progress.watch(&watch)).0;
-    // What a run was built of is gone with it.
-    let result = catch_unwind(AssertUnwindSafe(run)).map_err(|panic| Panicked {
-        case: pair.case.name.clone(),
-        seed: pair.seed,
-        what: words_of(&*panic),
-    })?;
-    Ok((result, seconds_of(clock)))
+    let (result, NoTap) = run_with(pair.case, &options, NoTap, &mut |watch| progress.watch(&watch));
+    (result, seconds_of(clock))
 }
 
 pub(super) fn seconds_of(clock: Clock) -> f64 {
     (clock.now() - Instant::ZERO).as_nanos() as f64 / 1e9
-}
-
-fn words_of(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("no words").to_owned()
-}
-
-fn panic_failure(choice: &Choice<'_>, panicked: &Panicked) -> Failure {
-    let Panicked { case, seed, what } = panicked;
-    let again = choice.command_of(case, *seed);
-    let what = format!("case {case} under seed {seed} panicked: {what}\nto see it again: {again}");
-    Failure::new(Kind::Scenario, what)
 }
 
 /// Where the threads get their runs from.

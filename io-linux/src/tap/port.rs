@@ -176,14 +176,17 @@ impl TapPort {
         self.device.as_mut().map_or(Ok(()), TapDevice::restore)
     }
 
-    /// Waits for two ports at once, as `advance` does for one: until there is input at either, or
-    /// until `wake_at` by `clock`. The first port's stop flag ends the wait. Answers the time; None
-    /// once that flag is up or a port is dead ([`TapPort::fatal`]).
+    /// Waits for two ports at once, as `advance` does for one: until there is input at either, until
+    /// one that was full has taken frames again, so that there is room for others, or until `wake_at`
+    /// by `clock`. The first port's stop flag ends the wait. Answers the time; None once that flag is
+    /// up or a port is dead ([`TapPort::fatal`]).
     pub fn advance_two(
         ports: &mut [Self; 2],
         clock: Clock,
         wake_at: Option<Instant>,
     ) -> Option<Instant> {
+        let taken = |ports: &[Self; 2]| ports.each_ref().map(|port| port.stats.tx_frames);
+        let before = taken(ports);
         for port in &mut *ports {
             if port.held_up != HeldUp::No && port.fatal.is_none() {
                 port.push();
@@ -195,7 +198,8 @@ impl TapPort {
                 return None;
             }
             let now = clock.now();
-            if ports.iter().any(|port| port.more_input) || wake_at.is_some_and(|at| at <= now) {
+            let ends = ports.iter().any(|port| port.more_input) || taken(ports) != before;
+            if ends || wake_at.is_some_and(|at| at <= now) {
                 return Some(now);
             }
             let no_memory = ports.iter().any(|port| port.held_up == HeldUp::NoMemory);

@@ -86,9 +86,11 @@ fn waiting_for_two_ports_ends_at_input_of_either_at_the_time_and_at_the_flag() {
         while other_peer.recv(&mut frame).is_ok() {
             seen += 1;
         }
-        let until = soon(1);
-        TapPort::advance_two(&mut ports, clock, until).expect("nothing has ended");
-        ports[1].reclaim(Some);
+        // Without a time, and without input: that there is room again ends the wait.
+        if seen < FRAMES {
+            TapPort::advance_two(&mut ports, clock, None).expect("nothing has ended");
+            assert!(ports[1].reclaim(Some) > 0);
+        }
     }
     assert_eq!(ports[1].census().device, 0);
 

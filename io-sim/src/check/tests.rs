@@ -3,12 +3,13 @@ use crate::endpoint::{Endpoint, EndpointHost};
 use crate::fault::{Fault, FaultKind};
 use crate::lab::Lab;
 use crate::link::LinkConfig;
+use crate::panics::QUIET;
 use crate::seed::Chance;
 use crate::world::World;
 use simoom_core::content::NoContent;
 use simoom_core::stack::app::{App, CloseReason, Cx, Peer, Source};
 use simoom_core::time::{Duration, Instant};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 #[test]

@@ -119,7 +119,8 @@ impl Link {
                     let is_first = again.is_none();
                     if is_first {
                         self.stats.duplicated += 1;
-                        again = Some(frames.add_copy(frame));
+                        // What was done to the frame so far was done to its copy, too.
+                        again = Some((frames.add_copy(frame), damages));
                     }
                     is_first
                 }
@@ -149,18 +150,26 @@ impl Link {
         if lost {
             return (Passage::Ends(Fate::Lost), None);
         }
+        let fate = self.condition(frames.get(frame), damages, Fate::Arrived);
+        let again = again.map(|(copy, damages)| {
+            (copy, self.condition(frames.get(copy), damages, Fate::ArrivedAgain))
+        });
+        (Passage::Arrives { at, fate, again }, held)
+    }
+
+    /// How a frame arrives that has suffered such damages, the last two of them: `whole` where none.
+    fn condition(&mut self, bytes: &[u8], damages: [Damage; 2], whole: Fate) -> Fate {
         let damage = match damages {
             [Damage::None, one] | [one, Damage::None] => one,
             // One damage may undo what shows another.
-            _ => damage::judge(frames.get(frame)),
-        };
-        let fate = match damage {
-            Damage::None => Fate::Arrived,
-            Damage::Seen => Fate::ArrivedDamaged,
-            Damage::Unseen => Fate::ArrivedForged,
+            _ => damage::judge(bytes),
         };
         self.stats.damaged += u64::from(damage != Damage::None);
         self.stats.forged += u64::from(damage == Damage::Unseen);
-        (Passage::Arrives { at, fate, again }, held)
+        match damage {
+            Damage::None => whole,
+            Damage::Seen => Fate::ArrivedDamaged,
+            Damage::Unseen => Fate::ArrivedForged,
+        }
     }
 }

@@ -48,7 +48,7 @@ pub(super) struct Full {
 struct Displaced {
     frame: FrameId,
     fate: Fate,
-    again: Option<FrameId>,
+    again: Option<(FrameId, Fate)>,
     /// When it would have arrived, and when it does at the latest.
     at: Instant,
     until: Instant,

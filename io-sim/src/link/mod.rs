@@ -85,7 +85,7 @@ pub struct LinkStats {
     pub displaced: u64,
     /// Delivered twice.
     pub duplicated: u64,
-    /// Damaged, in any way.
+    /// Damaged, in any way; the second of two counts like the first.
     pub damaged: u64,
     /// Of these, so that lengths and checksums are right.
     pub forged: u64,
@@ -98,14 +98,15 @@ pub struct LinkStats {
 pub enum Passage {
     /// The frame ends here and now, like that.
     Ends(Fate),
-    /// It arrives at that time, and once more, `again` being a copy of it.
+    /// It arrives at that time, and once more where there is a copy of it.
     Arrives {
         /// When.
         at: Instant,
         /// In which condition (it is in it, already).
         fate: Fate,
-        /// The second of two, arriving at the same time, behind it.
-        again: Option<FrameId>,
+        /// The second of two, arriving at the same time, behind it, and in which condition: a copy
+        /// of a frame that was damaged before is damaged, one made before that is whole.
+        again: Option<(FrameId, Fate)>,
     },
     /// The link keeps it for now; [`Link::take_outcome`] tells of it, perhaps at once.
     Stays,

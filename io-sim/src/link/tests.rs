@@ -194,12 +194,40 @@ fn the_second_of_two_is_whole_where_the_first_is_damaged() {
         LinkConfig { corrupt: Chance::ALWAYS, duplicate: Chance::ALWAYS, ..LinkConfig::default() };
     let (mut link, mut frames) = (Link::new(config, SEED, 0), Frames::default());
     let frame = frames.add(&ipv4(100));
-    let Passage::Arrives { again: Some(again), .. } = link.offer(Instant::ZERO, &mut frames, frame)
+    let Passage::Arrives { again: Some((again, _)), .. } =
+        link.offer(Instant::ZERO, &mut frames, frame)
     else {
         panic!("not doubled")
     };
     assert_eq!(frames.get(again), ipv4(100));
     assert_ne!(frames.get(frame), ipv4(100));
+}
+
+#[test]
+fn a_copy_of_a_damaged_frame_is_damaged_and_a_frame_damaged_later_has_a_whole_copy() {
+    let flip = |mask| FaultKind::Corrupted { offset: 40, mask, repaired: false };
+    let twice = FaultKind::Duplicated;
+    let (damaged, again) = (Fate::ArrivedDamaged, Fate::ArrivedAgain);
+    for (kinds, fates) in [
+        (vec![flip(1), twice], [damaged, damaged]),
+        (vec![twice, flip(1)], [damaged, again]),
+        (vec![FaultKind::Truncated { len: 60 }, twice], [damaged, damaged]),
+        (vec![twice], [Fate::Arrived, again]),
+    ] {
+        let (mut link, mut frames) = (Link::new(LinkConfig::default(), SEED, 0), Frames::default());
+        let faults: Vec<_> =
+            kinds.iter().map(|kind| Fault { way: 0, frame: 1, kind: *kind }).collect();
+        link.force_faults(&faults);
+        let frame = frames.add(&ipv4(100));
+        let passage = offer(&mut link, Instant::ZERO, &mut frames, frame);
+        let Passage::Arrives { fate, again: Some((copy, copy_fate)), .. } = passage else {
+            panic!("{passage:?}")
+        };
+        assert_eq!([fate, copy_fate], fates, "{kinds:?}");
+        assert_eq!(frames.get(copy) == ipv4(100), copy_fate == again, "{kinds:?}");
+        let count = fates.iter().filter(|fate| **fate == damaged).count() as u64;
+        assert_eq!(link.stats.damaged, count, "{kinds:?}");
+    }
 }
 
 #[test]

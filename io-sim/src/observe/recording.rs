@@ -149,7 +149,8 @@ impl EventTap for Recording {
     fn on_event(&mut self, event: &EventRecord<'_>) {
         let way = way(event.link, event.direction);
         let Some(place) = self.place(way, event.number) else { return };
-        if event.fate == Fate::ArrivedAgain {
+        // A second one that is damaged says so, and comes behind the first.
+        if event.fate == Fate::ArrivedAgain || self.frames[place].ended.is_some() {
             self.frames[place].again_at = Some(event.at);
             return;
         }

@@ -145,13 +145,14 @@ impl<H: Host, T: EventTap> World<H, T> {
     fn bend(&mut self, ruling: Ruling, frame: FrameId, passage: &mut Passage) {
         match passage {
             Passage::Arrives { again, .. } if ruling == Ruling::Lose => {
-                if let Some(again) = again.take() {
+                if let Some((again, _)) = again.take() {
                     self.frames.remove(again);
                 }
                 *passage = Passage::Ends(Fate::Lost);
             }
-            Passage::Arrives { again: again @ None, .. } => {
-                *again = Some(self.frames.add_copy(frame));
+            Passage::Arrives { fate, again: again @ None, .. } => {
+                let fate = if *fate == Fate::Arrived { Fate::ArrivedAgain } else { *fate };
+                *again = Some((self.frames.add_copy(frame), fate));
             }
             Passage::Arrives { .. } | Passage::Ends(_) => {}
             Passage::Stays => panic!("a link that keeps frames back cannot be ruled over"),

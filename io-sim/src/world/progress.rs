@@ -7,6 +7,7 @@ use crate::oracle::FlowName;
 use crate::oracle::promises::{PromiseConfig, Stats};
 use simoom_core::tcp::{Info, State};
 use simoom_core::time::{Duration, Instant};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// A connection that made no progress.
@@ -27,10 +28,11 @@ impl fmt::Display for Stuck {
         let Self { host, flow, info, since } = self;
         write!(
             f,
-            "host {}, {flow}: {:?}, still since {since:?}; {} in flight, window {}, cwnd {}, \
-             ssthresh {}, srtt {:?}, rto {:?} after {} doublings, {} retries",
+            "host {}, {flow}: {:?}, still since {since:?}, waits for {}; {} in flight, window {}, \
+             cwnd {}, ssthresh {}, srtt {:?}, rto {:?} after {} doublings, {} retries",
             host.0,
             info.state,
+            waits_for(info),
             info.flight,
             info.snd_wnd,
             info.cwnd,
@@ -41,6 +43,30 @@ impl fmt::Display for Stuck {
             info.retries,
         )
     }
+}
+
+/// What a connection waits for, as far as its numbers say.
+fn waits_for(info: &Info) -> &'static str {
+    match info.state {
+        State::SynSent => "an answer to its SYN",
+        State::SynReceived => "an acknowledgement of its SYN",
+        _ if info.snd_una != info.snd_max && info.snd_wnd == 0 => "the peer's window to open",
+        _ if info.snd_una != info.snd_max => "an acknowledgement",
+        State::FinWait2 => "the peer's FIN",
+        State::CloseWait => "its application to close",
+        State::TimeWait => "the end of TIME-WAIT",
+        _ => "text of the peer, or of its own application",
+    }
+}
+
+/// How far the demand for progress has come: [`World::demand_progress`].
+#[derive(Clone, Debug)]
+pub struct Demand {
+    within: Duration,
+    end: Instant,
+    pause: Duration,
+    look_at: Instant,
+    seen: Vec<Stuck>,
 }
 
 /// Times at which connections are looked at while progress is waited for.
@@ -85,25 +111,51 @@ impl<H: Host, T: EventTap> World<H, T> {
         mut done: impl FnMut(&Self) -> bool,
     ) -> Result<(), RunError> {
         self.heal();
-        let end = self.now + within;
-        let pause = Duration::from_nanos((within.as_nanos() / LOOKS).max(1));
-        let mut look_at = self.now;
-        let mut seen: Vec<Stuck> = Vec::new();
+        let mut demand = self.demand_progress(within);
         while !done(self) {
-            let next = self.next_at().unwrap_or(Instant::FAR_FUTURE);
-            if self.now >= look_at {
-                look_at = self.now + pause;
-                self.look(&mut seen);
-            }
-            if next > end {
-                self.look(&mut seen);
-                let still = seen.iter().map(|stuck| stuck.since).min();
-                let stuck = seen.into_iter().filter(|stuck| Some(stuck.since) == still).collect();
-                return Err(self.fail(Why::NoProgress { within, stuck }));
-            }
-            self.step()?;
+            self.step_on_demand(&mut demand)?;
         }
         Ok(())
+    }
+
+    /// Begins to demand that what is under way is done within a time from now, by whoever calls
+    /// [`World::step_on_demand`] until it is.
+    pub fn demand_progress(&self, within: Duration) -> Demand {
+        Demand {
+            within,
+            end: self.now + within,
+            pause: Duration::from_nanos((within.as_nanos() / LOOKS).max(1)),
+            look_at: self.now,
+            seen: Vec::new(),
+        }
+    }
+
+    /// Lets one event happen, where it comes in time.
+    ///
+    /// # Errors
+    /// [`Why::NoProgress`] where it does not, or whatever else ends a run.
+    #[inline]
+    pub fn step_on_demand(&mut self, demand: &mut Demand) -> Result<(), RunError> {
+        if self.now >= demand.look_at {
+            demand.look_at = self.now + demand.pause;
+            self.look(&mut demand.seen);
+        }
+        if self.next_at().is_none_or(|next| next > demand.end) {
+            return Err(self.no_progress(demand));
+        }
+        self.step().map(|_| ())
+    }
+
+    #[cold]
+    fn no_progress(&mut self, demand: &mut Demand) -> RunError {
+        if let Some(error) = &self.failed {
+            return error.clone();
+        }
+        self.look(&mut demand.seen);
+        let still = demand.seen.iter().map(|stuck| stuck.since).min();
+        let seen = demand.seen.drain(..);
+        let stuck = seen.filter(|stuck| Some(stuck.since) == still).collect();
+        self.fail(Why::NoProgress { within: demand.within, stuck })
     }
 
     /// What [`World::heal_and_demand_progress`] may reasonably be given where so many bytes are left
@@ -124,21 +176,21 @@ impl<H: Host, T: EventTap> World<H, T> {
 
     /// Notes which connections there are, and which of them have moved.
     fn look(&self, seen: &mut Vec<Stuck>) {
-        let mut now = Vec::new();
+        let key = |host: u32, flow: &FlowName| (host, flow.from, flow.to);
+        let before: BTreeMap<_, _> =
+            seen.drain(..).map(|old| (key(old.host.0, &old.flow), old)).collect();
         for (host, node) in (0..).zip(&self.nodes) {
             for (flow, info) in node.host.connections() {
                 if info.state == State::TimeWait {
                     continue;
                 }
                 let moves = |info: &Info| (info.snd_una, info.snd_max, info.rcv_nxt, info.state);
-                let before = seen.iter().find(|old| old.flow == flow && old.host == HostId(host));
-                let since = match before {
+                let since = match before.get(&key(host, &flow)) {
                     Some(old) if moves(&old.info) == moves(&info) => old.since,
                     _ => self.now,
                 };
-                now.push(Stuck { host: HostId(host), flow, info, since });
+                seen.push(Stuck { host: HostId(host), flow, info, since });
             }
         }
-        *seen = now;
     }
 }

@@ -21,6 +21,7 @@ use simoom_sim::hosts::{Receiver, Switch};
 use simoom_sim::machine::CoreStats;
 use simoom_sim::nic::SimPort;
 use simoom_sim::observe::ProbeConfig;
+use simoom_sim::oracle::FlowName;
 use simoom_sim::oracle::promises::{Passed, PromiseConfig};
 use simoom_sim::seed::Seed;
 use simoom_sim::smoltcp_host::{self, HttpClient, HttpServer};
@@ -96,6 +97,10 @@ impl Host for ScenarioHost {
     #[inline]
     fn take_passed(&mut self, into: &mut Vec<Passed>) {
         each!(self, host => host.take_passed(into));
+    }
+
+    fn connections(&self) -> Vec<(FlowName, tcp::Info)> {
+        each!(self, host => host.connections())
     }
 
     fn describe(&self) -> String {
@@ -340,8 +345,8 @@ impl ScenarioHost {
         }
     }
 
-    /// The connections of its stacks, where they are ours.
-    pub(crate) fn connections(&self) -> Vec<(FlowKey, tcp::Info)> {
+    /// The connections of its stacks, where they are ours, by their keys.
+    pub(crate) fn keyed_connections(&self) -> Vec<(FlowKey, tcp::Info)> {
         match self {
             Self::Server(host) => host.stack.connection_infos().collect(),
             Self::Client(host) => host.stack.connection_infos().collect(),

@@ -12,6 +12,7 @@ use crate::problem::Sink;
 use crate::schema::Fields;
 use simoom_core::content::Mode;
 use simoom_core::tcp;
+use simoom_core::tcp::congestion::Algorithm;
 use simoom_core::time::Duration;
 use simoom_sim::hosts::site::{SiteConfig, Sizes};
 use simoom_sim::machine::{CostFile, CostModel};
@@ -267,6 +268,11 @@ fn read_stack(fields: &Fields<'_>, window_kb: f64, sink: &mut Sink<'_>) -> Stack
         ("nagle", &mut tcp.nagle),
     ] {
         *flag = fields.flag(key).unwrap_or(*flag);
+    }
+    if let Some(name) = fields.text("controller")
+        && let Some(algorithm) = Algorithm::ALL.into_iter().find(|known| known.name() == name)
+    {
+        tcp.congestion = algorithm;
     }
     if let Some(segments) = fields.whole("initial_window_segments") {
         tcp.initial_window_segments = segments as u16;

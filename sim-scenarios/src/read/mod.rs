@@ -66,12 +66,22 @@ impl Scenario {
     pub fn load(path: &Path) -> Result<Self, Errors> {
         let whole = |what| whole_file(path, what);
         let cannot = |error| whole(format!("cannot be read: {error}"));
-        let len = std::fs::metadata(path).map_err(cannot)?.len();
+        let metadata = std::fs::metadata(path).map_err(cannot)?;
+        if metadata.is_dir() {
+            return Err(whole(String::from("is a folder: name a file, FOLDER/NAME.toml")));
+        }
+        let len = metadata.len();
         if len > FILE_BYTES_MAX {
             return Err(whole(format!("has {len} bytes; a scenario has at most {FILE_BYTES_MAX}")));
         }
-        let text = std::fs::read_to_string(path).map_err(cannot)?;
-        Self::parse(path, &text)
+        let bytes = std::fs::read(path).map_err(cannot)?;
+        let text = std::str::from_utf8(&bytes).map_err(|error| {
+            let at = error.valid_up_to();
+            let line = 1 + bytes[..at].iter().filter(|byte| **byte == b'\n').count();
+            let what = "a scenario is a file of text, TOML in UTF-8";
+            whole(format!("is no text: {what}; byte {at}, in line {line}, is {:#04x}", bytes[at]))
+        })?;
+        Self::parse(path, text)
     }
 
     /// Reads the text of a file; `path` names it in errors, and its stem is the scenario's name.
@@ -215,7 +225,10 @@ fn read_axes(file: &Fields<'_>, sink: &mut Sink<'_>) -> Vec<Axis> {
     let mut axes = Vec::new();
     let cases = file.tables("case", sink);
     if !cases.is_empty() {
-        let values = cases.iter().map(|(table, at)| read_named_case(table, *at, sink)).collect();
+        let mut values: Vec<AxisValue> = Vec::new();
+        for (table, at) in cases {
+            values.push(read_named_case(table, at, &values, sink));
+        }
         axes.push(Axis { name: String::from("case"), values });
     }
     let Some((sweep, _)) = file.table("sweep") else { return axes };
@@ -237,6 +250,13 @@ fn read_axes(file: &Fields<'_>, sink: &mut Sink<'_>) -> Vec<Axis> {
             sink.add(entry.node.at, &path, complaint);
             continue;
         }
+        for (n, node) in nodes.iter().enumerate() {
+            if nodes[..n].iter().any(|other| is_same(&other.value, &node.value)) {
+                let what =
+                    format!("{} stands here twice: once is enough", doc::inline(&node.value));
+                sink.add(node.at, &path, what);
+            }
+        }
         let short = if is_alone(&entry.key) { last(&entry.key) } else { entry.key.clone() };
         let values = nodes.iter().map(|node| AxisValue {
             label: format!("{short}={}", label_of(&node.value)),
@@ -255,13 +275,22 @@ fn label_of(value: &Value) -> String {
     doc::inline(value).replace(['"', ' ', '\\'], "")
 }
 
-fn read_named_case(table: &Table, at: usize, sink: &mut Sink<'_>) -> AxisValue {
+fn read_named_case(
+    table: &Table,
+    at: usize,
+    others: &[AxisValue],
+    sink: &mut Sink<'_>,
+) -> AxisValue {
     let case = Fields::open(table, at, "case", &keys::CASE, sink);
     case.require("name", sink);
     let name = case.text("name").unwrap_or_default().to_owned();
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if case.has("name") && (name.is_empty() || !name.chars().all(plain)) {
         case.complain("name", "must be letters, digits, `-`, `_` and `.`", sink);
+    }
+    if others.iter().any(|other| other.label == name) && !name.is_empty() {
+        let what = format!("{name} is the name of another case: each has a name of its own");
+        case.complain("name", what, sink);
     }
     let set = case.table("set").map(|(set, _)| set);
     let sets = set.iter().flat_map(|set| &set.entries);

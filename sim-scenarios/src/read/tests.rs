@@ -430,3 +430,46 @@ proptest! {
         let _ = parse(&format!("{RIGHT}{at}{name} = {}\n", value as i64));
     }
 }
+
+#[test]
+fn two_cases_of_one_name_are_refused() {
+    assert_eq!(
+        and("[[case]]\nname = \"a\"\n[[case]]\nname = \"b\"\n[[case]]\nname = \"a\"\n"),
+        "x.toml:17:8: case.name: a is the name of another case: each has a name of its own"
+    );
+    assert_eq!(
+        and("[sweep]\n\"link.path.delay_ms\" = [5, 1, 5.0]\n"),
+        "x.toml:13:31: sweep.link.path.delay_ms: 5.0 stands here twice: once is enough"
+    );
+}
+
+#[test]
+fn a_key_that_stands_twice_is_named() {
+    let said = and("delay_ms = 5\ndelay_ms = 6\n");
+    assert!(said.starts_with("x.toml:13:1: is no TOML: duplicate key: delay_ms"), "{said}");
+}
+
+#[test]
+fn a_folder_and_what_is_no_text_are_refused_as_such() {
+    let folder = std::env::temp_dir().join(format!("simoom-read-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let said = Scenario::load(&folder).unwrap_err().to_string();
+    assert!(said.ends_with("is a folder: name a file, FOLDER/NAME.toml"), "{said}");
+    let file = folder.join("x.toml");
+    std::fs::write(&file, b"title = \"t\"\nabout = \"\xff\"\n").unwrap();
+    let said = Scenario::load(&file).unwrap_err().to_string();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(said.contains("is no text") && said.ends_with("byte 21, in line 2, is 0xff"), "{said}");
+}
+
+#[test]
+fn every_controller_has_a_name_that_reaches_the_stack() {
+    use simoom_core::tcp::congestion::Algorithm;
+    for algorithm in Algorithm::ALL {
+        let line = format!("kind = \"server\"\ncontroller = \"{}\"", algorithm.name());
+        let scenario = parse(&RIGHT.replace("kind = \"server\"", &line)).unwrap();
+        let mut kind = scenario.cases()[0].world.hosts[1].kind.clone();
+        assert_eq!(kind.stack_mut().unwrap().tcp.congestion, algorithm);
+    }
+    assert_eq!(crate::keys::CONTROLLERS, Algorithm::ALL.map(Algorithm::name));
+}

@@ -34,7 +34,7 @@ impl<T: EventTap> Run<'_, T> {
                      of bodies"
                 );
             }
-            for (key, info) in host.connections() {
+            for (key, info) in host.keyed_connections() {
                 let _ = write!(out, "  {} to {}: ", key.local(), key.remote());
                 describe_connection(&mut out, &info);
             }

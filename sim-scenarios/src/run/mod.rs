@@ -1,5 +1,7 @@
 //! One run of one case under one seed: built, run, measured, judged, healed, brought to rest.
 //!
+//! A stack that panics has failed its run, and no other: the panic is caught here.
+//!
 //! Reads no clock: how long a run took is its caller's business.
 
 mod dump;
@@ -15,8 +17,9 @@ use simoom_sim::fault::Fault;
 use simoom_sim::hash::{EventHash, EventTap, NoTap};
 use simoom_sim::observe::ProbeConfig;
 use simoom_sim::oracle::OracleConfig;
+use simoom_sim::panics;
 use simoom_sim::seed::Seed;
-use simoom_sim::world::{Direction, HostId, Limits, LinkId, RunError, Why, World};
+use simoom_sim::world::{Demand, Direction, HostId, Limits, LinkId, RunError, Why, World};
 use std::collections::VecDeque;
 
 /// How a case is run.
@@ -54,6 +57,8 @@ pub struct RunResult {
     pub ok: bool,
     /// What was: oracles, bounds, expectations, in the order in which they were found.
     pub violations: Vec<String>,
+    /// The last violation is a panic, and says where: the run ended there and was not judged.
+    pub panicked: bool,
     /// Frames that arrived and were taken.
     pub packets: u64,
     /// Events.
@@ -109,12 +114,13 @@ pub fn run_with<T: EventTap>(
     watch: &mut dyn FnMut(Watch),
 ) -> (RunResult, T) {
     let mut run = Run::new(case, options, None, tap, watch);
-    run.all();
+    run.all_caught();
     run.into_result()
 }
 
 struct Run<'a, T> {
     case: &'a Case,
+    making: Making,
     until: u64,
     world: World<ScenarioHost, T>,
     hosts: Vec<HostId>,
@@ -123,11 +129,14 @@ struct Run<'a, T> {
     /// Clients whose work is not done; the last is asked first.
     busy: Vec<usize>,
     violations: Vec<String>,
+    panicked: bool,
     measures: Vec<(String, f64)>,
     completion_nanos: Vec<u64>,
     event_hash: EventHash,
     watch: &'a mut dyn FnMut(Watch),
     dump: Option<String>,
+    /// From healing on: what is under way has to end.
+    demand: Option<Demand>,
 }
 
 /// The run is over before its end: stopped, or failed.
@@ -157,45 +166,59 @@ impl<'a, T: EventTap> Run<'a, T> {
         if let Some(faults) = options.faults.as_ref().or(spec.faults.as_ref()) {
             world.force_faults(faults.clone());
         }
-        let making = Making { seed: options.seed, probe };
-        let hosts: Vec<_> = (0..spec.hosts.len())
-            .map(|n| {
-                let host = ScenarioHost::build(&spec.hosts, n, making);
-                match &spec.hosts[n].kind {
-                    HostKind::Switch(_) => world.add_forwarder(host),
-                    HostKind::Hostile(_) => world.add_lawless_host(host),
-                    _ => world.add_host(host),
-                }
-            })
-            .collect();
-        let links = spec
-            .links
-            .iter()
-            .map(|link| {
-                let end = |(host, port): (usize, usize)| (hosts[host], port);
-                let [forward, backward] = link.ways.clone();
-                world.connect(end(link.from), end(link.to), forward, backward)
-            })
-            .collect();
-        let busy = (0..hosts.len()).filter(|n| spec.hosts[*n].kind.work().is_some()).collect();
+        let busy = (0..spec.hosts.len()).filter(|n| spec.hosts[*n].kind.work().is_some()).collect();
         Self {
             case,
+            making: Making { seed: options.seed, probe },
             until: options.until.unwrap_or(u64::MAX),
             event_hash: world.hash(),
             world,
-            hosts,
-            links,
+            hosts: Vec::new(),
+            links: Vec::new(),
             changes: spec.changes.iter().collect(),
             busy,
             violations: Vec::new(),
+            panicked: false,
             measures: Vec::new(),
             completion_nanos: Vec::new(),
             watch,
             dump: None,
+            demand: None,
+        }
+    }
+
+    /// All of it, up to a panic at most. Behind one only plain numbers of the world are asked for.
+    fn all_caught(&mut self) {
+        if let Err(panicked) = panics::catch(|| self.all()) {
+            let (seed, event) = (self.world.seed(), self.world.events());
+            let at = self.world.now();
+            self.violations.push(format!("seed {seed}, event {event}, at {at:?}: {panicked}"));
+            self.panicked = true;
+            self.event_hash = self.world.hash();
+        }
+    }
+
+    /// Puts hosts and links into the world.
+    fn build(&mut self) {
+        let spec = &self.case.world;
+        for (n, host) in spec.hosts.iter().enumerate() {
+            let built = ScenarioHost::build(&spec.hosts, n, self.making);
+            self.hosts.push(match &host.kind {
+                HostKind::Switch(_) => self.world.add_forwarder(built),
+                HostKind::Hostile(_) => self.world.add_lawless_host(built),
+                _ => self.world.add_host(built),
+            });
+        }
+        for link in &spec.links {
+            let end = |(host, port): (usize, usize)| (self.hosts[host], port);
+            let [forward, backward] = link.ways.clone();
+            let link = self.world.connect(end(link.from), end(link.to), forward, backward);
+            self.links.push(link);
         }
     }
 
     fn all(&mut self) {
+        self.build();
         let worked = self.work().is_ok();
         self.measure();
         if worked && self.dump.is_none() {
@@ -258,7 +281,11 @@ impl<'a, T: EventTap> Run<'a, T> {
         if self.world.events().is_multiple_of(WATCH_EVERY) {
             self.report();
         }
-        self.world.step().or_else(|error| self.violated(&error))
+        let stepped = match &mut self.demand {
+            Some(demand) => self.world.step_on_demand(demand).map(|()| true),
+            None => self.world.step(),
+        };
+        stepped.or_else(|error| self.violated(&error))
     }
 
     fn violated<R>(&mut self, error: &RunError) -> Result<R, Over> {
@@ -333,6 +360,7 @@ impl<'a, T: EventTap> Run<'a, T> {
             time_max: self.world.now() + limits.rest,
             ..Limits::default()
         });
+        self.demand = Some(self.world.demand_progress(limits.rest));
         if limits.measure_at.is_some() && !self.work_is_done() {
             return self.go_on();
         }
@@ -448,6 +476,7 @@ impl<'a, T: EventTap> Run<'a, T> {
             event_hash: self.event_hash,
             ok: self.violations.is_empty(),
             violations: self.violations,
+            panicked: self.panicked,
             packets: self.world.stats().arrived,
             events: self.world.events(),
             simulated_seconds: self.world.now().saturating_since(Instant::ZERO).as_nanos() as f64

@@ -4,6 +4,7 @@ use super::{Run, RunOptions, RunResult, Watch};
 use crate::model::Case;
 use simoom_sim::hash::EventTap;
 use simoom_sim::observe::{Probe, ProbeConfig};
+use simoom_sim::panics;
 use simoom_sim::world::{Direction, LinkId};
 
 /// What came of a run, and what was seen of it.
@@ -42,10 +43,12 @@ pub fn run_observed<T: EventTap>(
     watch: &mut dyn FnMut(Watch),
 ) -> Observed<T> {
     let mut run = Run::new(case, options, Some(probe), tap, watch);
-    run.all();
+    run.all_caught();
     let mut stacks = Vec::new();
     for (n, id) in run.hosts.clone().into_iter().enumerate() {
-        for (port, probe) in run.world.host_mut(id).take_probes() {
+        // A host that has panicked may do so again; what it has seen is lost then.
+        let probes = panics::catch(|| run.world.host_mut(id).take_probes());
+        for (port, probe) in probes.unwrap_or_default() {
             let host = case.world.hosts[n].name.clone();
             if let Some(way) = run.world.way_of(id, port) {
                 stacks.push(Probed { host, way, probe });

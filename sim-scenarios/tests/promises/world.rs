@@ -7,6 +7,7 @@ use simoom_core::server::bodies::{MemoryBodies, pattern_fill};
 use simoom_core::server::catalogue::{Catalogue, FileInfo};
 use simoom_core::server::{FileServer, ServerConfig};
 use simoom_core::stack::Config;
+use simoom_core::tcp::State;
 use simoom_core::time::{Duration, Instant};
 use simoom_sim::endpoint::{Either, EndpointHost};
 use simoom_sim::link::{LinkConfig, Rate};
@@ -98,7 +99,8 @@ fn server(seed: Seed, draws: &mut Draws) -> StackHost<FileServer<MemoryBodies>> 
     setup(2, draws).host(seed, FileServer::new(catalogue.build(), bodies, config))
 }
 
-fn client(seed: Seed, draws: &mut Draws, requests: u64) -> Client {
+/// The client, and whether its connections stay.
+fn client(seed: Seed, draws: &mut Draws, requests: u64) -> (Client, bool) {
     let keep_alive = draws.below(2) == 0;
     let connections = 1 + draws.below(5) as u32;
     let think = Duration::from_millis(*draws.one_of(&[0, 0, 700]));
@@ -117,7 +119,7 @@ fn client(seed: Seed, draws: &mut Draws, requests: u64) -> Client {
             completions_max: 0,
         };
         let expect = ExpectPatterns((0..).zip(SIZES).collect());
-        return Either::Left(setup.host(seed, FetchClient::new(config, expect)));
+        return (Either::Left(setup.host(seed, FetchClient::new(config, expect))), keep_alive);
     }
     let fetches = (0..).zip(SIZES).cycle().take(requests as usize).map(|(n, len)| {
         let mut body = vec![0; len as usize];
@@ -133,20 +135,39 @@ fn client(seed: Seed, draws: &mut Draws, requests: u64) -> Client {
     let random_seed = seed.stream(Stream::Host(1)).word();
     let mut identity = Identity::new(1, random_seed);
     identity.receive_buffer = *draws.one_of(&[3_000, 1 << 16, 1 << 18]);
-    Either::Right(EndpointHost::new(HttpClient::new(identity, config)))
+    (Either::Right(EndpointHost::new(HttpClient::new(identity, config))), keep_alive)
 }
 
 /// Requests of a run.
 const REQUESTS: u64 = 12;
 
-fn is_done(world: &World<Host>, client: HostId) -> bool {
+/// Of these, those that clients ask on connections that stay and that are answered on healed links.
+const HEALED: u64 = 2;
+
+/// Requests that have an answer, or have failed.
+fn answered(world: &World<Host>, client: HostId) -> u64 {
     match world.host(client).right().expect("the client is on the right") {
         Either::Left(ours) => {
             let stats = ours.stack.app().stats();
-            stats.succeeded + stats.failed == REQUESTS
+            stats.succeeded + stats.failed
         }
-        Either::Right(smoltcp) => smoltcp.endpoint.is_done(),
+        Either::Right(smoltcp) if smoltcp.endpoint.is_done() => REQUESTS,
+        Either::Right(smoltcp) => {
+            let stats = smoltcp.endpoint.stats();
+            stats.completed + stats.failures.len() as u64
+        }
     }
+}
+
+/// Every connection has said all it had to say, and both of its ends know; none is about to end.
+fn is_idle(world: &World<Host>) -> bool {
+    let all: Vec<_> = world.hosts().flat_map(simoom_sim::endpoint::Host::connections).collect();
+    all.iter().all(|(flow, info)| {
+        let peer = all.iter().find(|(other, _)| (other.from, other.to) == (flow.to, flow.from));
+        let heard = peer.is_none_or(|(_, peer)| peer.rcv_nxt == info.snd_max);
+        let is_over = info.state == State::TimeWait;
+        is_over || (info.state == State::Established && info.snd_una == info.snd_max && heard)
+    })
 }
 
 /// Nobody has a connection but in TIME-WAIT.
@@ -167,7 +188,8 @@ pub(crate) enum Found {
 }
 
 /// Twelve requests over a link on which everything goes wrong; then the links heal, and everybody has
-/// to come to rest.
+/// to come to rest. Where connections stay, the links heal while the last requests are under way: these
+/// have to be answered, and the connections to be idle.
 pub(crate) fn run(seed: Seed) -> Result<Outcome, Found> {
     let mut draws = seed.stream(Stream::Named("Promises", 0));
     let mut world: World<Host> = World::new(seed);
@@ -176,14 +198,21 @@ pub(crate) fn run(seed: Seed) -> Result<Outcome, Found> {
         events_max: 2_000_000,
         ..Limits::default()
     });
-    let client = client(seed, &mut draws, REQUESTS);
+    let (client, keep_alive) = client(seed, &mut draws, REQUESTS);
     let client = world.add_host(Either::Right(client));
     let server = server(seed, &mut draws);
     let server = world.add_host(Either::Left(server));
     let (there, back) = (link(&mut draws), link(&mut draws));
     world.connect((client, 0), (server, 0), there, back);
     let found = |error| Found::By(Box::new(error));
-    world.run_until(|world| is_done(world, client)).map_err(found)?;
+    let sick = if keep_alive { REQUESTS - HEALED } else { REQUESTS };
+    world.run_until(|world| answered(world, client) >= sick).map_err(found)?;
+    if keep_alive {
+        let think = Duration::from_secs(2);
+        let within = world.progress_bound(400_000) + think;
+        let done = |world: &World<Host>| answered(world, client) == REQUESTS && is_idle(world);
+        world.heal_and_demand_progress(within, done).map_err(found)?;
+    }
     match world.host(client).right().expect("the client is on the right") {
         Either::Left(ours) if ours.stack.app().stats().succeeded < REQUESTS => {
             return Err(Found::Answer(format!("{:?}", ours.stack.app().stats())));
@@ -191,18 +220,10 @@ pub(crate) fn run(seed: Seed) -> Result<Outcome, Found> {
         Either::Left(_) => {}
         Either::Right(smoltcp) => smoltcp.endpoint.verdict().map_err(Found::Answer)?,
     }
-    // A keep-alive connection of the client stays: it is closed by the server in time.
-    let rest = Duration::from_secs(60);
-    let within = world.progress_bound(400_000) + rest;
-    let is_keeping = |world: &World<Host>| {
-        world.hosts().any(|host| {
-            simoom_sim::endpoint::Host::connections(host)
-                .iter()
-                .any(|(_, info)| info.state == simoom_core::tcp::State::Established)
-        })
-    };
-    world
-        .heal_and_demand_progress(within, |world| is_at_rest(world) || is_keeping(world))
-        .map_err(found)?;
+    if !keep_alive {
+        // TIME-WAIT is a minute.
+        let within = world.progress_bound(400_000) + Duration::from_secs(60);
+        world.heal_and_demand_progress(within, is_at_rest).map_err(found)?;
+    }
     Ok(Outcome { promises: *world.promise_stats() })
 }

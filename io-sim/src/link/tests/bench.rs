@@ -43,6 +43,7 @@ impl Bench {
             self.ends.push((number, self.now, passage));
             if let Passage::Arrives { at, again, .. } = passage {
                 assert!(at >= self.now, "frame {number} arrives before it is decided");
+                let again = again.map(|(copy, _)| copy);
                 for one in [Some(frame), again].into_iter().flatten() {
                     self.arrived.push((at, number, self.frames.get(one).to_vec()));
                     if one != frame {

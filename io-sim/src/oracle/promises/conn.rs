@@ -37,6 +37,12 @@ pub(super) struct Conn {
     pub(super) latency: Duration,
     /// Losses unseen of the host that were taken note of.
     pub(super) losses: u32,
+    /// Our SYN may have gone again since it was seen last, and was lost unseen.
+    pub(super) syn_unseen: bool,
+    /// Our FIN, of which nothing was seen yet, may have been lost unseen.
+    pub(super) fin_unseen: bool,
+    /// Text that came may have been refused, for want of a receive buffer; until all is acknowledged.
+    pub(super) may_refuse: bool,
 
     // What we send.
     pub(super) iss: SeqNumber,
@@ -97,18 +103,27 @@ pub(super) struct Conn {
     /// The same without what came out of order: a receiver may forget that, until it is acknowledged.
     pub(super) sure: SeqNumber,
     pub(super) islands: Vec<(SeqNumber, SeqNumber)>,
+    /// Text beyond `came` that came and need not be kept: it came when the application was gone, or
+    /// was let go with it, or was refused.
+    pub(super) maybe_kept: Vec<(SeqNumber, SeqNumber)>,
     pub(super) fin_came: bool,
     pub(super) rcv_shift: u8,
     /// The right edge of the window announced.
     pub(super) edge: SeqNumber,
+    /// RFC 7323's Last.ACK.sent at most: an ACK that may have been lost unseen counts.
     pub(super) last_ack_sent: SeqNumber,
+    /// And at least: the last one seen.
+    pub(super) last_ack_seen: SeqNumber,
     pub(super) ack_due: Option<(Instant, Promise)>,
     /// An ACK without text has a cause.
     pub(super) ack_cause: bool,
     /// When the last challenge was due, in milliseconds.
     pub(super) challenged_at: u32,
     pub(super) stamps: bool,
+    /// TS.Recent, if [`Self::last_ack_sent`] was sent.
     pub(super) ts_recent: u32,
+    /// TS.Recent, if [`Self::last_ack_seen`] was the last.
+    pub(super) ts_recent_least: u32,
     pub(super) ts_sent: Option<u32>,
     /// When that was.
     pub(super) ts_sent_at: Instant,
@@ -130,6 +145,9 @@ impl Conn {
             touched: false,
             latency: config.latency,
             losses: 0,
+            syn_unseen: false,
+            fin_unseen: false,
+            may_refuse: false,
             iss: syn.seq,
             una: syn.seq,
             nxt: syn.seq + 1,
@@ -164,16 +182,19 @@ impl Conn {
             came: zero,
             sure: zero,
             islands: Vec::new(),
+            maybe_kept: Vec::new(),
             fin_came: false,
             rcv_shift: syn.scale.unwrap_or(0),
             edge: zero,
             last_ack_sent: zero,
+            last_ack_seen: zero,
             ack_due: None,
             ack_cause: false,
             challenged_at: (now.as_millis() as u32)
                 .wrapping_sub(tcp.challenge_ack_interval.as_millis() as u32),
             stamps: syn.timestamps.is_some(),
             ts_recent: 0,
+            ts_recent_least: 0,
             ts_sent: syn.timestamps.map(|stamps| stamps.val),
             ts_sent_at: now,
             time_wait: None,
@@ -229,18 +250,38 @@ impl Conn {
         Duration::from_nanos(timeout.as_nanos() / 32 + 10_000 + self.latency.as_nanos())
     }
 
-    /// The host had no buffer for a segment without text: if one was due here, it counts as sent.
+    /// The host had no buffer for a segment without text: if one was due here, it may have been that
+    /// one, and counts as sent. Text is never lost so.
     #[inline]
     pub(super) fn excuse_losses(&mut self, losses: u32) {
         if self.losses != losses {
             self.losses = losses;
-            if self.ack_due.take().is_some() {
-                self.last_ack_sent = self.came;
-            }
-            if self.fin == Some(self.una) {
-                self.resend_due = None;
-            }
+            self.excuse_loss();
+        }
+    }
+
+    #[cold]
+    fn excuse_loss(&mut self) {
+        if self.ack_due.take().is_some() {
+            self.last_ack_sent = self.came;
+        }
+        if self.stage != Stage::Open {
+            self.syn_unseen = true;
+            self.excuse_first_syn();
+        } else if self.fin.is_none() {
+            self.fin_unseen = true;
+        } else if self.fin == Some(self.una) {
+            self.resend_due = None;
             self.doublings.1 = u32::MAX;
+        }
+    }
+
+    /// SYNs that were lost unseen may have started the timer, and made it wait longer; then the one
+    /// that is seen is not timed, either (Karn's rule).
+    pub(super) fn excuse_first_syn(&mut self) {
+        self.doublings.1 = u32::MAX;
+        if let Some((behind, _)) = self.timing.take() {
+            self.maybe_timing = Some(behind);
         }
     }
 

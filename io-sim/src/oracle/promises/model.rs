@@ -3,7 +3,6 @@
 use super::conn::{Conn, Stage, Verdict};
 use super::glimpse::{Glimpse, Passage};
 use super::promise::{BrokenPromise, Promise};
-use super::send::Excuses;
 use super::{PromiseConfig, Stats};
 use crate::oracle::FlowName;
 use crate::oracle::flow::KeyHasher;
@@ -27,14 +26,16 @@ pub(super) struct Model {
     free: Vec<u32>,
     /// The connection of the last segment.
     last: (u64, u32),
-    /// SYNs that were taken and not answered yet.
-    syns: VecDeque<Glimpse>,
+    /// SYNs that were taken and not answered yet, and [`Self::losses`] then.
+    syns: VecDeque<(Glimpse, u32)>,
     /// Segments that were taken and may be answered with RST.
     strays: VecDeque<Glimpse>,
     pub(super) starved_at: Option<Instant>,
-    excuses: Excuses,
-    /// Times that a segment without text may have been lost for want of a buffer.
+    /// Times that a segment without text may have been lost for want of a buffer: one at most each
+    /// time, of whichever connection.
     pub(super) losses: u32,
+    /// The last of them.
+    lost_at: Option<Instant>,
     pub(super) touched: Vec<u32>,
 }
 
@@ -57,8 +58,8 @@ impl Model {
             syns: VecDeque::new(),
             strays: VecDeque::new(),
             starved_at: None,
-            excuses: Excuses::default(),
             losses: 0,
+            lost_at: None,
             touched: Vec::new(),
         }
     }
@@ -79,8 +80,8 @@ impl Model {
             Passage::Starved { no_buffer } => {
                 self.starved_at = Some(now);
                 if *no_buffer {
-                    self.excuses.lost_unseen = true;
-                    self.losses += 1;
+                    self.lost_at = Some(now);
+                    self.losses = self.losses.wrapping_add(1);
                 }
                 Ok(())
             }
@@ -120,9 +121,6 @@ impl Model {
         };
         self.index.insert(u128::from(key), slot);
         self.last = (key, slot);
-        if self.index.len() > self.config.receive_buffers as usize {
-            self.excuses.refuses_text = true;
-        }
         slot
     }
 
@@ -162,7 +160,10 @@ impl Model {
             // It may have ended unseen: FIN-WAIT-2 gave up, an application aborted in CLOSING.
             self.on_took_by_nobody(seg);
         }
+        // More connections than receive buffers: some of them have to do without.
+        let crowded = self.index.len() > self.config.receive_buffers as usize;
         let conn = &mut self.conns[slot as usize];
+        conn.may_refuse |= crowded && seg.len > 0;
         conn.on_took(&self.config, now, seg);
         self.touch(slot);
         self.end_if_over(slot);
@@ -177,7 +178,7 @@ impl Model {
             if self.syns.len() == PENDING_MAX {
                 self.syns.pop_front();
             }
-            self.syns.push_back(*seg);
+            self.syns.push_back((*seg, self.losses));
         }
         if self.strays.len() == PENDING_MAX {
             self.strays.pop_front();
@@ -208,7 +209,7 @@ impl Model {
         };
         let conn = &mut self.conns[slot as usize];
         conn.excuse_losses(self.losses);
-        let verdict = conn.on_sent(&self.config, now, seg, self.excuses, stats);
+        let verdict = conn.on_sent(&self.config, now, seg, stats);
         self.touch(slot);
         verdict
     }
@@ -216,7 +217,6 @@ impl Model {
     /// RFC 9293 §3.10.7.1, and §3.10.5 for an abort.
     #[cold]
     fn on_sent_reset(&mut self, slot: Option<u32>, seg: &Glimpse, stats: &mut Stats) -> Verdict {
-        stats.tested(Promise::ResetForm);
         let answers = |stray: &Glimpse| {
             let for_it = stray.from == seg.to && stray.to == seg.from;
             for_it
@@ -227,6 +227,7 @@ impl Model {
         };
         if let Some(at) = self.strays.iter().rposition(answers) {
             self.strays.remove(at);
+            stats.tested(Promise::ResetForm);
             // In answer to a bad handshake the connection stays; gone unseen, it will be found out.
             if let Some(slot) = slot
                 && self.conns[slot as usize].stage == Stage::Open
@@ -236,8 +237,20 @@ impl Model {
             }
             return Ok(());
         }
+        // Behind a FIN, or of a connection whose SYN-ACK, may have been lost unseen.
+        let excused = match slot {
+            Some(slot) => {
+                let conn = &mut self.conns[slot as usize];
+                conn.excuse_losses(self.losses);
+                conn.fin_unseen && seg.seq == conn.max + 1
+            }
+            None => self.syn_ack_may_be_lost(seg),
+        };
         let conn = slot.map(|slot| &self.conns[slot as usize]);
-        if conn.is_none_or(|conn| conn.max != seg.seq) && !self.excuses.lost_unseen {
+        if !excused {
+            stats.tested(Promise::ResetForm);
+        }
+        if conn.is_none_or(|conn| conn.max != seg.seq) && !excused {
             let (promised, seen) = match conn {
                 Some(conn) => {
                     let [end, at] = [conn.max, seg.seq].map(|seq| conn.ours(seq));
@@ -255,6 +268,16 @@ impl Model {
         Ok(())
     }
 
+    /// Whether the peer has asked for the connection of this RST, and what answered it may have been
+    /// lost unseen. It ends what began then.
+    fn syn_ack_may_be_lost(&mut self, seg: &Glimpse) -> bool {
+        let asked = |(syn, losses): &(Glimpse, u32)| {
+            syn.from == seg.to && syn.to == seg.from && *losses != self.losses
+        };
+        let found = self.syns.iter().rposition(asked);
+        found.is_some_and(|at| self.syns.remove(at).is_some())
+    }
+
     /// A connection begins. RFC 9293 §3.10.1, §3.10.7.2.
     #[cold]
     fn on_sent_first_syn(
@@ -268,9 +291,17 @@ impl Model {
         stats.tested(Promise::Handshake);
         let mut conn = Conn::new(&self.config, now, key, seg);
         if seg.has(TcpFlags::ACK) {
-            let asks =
-                |syn: &Glimpse| syn.from == seg.to && syn.to == seg.from && syn.seq + 1 == seg.ack;
-            let Some(at) = self.syns.iter().rposition(asks) else {
+            let asks = |(syn, _): &(Glimpse, u32)| {
+                syn.from == seg.to && syn.to == seg.from && syn.seq + 1 == seg.ack
+            };
+            // The connection began with the first of them, if its SYN-ACK was lost unseen.
+            let echoed = |asked: &(Glimpse, u32)| {
+                let stamps = (seg.timestamps, asked.0.timestamps);
+                asks(asked)
+                    && matches!(stamps, (Some(ours), Some(theirs)) if ours.ecr == theirs.val)
+            };
+            let found = self.syns.iter().rposition(echoed);
+            let Some(at) = found.or_else(|| self.syns.iter().rposition(asks)) else {
                 return Err(broken(
                     seg,
                     Promise::Handshake,
@@ -278,7 +309,10 @@ impl Model {
                     format!("{seg:?}"),
                 ));
             };
-            let syn = self.syns.remove(at).expect("just found");
+            let (syn, losses) = self.syns.remove(at).expect("just found");
+            if losses != self.losses {
+                conn.excuse_first_syn();
+            }
             conn.stage = Stage::SynReceived;
             conn.on_peer_syn(&self.config, &syn);
             let too_much = (seg.scale.is_some() && syn.scale.is_none())
@@ -292,6 +326,9 @@ impl Model {
                     format!("{seg:?}"),
                 ));
             }
+        } else if self.lost_at.is_some_and(|at| now - at <= self.config.tcp.max_rto) {
+            // Two SYNs are never further apart.
+            conn.excuse_first_syn();
         }
         if let Some(slot) = slot {
             // The one before must have been able to end unseen.

@@ -15,6 +15,9 @@ use simoom_core::wire::tcp::TcpFlags;
 /// that, less than two in a hundred.
 pub(super) const VAGUE_SAMPLES: u32 = 32;
 
+/// Ranges of text that need not be kept, remembered at most: as many as a stack keeps, over and over.
+const MAYBE_KEPT_MAX: usize = 8 * RANGES_MAX;
+
 impl Conn {
     /// Takes over what the peer's SYN says.
     pub(super) fn on_peer_syn(&mut self, config: &PromiseConfig, syn: &Glimpse) {
@@ -23,8 +26,10 @@ impl Conn {
         self.came = syn.seq + 1;
         self.sure = self.came;
         self.last_ack_sent = self.came;
+        self.last_ack_seen = self.came;
         self.stamps = tcp.timestamps && syn.timestamps.is_some();
         self.ts_recent = syn.timestamps.map_or(0, |stamps| stamps.val);
+        self.ts_recent_least = self.ts_recent;
         match syn.scale {
             Some(shift) if tcp.window_scaling => self.snd_shift = shift.min(14),
             _ => self.rcv_shift = 0,
@@ -88,6 +93,9 @@ impl Conn {
             && seg.seq.le(self.last_ack_sent)
         {
             self.ts_recent = stamps.val;
+            if seg.seq.le(self.last_ack_seen) {
+                self.ts_recent_least = stamps.val;
+            }
         }
         if !self.process_ack(config, now, seg) {
             return;
@@ -388,8 +396,53 @@ impl Conn {
         }
     }
 
+    /// What has come in order at most, if all was kept that need not be.
+    pub(super) fn most(&self) -> SeqNumber {
+        let mut most = self.came;
+        let all = || self.islands.iter().chain(&self.maybe_kept);
+        while let Some(next) = all().find(|range| range.0.le(most) && range.1.gt(most)) {
+            most = next.1;
+        }
+        most
+    }
+
+    /// We have acknowledged so much: what came beyond that was let go or never kept, or waits.
+    pub(super) fn settle_came(&mut self, ack: SeqNumber) {
+        if ack.lt(self.came) {
+            // A FIN behind what is missing did not come in order, either.
+            let end = self.came - u32::from(std::mem::take(&mut self.fin_came));
+            self.time_wait = None;
+            self.may_keep(ack, end);
+            self.let_islands_go();
+        }
+        self.came = ack;
+        self.sure = ack;
+        self.islands.retain(|island| island.1.gt(ack));
+        self.maybe_kept.retain(|range| range.1.gt(ack));
+        self.may_refuse &= !self.maybe_kept.is_empty();
+    }
+
+    /// Text out of order need not be kept any more.
+    pub(super) fn let_islands_go(&mut self) {
+        while let Some((left, right)) = self.islands.pop() {
+            self.may_keep(left, right);
+        }
+    }
+
+    fn may_keep(&mut self, left: SeqNumber, right: SeqNumber) {
+        if self.maybe_kept.len() == MAYBE_KEPT_MAX {
+            self.maybe_kept.remove(0);
+        }
+        if right.gt(left) {
+            self.maybe_kept.push((left, right));
+        }
+    }
+
     /// Keeps text out of order, up to the stack's number of ranges.
     fn keep_island(&mut self, first: SeqNumber, end: SeqNumber) {
+        if self.fin.is_some() {
+            return self.may_keep(first, end);
+        }
         let from = self.islands.iter().take_while(|island| island.1.lt(first)).count();
         let touched = self.islands[from..].iter().take_while(|island| island.0.le(end)).count();
         if touched == 0 && self.islands.len() == RANGES_MAX {

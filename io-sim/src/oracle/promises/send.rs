@@ -13,15 +13,6 @@ use simoom_core::wire::tcp::TcpFlags;
 /// have to count its next window, while the sender has not.
 const SLACK_SEGMENTS: u64 = 2;
 
-/// What the host lets happen to its segments.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Excuses {
-    /// A segment without text may have been lost unseen, for want of a buffer.
-    pub(super) lost_unseen: bool,
-    /// Text may have been refused, for want of a receive buffer.
-    pub(super) refuses_text: bool,
-}
-
 impl Conn {
     /// A segment of this connection, RST not among them.
     pub(super) fn on_sent(
@@ -29,14 +20,13 @@ impl Conn {
         config: &PromiseConfig,
         now: Instant,
         seg: &Glimpse,
-        excuses: Excuses,
         stats: &mut Stats,
     ) -> Verdict {
         if seg.has(TcpFlags::SYN) {
-            self.check_syn(now, seg, excuses, stats)?;
+            self.check_syn(now, seg, stats)?;
         }
         if seg.has(TcpFlags::ACK) {
-            self.check_ack(seg, excuses, stats)?;
+            self.check_ack(seg, stats)?;
         } else if self.stage != Stage::SynSent {
             return Err(self.broken(
                 Promise::AckExact,
@@ -44,13 +34,13 @@ impl Conn {
                 format!("one at {} without ACK", self.ours(seg.seq)),
             ));
         }
-        self.check_timestamps(now, seg, excuses, stats)?;
+        self.check_timestamps(now, seg, stats)?;
         if seg.len > 0 {
-            self.on_text(config, now, seg, excuses, stats)?;
+            self.on_text(config, now, seg, stats)?;
         } else if seg.has(TcpFlags::FIN) {
             self.on_bare_fin(now, seg, stats)?;
         } else if !seg.has(TcpFlags::SYN) {
-            self.check_bare_ack(seg, excuses, stats)?;
+            self.check_bare_ack(seg, stats)?;
         }
         if seg.has(TcpFlags::ACK) {
             self.settle_ack(seg, stats);
@@ -58,14 +48,7 @@ impl Conn {
         Ok(())
     }
 
-    fn check_syn(
-        &mut self,
-        now: Instant,
-        seg: &Glimpse,
-        excuses: Excuses,
-        stats: &mut Stats,
-    ) -> Verdict {
-        stats.tested(Promise::Handshake);
+    fn check_syn(&mut self, now: Instant, seg: &Glimpse, stats: &mut Stats) -> Verdict {
         let shift = if self.stage == Stage::SynSent { None } else { seg.scale };
         if self.stage == Stage::Open || shift.is_some_and(|shift| shift != self.rcv_shift) {
             return Err(self.broken(
@@ -74,7 +57,7 @@ impl Conn {
                 format!("{seg:?} in {:?}", self.stage),
             ));
         }
-        if excuses.lost_unseen {
+        if std::mem::take(&mut self.syn_unseen) {
             // One that was lost unseen may have started the timer.
             self.timer = Some(now);
             self.doublings = (0, u32::MAX);
@@ -82,6 +65,7 @@ impl Conn {
             self.vague = VAGUE_SAMPLES;
             return Ok(());
         }
+        stats.tested(Promise::Handshake);
         // Both may be due at about the same time; then both may be sent.
         let expired = self.expiry().is_some_and(|(expiry, _)| expiry <= now);
         if !expired && std::mem::take(&mut self.syn_again) {
@@ -91,23 +75,26 @@ impl Conn {
         self.on_timer_fired(now, stats)
     }
 
-    fn check_ack(&mut self, seg: &Glimpse, excuses: Excuses, stats: &mut Stats) -> Verdict {
-        stats.tested(Promise::AckExact);
-        let exact = seg.ack == self.came || seg.ack == self.sure;
-        let between = seg.ack.ge(self.last_ack_sent) && seg.ack.le(self.came);
-        if !(exact || (excuses.refuses_text && between)) {
+    fn check_ack(&mut self, seg: &Glimpse, stats: &mut Stats) -> Verdict {
+        let exact = seg.ack == self.came || seg.ack == self.sure || seg.ack == self.most();
+        let between = seg.ack.ge(self.last_ack_seen) && seg.ack.le(self.most());
+        let excused = self.may_refuse && between;
+        if exact || !excused {
+            stats.tested(Promise::AckExact);
+        }
+        if !(exact || excused) {
             return Err(self.broken(
                 Promise::AckExact,
                 format!("an ACK of {}: that has come", self.theirs(self.came)),
                 format!("one of {}", self.theirs(seg.ack)),
             ));
         }
-        if seg.ack.lt(self.last_ack_sent) {
+        if seg.ack.lt(self.last_ack_seen) {
             return Err(self.broken(
                 Promise::AckExact,
                 format!(
                     "acknowledgements that do not go back behind {}",
-                    self.theirs(self.last_ack_sent)
+                    self.theirs(self.last_ack_seen)
                 ),
                 format!("one of {}", self.theirs(seg.ack)),
             ));
@@ -115,7 +102,7 @@ impl Conn {
         stats.tested(Promise::WindowKept);
         let shift = if seg.has(TcpFlags::SYN) { 0 } else { self.rcv_shift };
         let edge = seg.ack + (u32::from(seg.window) << shift);
-        if edge.lt(self.edge) && !excuses.lost_unseen {
+        if edge.lt(self.edge) {
             return Err(self.broken(
                 Promise::WindowKept,
                 format!("a window up to {}", self.theirs(self.edge)),
@@ -131,25 +118,15 @@ impl Conn {
 
     fn settle_ack(&mut self, seg: &Glimpse, stats: &mut Stats) {
         self.last_ack_sent = seg.ack;
+        self.last_ack_seen = seg.ack;
         if let Some((_, promise)) = self.ack_due.take() {
             stats.tested(promise);
         }
         self.ack_cause = false;
-        // What is not acknowledged now, though it came, was forgotten or never kept.
-        if seg.ack == self.came {
-            self.sure = self.came;
-        } else {
-            self.sure = seg.ack;
-        }
+        self.settle_came(seg.ack);
     }
 
-    fn check_timestamps(
-        &mut self,
-        now: Instant,
-        seg: &Glimpse,
-        excuses: Excuses,
-        stats: &mut Stats,
-    ) -> Verdict {
+    fn check_timestamps(&mut self, now: Instant, seg: &Glimpse, stats: &mut Stats) -> Verdict {
         let expects = self.stamps;
         let Some(stamps) = seg.timestamps else {
             if expects {
@@ -180,23 +157,28 @@ impl Conn {
         }
         self.ts_sent = Some(stamps.val);
         self.ts_sent_at = now;
-        if self.stage == Stage::SynSent || excuses.lost_unseen {
+        if self.stage == Stage::SynSent {
             return Ok(());
         }
-        stats.tested(Promise::TimestampEcho);
-        if stamps.ecr != self.ts_recent {
-            return Err(self.broken(
-                Promise::TimestampEcho,
-                format!("a TSecr of {}", self.ts_recent),
-                format!("{}", stamps.ecr),
-            ));
+        // An ACK that may have been lost unseen may have moved it.
+        let range = self.ts_recent.wrapping_sub(self.ts_recent_least);
+        if range == 0 {
+            stats.tested(Promise::TimestampEcho);
         }
+        if stamps.ecr.wrapping_sub(self.ts_recent_least) > range {
+            let promised = match range {
+                0 => format!("a TSecr of {}", self.ts_recent),
+                _ => format!("a TSecr of {} to {}", self.ts_recent_least, self.ts_recent),
+            };
+            return Err(self.broken(Promise::TimestampEcho, promised, format!("{}", stamps.ecr)));
+        }
+        (self.ts_recent, self.ts_recent_least) = (stamps.ecr, stamps.ecr);
         Ok(())
     }
 
-    fn check_bare_ack(&mut self, seg: &Glimpse, excuses: Excuses, stats: &mut Stats) -> Verdict {
+    fn check_bare_ack(&mut self, seg: &Glimpse, stats: &mut Stats) -> Verdict {
         stats.tested(Promise::AckHasCause);
-        if self.ack_cause || excuses.lost_unseen {
+        if self.ack_cause {
             return Ok(());
         }
         Err(self.broken(
@@ -213,7 +195,6 @@ impl Conn {
         config: &PromiseConfig,
         now: Instant,
         seg: &Glimpse,
-        excuses: Excuses,
         stats: &mut Stats,
     ) -> Verdict {
         let end = seg.seq + seg.len;
@@ -249,6 +230,8 @@ impl Conn {
         self.nxt = self.nxt.max(after);
         self.max = known.max(after);
         if after.gt(known) {
+            // Text goes before FIN.
+            self.fin_unseen = false;
             let push = seg.has(TcpFlags::PSH);
             let timed = self.again_at != Some(now) || push;
             if push {
@@ -264,9 +247,6 @@ impl Conn {
             self.timing = None;
         }
         self.run_timer(now);
-        if excuses.lost_unseen {
-            self.doublings.1 = u32::MAX;
-        }
         self.sent_at = now;
         Ok(())
     }
@@ -395,7 +375,14 @@ impl Conn {
             ));
         }
         if self.fin.replace(at).is_none() {
-            self.closed_second = self.fin_came;
+            // One that was lost unseen may have gone before the peer's, and doubled the timeout.
+            let unseen = std::mem::take(&mut self.fin_unseen);
+            // The application is gone, and with it what came out of order.
+            self.let_islands_go();
+            self.closed_second = self.fin_came && !unseen;
+            if unseen {
+                self.doublings.1 = u32::MAX;
+            }
         }
         Ok(())
     }

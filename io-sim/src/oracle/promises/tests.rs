@@ -160,7 +160,6 @@ fn backoff_is_seen_where_the_estimate_is_not_known() {
 #[test]
 fn a_reset_answers_a_segment_or_ends_what_was_sent() {
     // RFC 9293 §3.10.7.1, §3.10.5
-    let reset = |seq| Glimpse { flags: TcpFlags::RST, ..ours(seq, 0) };
     let mut scene = Scene::listening(false);
     scene.took(theirs(7, 77));
     scene.breaks(Promise::ResetForm, reset(78)).sends(reset(77));
@@ -298,4 +297,105 @@ fn lateness_is_let_pass_as_far_as_turns_take_time() {
         // RTO / 32 is the exactness of the estimate.
         scene.passes(3 * RTT + 9 + slack).owes(Promise::TimeoutNotLate, 2);
     }
+}
+
+impl Scene {
+    /// No buffer for a segment without text, now.
+    fn starves(&mut self) -> &mut Self {
+        self.show(Passage::Starved { no_buffer: true }).unwrap();
+        self
+    }
+}
+
+fn reset(seq: u32) -> Glimpse {
+    Glimpse { flags: TcpFlags::RST, ..ours(seq, 0) }
+}
+
+fn ours_of(ack: u32) -> Glimpse {
+    Glimpse { ack: SeqNumber(ack), window: (11_001 - ack) as u16, ..ours(5_001, 0) }
+}
+
+#[test]
+fn a_missing_buffer_excuses_the_ack_that_was_due_and_no_later_one() {
+    let text = |seq| Glimpse { len: 1_460, ..theirs(seq, 5_001) };
+    let mut scene = Scene::open(false);
+    scene.took(text(1_001)).took(text(2_461)).owes(Promise::AckInTime, 1);
+    scene.starves().passes(1_000);
+    assert_eq!(scene.tested(Promise::AckInTime), 0, "excused is not tested");
+    scene.took(text(3_921)).took(text(5_381)).owes(Promise::AckInTime, 2);
+    scene.sends(ours_of(6_841)).passes(1_000);
+    scene.breaks(Promise::AckHasCause, ours_of(6_841));
+    scene.breaks(Promise::WindowKept, Glimpse { window: 4_159, ..ours_of(6_841) });
+    scene.breaks(Promise::AckExact, ours_of(5_381));
+    scene.breaks(Promise::ResetForm, reset(5_500));
+    // Text is never lost for want of a buffer: its timer is exact.
+    let sent = Glimpse { len: 1_000, ..ours_of(6_841) };
+    scene.sends(sent).passes(3 * RTT - 15).breaks(Promise::TimeoutNotEarly, sent);
+    scene.passes(15).owes(Promise::TimeoutNotLate, 2 * RTT).sends(sent).passes(6 * RTT);
+    scene.sends(sent).passes(12 * RTT - 60).breaks(Promise::TimeoutNotEarly, sent);
+}
+
+#[test]
+fn a_missing_buffer_leaves_open_which_timestamp_is_echoed_until_one_is() {
+    let mut scene = Scene::open(true);
+    let text = |seq, val| stamped(Glimpse { len: 1_000, ..theirs(seq, 5_001) }, val, 100);
+    let ack = |ecr| stamped(ours_of(4_001), 100, ecr);
+    scene.took(text(1_001, 5)).took(text(2_001, 7)).starves();
+    scene.took(text(3_001, 9));
+    // Of the last segment that begins where the last ACK ends: the first if none was sent.
+    scene.breaks(Promise::TimestampEcho, ack(4)).breaks(Promise::TimestampEcho, ack(10));
+    scene.clone().sends(ack(5));
+    let before = scene.tested(Promise::TimestampEcho);
+    scene.sends(ack(9));
+    assert_eq!(scene.tested(Promise::TimestampEcho), before, "excused is not tested");
+    let later = |ecr| stamped(ours_of(5_001), 100, ecr);
+    scene.took(text(4_001, 11)).breaks(Promise::TimestampEcho, later(9)).sends(later(11));
+    assert_eq!(scene.tested(Promise::TimestampEcho), before + 1);
+}
+
+#[test]
+fn a_missing_buffer_may_have_lost_a_fin_until_text_follows() {
+    let fin = Glimpse { flags: TcpFlags::FIN | TcpFlags::ACK, ..ours(5_001, 0) };
+    let mut scene = Scene::open(false);
+    scene.breaks(Promise::ResetForm, reset(5_002)).starves().clone().sends(reset(5_002));
+    // The timeout has doubled meanwhile, so often is not to be seen.
+    scene.clone().sends(fin).passes(12 * RTT).sends(fin);
+    scene.sends(ours(5_001, 500)).breaks(Promise::ResetForm, reset(5_502)).passes(RTT);
+    scene.took(theirs(1_001, 5_501));
+    scene.sends(Glimpse { seq: SeqNumber(5_501), ..fin }).owes(Promise::TimeoutNotLate, 5 * RTT);
+}
+
+#[test]
+fn a_missing_buffer_may_have_lost_a_syn_ack_of_its_time_alone() {
+    let syn = |from| Glimpse { from, flags: TcpFlags::SYN, mss: Some(1_000), ..theirs(1_000, 0) };
+    let of = |to, flags| Glimpse { to, flags, ..ours(5_000, 0) };
+    let syn_ack = TcpFlags::SYN | TcpFlags::ACK;
+    let other = SocketAddrV4::new(*PEER.ip(), 4_001);
+    let mut scene = Scene::listening(false);
+    scene.took(syn(PEER)).starves().took(syn(other));
+    scene.breaks(Promise::ResetForm, of(other, TcpFlags::RST));
+    scene
+        .clone()
+        .sends(of(PEER, TcpFlags::RST))
+        .breaks(Promise::ResetForm, of(PEER, TcpFlags::RST));
+    scene.sends(of(PEER, syn_ack)).sends(of(other, syn_ack));
+    scene.owes(Promise::TimeoutNotLate, 1_200);
+    scene.took(Glimpse { from: other, ..theirs(1_001, 5_001) }).passes(30_000);
+    scene.owes(Promise::TimeoutNotLate, 60_000);
+}
+
+#[test]
+fn text_may_be_refused_while_connections_are_more_than_receive_buffers() {
+    let text = |seq| Glimpse { len: 1_000, ..theirs(seq, 5_001) };
+    let mut scene = Scene::open(false);
+    scene.promises.hosts[0][0].config.receive_buffers = 1;
+    let other = SocketAddrV4::new(*PEER.ip(), 4_001);
+    let flags = TcpFlags::SYN | TcpFlags::ACK;
+    scene.took(Glimpse { from: other, flags: TcpFlags::SYN, mss: Some(1_000), ..theirs(1_000, 0) });
+    scene.sends(Glimpse { to: other, flags, ..ours(5_000, 0) });
+    scene.took(text(1_001)).sends(Glimpse { window: 10_000, ..ours(5_001, 0) });
+    scene.took(Glimpse { from: other, flags: TcpFlags::RST, ..theirs(1_001, 0) });
+    // Alone again, it takes text; what was refused is acknowledged when it came again.
+    scene.took(text(1_001)).sends(ours_of(2_001));
+    scene.took(text(2_001)).breaks(Promise::AckExact, ours_of(2_001)).sends(ours_of(3_001));
 }
