@@ -181,7 +181,8 @@ impl ScenarioHost {
                 Self::Browser(Box::new(browser))
             }
             HostKind::Scripted(spec) => {
-                let scripted = peers::scripted(spec, server(&spec.work), number);
+                let scripted =
+                    peers::scripted(spec, (!spec.is_asked).then(|| server(&spec.work)), number);
                 Self::Scripted(Box::new(EndpointHost::new(scripted)))
             }
             HostKind::Switch(spec) => {

@@ -164,6 +164,7 @@ impl<'a, T: EventTap> Run<'a, T> {
                 match &spec.hosts[n].kind {
                     HostKind::Switch(_) => world.add_forwarder(host),
                     HostKind::Hostile(_) => world.add_lawless_host(host),
+                    HostKind::Scripted(spec) if spec.is_lawless => world.add_lawless_host(host),
                     _ => world.add_host(host),
                 }
             })
