@@ -18,9 +18,11 @@ use std::thread;
 const AHEAD_MAX: usize = 256;
 
 /// Makes every run of a choice, as many at a time as it says. `on_done` is given results in the
-/// order of the runs, with the seconds on the clock, and may end it.
+/// order of the runs, with the seconds on the clock, and may end it. Runs count marks where that is
+/// asked for.
 pub(super) fn run(
     choice: &Choice<'_>,
+    marks: bool,
     progress: &Progress,
     on_done: &mut dyn FnMut(RunResult, f64) -> ControlFlow<()>,
 ) -> Result<(), Failure> {
@@ -36,7 +38,7 @@ pub(super) fn run(
             scope.spawn(move || {
                 while let Some((n, pair)) = queue.take() {
                     // Nobody listens any more where the work was ended.
-                    if to.send((n, one(&pair, progress))).is_err() {
+                    if to.send((n, one(&pair, marks, progress))).is_err() {
                         return;
                     }
                 }
@@ -72,9 +74,9 @@ struct Panicked {
     what: String,
 }
 
-fn one(pair: &Pair<'_>, progress: &Progress) -> Result<(RunResult, f64), Panicked> {
+fn one(pair: &Pair<'_>, marks: bool, progress: &Progress) -> Result<(RunResult, f64), Panicked> {
     let clock = Clock::start();
-    let options = RunOptions::new(pair.seed);
+    let options = RunOptions { marks, ..RunOptions::new(pair.seed) };
     let run = || run_with(pair.case, &options, NoTap, &mut |watch| progress.watch(&watch)).0;
     // What a run was built of is gone with it.
     let result = catch_unwind(AssertUnwindSafe(run)).map_err(|panic| Panicked {
