@@ -400,3 +400,26 @@ fn a_file_that_is_wrong_is_said_to_be_with_line_key_and_what_would_be_right() {
     assert_eq!(missing.status.code(), Some(4));
     assert!(stderr(&missing).contains("nothing-here.toml: cannot be read"), "{}", stderr(&missing));
 }
+
+#[test]
+fn marks_are_said_by_a_program_that_counts_them_and_else_what_to_build() {
+    let bench = Bench::new("marks", SWEEP);
+    let args = ["--marks", "--case", "loss_percent=10", "--seeds", "0..5"];
+    if simoom_scenarios::marks().is_empty() {
+        let (_, said) = bench.sim(&args, 2);
+        assert!(said.contains("--features marks"), "{said}");
+        return;
+    }
+    let (text, _) = bench.sim(&args, 0);
+    assert!(text.contains(" marks reached") && text.contains("not reached: "), "{text}");
+    assert!(text.contains(" Timeout "), "{text}");
+    let marked = bench.lines(&["--seed", "3", "--marks"]);
+    let plain = bench.lines(&["--seed", "3"]);
+    assert_eq!(marked.len(), plain.len());
+    for (marked, plain) in marked.iter().zip(plain) {
+        let mut line: Value = serde_json::from_str(marked).unwrap();
+        let marks = line.as_object_mut().unwrap().shift_remove("marks").unwrap();
+        assert!(marks["TimeWaitEntered"].as_u64().unwrap() > 0, "{marks}");
+        assert_eq!(line.to_string(), plain);
+    }
+}

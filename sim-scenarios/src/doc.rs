@@ -68,6 +68,16 @@ impl Table {
         }
     }
 
+    /// The table at the end of a path.
+    pub(crate) fn table_mut(&mut self, path: &[&str]) -> Option<&mut Table> {
+        let Some((first, rest)) = path.split_first() else { return Some(self) };
+        let entry = self.entries.iter_mut().find(|entry| entry.key == *first)?;
+        match &mut entry.node.value {
+            Value::Table(table) => table.table_mut(rest),
+            _ => None,
+        }
+    }
+
     /// Puts a value in, in place of the one there or behind all others.
     pub(crate) fn set(&mut self, key: &str, node: Node) {
         match self.entries.iter_mut().find(|entry| entry.key == key) {

@@ -141,6 +141,7 @@ pub(crate) static LINK: Section = Section {
             key("to", Kind::Text, "required", "the name of another"),
             key("forward", Kind::Section, "none", "what is different from `from` to `to`"),
             key("backward", Kind::Section, "none", "what is different from `to` to `from`"),
+            key("each_interface", Kind::Flag, "false", "of a link to a machine: it stands there once for each of the machine's `interfaces`, and so does the host at its other end, which has no other link. The first have the names of the file, the others `NAME-2`, `NAME-3` …; what `[[at]]` says of the first holds for all"),
         ],
         LINK_KEYS,
     ],
@@ -356,8 +357,8 @@ pub(crate) static MACHINE: Section = Section {
     keys: &[
         &[
             KIND,
-            key("cores", Kind::Whole(1, 64), "1", "cores; the rings of all interfaces are dealt to them in turn"),
-            key("interfaces", Kind::Whole(1, 64), "1", "interfaces: as many links"),
+            key("cores", Kind::Whole(0, 64), "1", "cores; the rings of all interfaces are dealt to them in turn. 0: as many as there are rings"),
+            key("interfaces", Kind::Whole(1, 64), "1", "interfaces: as many links, or one with `each_interface`"),
             key("rings", Kind::Whole(1, 64), "1", "rings of each interface, and so stacks"),
             key("cost_file", Kind::Text, "none: turns take no time", "the file of measured costs, beside the scenario: `costs.toml`"),
             key("checksums", Kind::OneOf(&["software", "offloaded"]), "software", "whether the stacks compute and verify checksums, or the NIC: which of the file's costs hold"),
@@ -431,13 +432,14 @@ pub(crate) static BROWSER: Section = Section {
 /// A scripted peer.
 pub(crate) static SCRIPTED: Section = Section {
     title: "a host of kind `scripted`",
-    about: "A client that follows a script: packets that it sends at times or after events, and packets that must come. A script that goes to its end as it says is a request completed, another is one failed.",
+    about: "A peer that follows a script: packets that it sends at times or after events, and packets that must come. With `server` it is a client, without it waits on port 80 for a SYN, and is somebody's `server`. A script that goes to its end as it says is a request completed, another is one failed.",
     keys: &[&[
         KIND,
-        key("server", Kind::Text, "required", "the name of the host that it talks to"),
+        key("server", Kind::Text, "none", "the name of the host that it talks to"),
         key("script", Kind::Text, "required", "one step a line: `[at TIME] [after TIME] send PACKET`, `expect [within TIME] PACKET`, `silence TIME`; see the simulator's `hosts::scripted::text`"),
         key("tolerance_ms", Kind::Number(0.0, 60_000.0), "1", "by how much a packet that is expected at a time may come earlier or later"),
         key("size_bytes", Kind::Numbers(0.0, 1e10), "none", "bytes of what it asks for, so that the server has it as `/SIZE`"),
+        key("lawless", Kind::Flag, "false", "what it sends itself may break the rules that the oracles hold every host to; what others send may not"),
     ]],
 };
 

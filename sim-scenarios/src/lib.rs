@@ -10,6 +10,7 @@ mod doc;
 mod host;
 #[rustfmt::skip]
 mod keys;
+mod marks;
 mod measure;
 mod model;
 mod problem;
@@ -21,6 +22,7 @@ mod schema;
 mod shrink;
 mod table;
 
+pub use marks::{Mark, marks};
 pub use measure::decimals;
 pub use measure::{HOST as HOST_MEASURES, Measure, WAY as WAY_MEASURES, WORLD as WORLD_MEASURES};
 pub use model::Case;

@@ -69,6 +69,16 @@ pub const HOST: &[Measure] = &[
     m("retransmitted_segments", 0, "of these, sent again"),
     m("timeouts", 0, "of these, because the retransmission timer expired"),
     m("dropped_segments", 0, "segments that its TCP dropped, for any reason"),
+    m(
+        "handshake_max_ms",
+        3,
+        "the longest from the first SYN or SYN-ACK of a connection to its other end's answer",
+    ),
+    m(
+        "window_mean_kb",
+        3,
+        "its congestion windows as it sent segments with text: their mean, in thousand bytes",
+    ),
     m("resets", 0, "connections that ended by RST, or were given up"),
     m(
         "syns_refused",
@@ -91,6 +101,7 @@ pub const WAY: &[Measure] = &[
     m("offered", 0, "frames handed to it"),
     m("lost", 0, "frames lost by chance, or because it was down"),
     m("queue_drops", 0, "frames that found the queue full, or that its management dropped"),
+    m("queue_max", 0, "frames that waited at most, the one being sent not counted"),
     m("marked", 0, "packets marked as having met congestion"),
     m("too_long", 0, "packets longer than its MTU"),
     m("delivered", 0, "frames sent on their way to the other end"),

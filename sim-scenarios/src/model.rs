@@ -142,12 +142,17 @@ impl HostKind {
     pub(crate) fn target(&self) -> Option<&WorkSpec> {
         match self {
             Self::Hostile(hostile) => Some(&hostile.target),
+            Self::Scripted(scripted) if scripted.is_asked => None,
             _ => self.work(),
         }
     }
 
     pub(crate) fn is_server(&self) -> bool {
-        matches!(self, Self::Server(_) | Self::Machine(_) | Self::SmoltcpServer(_))
+        match self {
+            Self::Server(_) | Self::Machine(_) | Self::SmoltcpServer(_) => true,
+            Self::Scripted(scripted) => scripted.is_asked,
+            _ => false,
+        }
     }
 
     /// Whether its NIC stands still at times of its own.
@@ -292,6 +297,10 @@ pub(crate) struct ScriptedSpec {
     pub(crate) work: WorkSpec,
     pub(crate) script: Script,
     pub(crate) tolerance: Duration,
+    /// It waits for who asks first; `work.server` says nothing then.
+    pub(crate) is_asked: bool,
+    /// What it sends need not keep to any rule.
+    pub(crate) is_lawless: bool,
 }
 
 #[derive(Clone, Debug)]

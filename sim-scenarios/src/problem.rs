@@ -86,6 +86,26 @@ impl<'a> Sink<'a> {
         }
     }
 
+    /// What is wrong with something that stands in the file once and is read several times is said
+    /// of the first. `copies` are beginnings of keys: of the first, and of one like it.
+    pub(crate) fn say_once(&mut self, copies: &[(String, String)]) {
+        for (first, copy) in copies {
+            let of_first: Vec<Problem> = self
+                .problems
+                .iter()
+                .filter(|problem| problem.key.starts_with(first))
+                .cloned()
+                .collect();
+            self.problems.retain(|problem| {
+                let Some(rest) = problem.key.strip_prefix(copy.as_str()) else { return true };
+                let key = format!("{first}{rest}");
+                !of_first.iter().any(|said| {
+                    (said.line, said.column, &said.key) == (problem.line, problem.column, &key)
+                })
+            });
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.problems.is_empty()
     }

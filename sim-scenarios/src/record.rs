@@ -3,7 +3,7 @@
 use simoom_core::seq::SeqNumber;
 use simoom_core::stack::FlowKey;
 use simoom_core::tcp::Info;
-use simoom_core::time::Instant;
+use simoom_core::time::{Duration, Instant};
 use simoom_core::trace::Trace;
 use simoom_core::wire::tcp::TcpFlags;
 use simoom_core::wire::{self, Frame};
@@ -24,6 +24,13 @@ pub(crate) struct Recorder {
     pub(crate) timeouts: u64,
     /// Behind the last number that each connection has sent.
     sent: BTreeMap<Flow, SeqNumber>,
+    /// When a SYN of ours was sent first, of connections whose handshake is under way.
+    opening: BTreeMap<Flow, Instant>,
+    /// The longest handshake: from our SYN, or SYN-ACK, to the peer's answer.
+    pub(crate) handshake_max: Option<Duration>,
+    /// Congestion windows as segments with text were sent: their sum, and how many they are.
+    pub(crate) window_sum: u64,
+    pub(crate) windows: u64,
     /// Keeps more, where somebody wants to see it.
     pub(crate) probe: Option<Box<Probe>>,
 }
@@ -40,6 +47,14 @@ impl Trace for Recorder {
         if let Some(probe) = &mut self.probe {
             probe.on_state(now, connection, after);
         }
+        if !self.opening.is_empty() && after.state.is_synchronized() {
+            let (local, remote) = (connection.local(), connection.remote());
+            let flow = (remote.ip().to_bits(), local.port(), remote.port());
+            if let Some(began) = self.opening.remove(&flow) {
+                let took = now.saturating_since(began);
+                self.handshake_max = self.handshake_max.max(Some(took));
+            }
+        }
     }
 
     fn on_sent(&mut self, now: Instant, frame: &[u8], sender: Option<&Info>) {
@@ -54,7 +69,18 @@ impl Trace for Recorder {
             return;
         }
         self.segments += 1;
+        if !frame.tcp.payload.is_empty() {
+            self.window_sum += u64::from(info.cwnd);
+            self.windows += 1;
+        }
         let flow = (frame.ip.dst.to_bits(), tcp.src_port, tcp.dst_port);
+        if tcp.flags.contains(TcpFlags::SYN) {
+            // One that was given up before its answer began earlier: this is another connection.
+            let is_again = self.sent.get(&flow) == Some(&(tcp.seq + 1));
+            if !is_again || !self.opening.contains_key(&flow) {
+                self.opening.insert(flow, now);
+            }
+        }
         let end = tcp.seq + tcp.seg_len();
         let sent = self.sent.entry(flow).or_insert(tcp.seq);
         // A port that is used again begins with another number; its SYN is new unless it is the

@@ -1,15 +1,19 @@
-//! A failing run made smaller: fewer connections and requests, shorter answers, no change that is not
-//! needed, and in the end a list of single faults in place of chances.
+//! A failing run made smaller: fewer connections and requests, shorter answers, an earlier end, no
+//! change and no chance that is not needed, and in the end a list of single faults in place of chances.
 //!
-//! What is kept is that the run fails alike: its first violation says the same but for numbers.
+//! What is kept is that the run fails alike: its first violation says the same but for numbers. That is
+//! not enough where a run that asks for less, or ends earlier, fails of itself: a measure below its
+//! bound, a limit. There a smaller world must not fail alike when nothing goes wrong on its links.
 
 use crate::doc::{self, Node, Table, Value};
 use crate::model::Case;
 use crate::read::Scenario;
 use crate::run::{RunOptions, RunResult, run};
+use crate::schema;
 use simoom_sim::check::reduce;
 use simoom_sim::fault::{Fault, FaultKind};
 use simoom_sim::seed::Seed;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A smaller run that fails as the first one did.
@@ -96,18 +100,58 @@ pub fn shrink(
 ) -> Option<Shrunk> {
     let first = run(case, &RunOptions::new(seed));
     let wanted = symptom(&first)?;
-    let mut search = Search { seed, wanted, runs: 1, runs_max, watch };
-    let mut best = (case.clone(), first);
-    while let Some(smaller) = search.smaller_world(&best.0) {
-        best = smaller;
+    let reason = Reason::of(case, &first);
+    let mut search = Search { seed, wanted, reason, runs: 1, watch };
+    search.look_without_faults(case);
+    let mut best = Best { case: case.clone(), result: first, faults: None };
+    // Half of the runs for the world, most of the others for its faults. With these alone, all runs of
+    // a world go wrong at the same frames: it may then be made smaller still.
+    search.smallest_world(&mut best, runs_max.div_ceil(2));
+    search.fewest_faults(&mut best, runs_max - runs_max / 6);
+    if best.faults.is_some() && search.smallest_world(&mut best, runs_max) {
+        search.fewest_faults(&mut best, runs_max);
     }
-    let (case, mut result) = best;
-    let faults = search.fewest_faults(&case);
-    if let Some(faults) = &faults {
-        let options = RunOptions { faults: Some(faults.clone()), ..RunOptions::new(seed) };
-        result = run(&case, &options);
-    }
+    let Best { case, result, faults } = best;
     Some(Shrunk { case, faults, seed, result, runs: search.runs })
+}
+
+/// The smallest run so far.
+struct Best {
+    case: Case,
+    result: RunResult,
+    /// What goes wrong in it, in place of chances.
+    faults: Option<Vec<Fault>>,
+}
+
+/// What kind of thing a run fails of, and so which smaller worlds would fail of themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    /// An oracle saw it as it happened: the run ended there.
+    Seen,
+    /// The end: a limit, a measure above its bound.
+    AtEnd,
+    /// A measure at the end is below its bound, as it would be had less been asked for, or had the
+    /// run ended earlier.
+    TooLittle,
+    /// The same, and nothing that goes wrong on the links is to blame: which worlds that ask for less
+    /// fail for the same reason cannot be known.
+    TooLittleAnyway,
+}
+
+impl Reason {
+    fn of(case: &Case, result: &RunResult) -> Self {
+        let first = result.violations.first().map(String::as_str).unwrap_or_default();
+        let all = case.pinned.as_ref().unwrap_or(&case.expect);
+        let broken = all.iter().find(|e| first.starts_with(&format!("{} is ", e.measure)));
+        let is_limit =
+            first.contains(", the limit of simulated time") || first.contains(" events, the limit");
+        match broken {
+            Some(e) if result.measure(&e.measure).is_some_and(|value| value > e.max) => Self::AtEnd,
+            Some(_) => Self::TooLittle,
+            None if is_limit => Self::AtEnd,
+            None => Self::Seen,
+        }
+    }
 }
 
 /// What a run fails of: its first violation without numbers, which differ from run to run.
@@ -127,8 +171,8 @@ fn symptom(result: &RunResult) -> Option<String> {
 struct Search<'a> {
     seed: Seed,
     wanted: String,
+    reason: Reason,
     runs: u32,
-    runs_max: u32,
     watch: &'a mut dyn FnMut(u32, bool),
 }
 
@@ -143,43 +187,119 @@ impl Search<'_> {
         result
     }
 
+    /// Whether a case fails alike when nothing goes wrong on its links, and nothing changes there.
+    fn fails_without_faults(&mut self, case: &Case) -> bool {
+        let options = RunOptions { faults: Some(Vec::new()), ..RunOptions::new(self.seed) };
+        let mut calm = case.clone();
+        calm.world.changes.clear();
+        self.fails(&calm, &options).is_some()
+    }
+
+    /// Finds out whether the links are to blame, where that says what may be made smaller.
+    fn look_without_faults(&mut self, case: &Case) {
+        if self.reason == Reason::TooLittle && self.fails_without_faults(case) {
+            self.reason = Reason::TooLittleAnyway;
+        }
+    }
+
+    /// Takes away what is not needed, until nothing more can be, or so many runs are used. Whether
+    /// anything was.
+    fn smallest_world(&mut self, best: &mut Best, runs_max: u32) -> bool {
+        // What was tried in vain is tried once more when all else has been: not after each step.
+        let mut in_vain = BTreeSet::new();
+        let (mut is_smaller, mut was_smaller) = (false, false);
+        loop {
+            match self.smaller_world(best, &mut in_vain, runs_max) {
+                Some((case, result)) => {
+                    (best.case, best.result) = (case, result);
+                    (is_smaller, was_smaller) = (true, true);
+                }
+                None if is_smaller && self.runs < runs_max => {
+                    in_vain.clear();
+                    is_smaller = false;
+                }
+                None => return was_smaller,
+            }
+        }
+    }
+
     /// The first of the smaller worlds that fails alike.
-    fn smaller_world(&mut self, case: &Case) -> Option<(Case, RunResult)> {
-        for tree in smaller(&case.tree) {
-            if self.runs >= self.runs_max {
+    fn smaller_world(
+        &mut self,
+        best: &Best,
+        in_vain: &mut BTreeSet<String>,
+        runs_max: u32,
+    ) -> Option<(Case, RunResult)> {
+        let options = RunOptions { faults: best.faults.clone(), ..RunOptions::new(self.seed) };
+        for Smaller { name, kind, tree } in smaller(&best.case.tree, &best.result) {
+            let may_be = match kind {
+                Kind::Less => self.reason != Reason::TooLittleAnyway,
+                Kind::Earlier => matches!(self.reason, Reason::AtEnd | Reason::TooLittle),
+                Kind::WithoutChange => true,
+                // A list of faults stands in place of chances already.
+                Kind::WithoutChance => best.faults.is_none(),
+            };
+            if !may_be || in_vain.contains(&name) {
+                continue;
+            }
+            if self.runs >= runs_max {
                 return None;
             }
             // What is no world any more, a server without clients say, is no candidate.
             let text = doc::write(&tree);
-            let Ok(scenario) = Scenario::parse(&case.path, &text) else { continue };
+            let Ok(scenario) = Scenario::parse(&best.case.path, &text) else { continue };
             let [smaller] = scenario.cases() else { continue };
-            let smaller = Case { name: case.name.clone(), ..smaller.clone() };
-            if let Some(result) = self.fails(&smaller, &RunOptions::new(self.seed)) {
-                return Some((smaller, result));
-            }
+            let smaller = Case { name: best.case.name.clone(), ..smaller.clone() };
+            let result = self.fails(&smaller, &options);
+            // Fewer who take longer until an oracle sees it are not less to look at.
+            let result = result
+                .filter(|after| self.reason != Reason::Seen || after.events <= best.result.events);
+            match result {
+                Some(result) if !self.fails_of_itself(kind, &smaller) => {
+                    return Some((smaller, result));
+                }
+                _ => in_vain.insert(name),
+            };
         }
         None
     }
 
-    /// The fewest faults that fail alike in place of chances; None where a list does not.
-    fn fewest_faults(&mut self, case: &Case) -> Option<Vec<Fault>> {
-        if self.runs + 2 > self.runs_max {
-            return None;
-        }
-        let record = RunOptions { record_faults: true, ..RunOptions::new(self.seed) };
-        let faults = self.fails(case, &record)?.faults;
-        let with = |faults: &[Fault]| RunOptions {
+    /// Whether a world fails because it asks for less or ends earlier, whatever its links do.
+    fn fails_of_itself(&mut self, kind: Kind, case: &Case) -> bool {
+        let can = self.reason == Reason::TooLittle || kind == Kind::Earlier;
+        can && matches!(kind, Kind::Less | Kind::Earlier) && self.fails_without_faults(case)
+    }
+
+    /// Puts the fewest faults that fail alike in place of chances, or of more faults; leaves the chances
+    /// where no list fails alike.
+    fn fewest_faults(&mut self, best: &mut Best, runs_max: u32) {
+        let with = |faults: &[Fault], seed| RunOptions {
             faults: Some(faults.to_vec()),
-            ..RunOptions::new(self.seed)
+            ..RunOptions::new(seed)
         };
-        let options = with(&faults);
-        self.fails(case, &options)?;
-        let tests_max = self.runs_max.saturating_sub(self.runs);
-        let reduced = reduce(faults, tests_max, |part| {
-            let options = RunOptions { faults: Some(part.to_vec()), ..RunOptions::new(self.seed) };
-            Some(self.fails(case, &options).is_some())
+        let seed = self.seed;
+        if best.faults.is_none() {
+            if self.runs + 2 > runs_max {
+                return;
+            }
+            let record = RunOptions { record_faults: true, ..RunOptions::new(seed) };
+            let Some(recorded) = self.fails(&best.case, &record) else { return };
+            let options = with(&recorded.faults, seed);
+            let Some(result) = self.fails(&best.case, &options) else { return };
+            (best.result, best.faults) = (result, Some(recorded.faults));
+        }
+        let tests_max = runs_max.saturating_sub(self.runs);
+        let mut last = None;
+        let all = best.faults.clone().unwrap_or_default();
+        let reduced = reduce(all, tests_max, |part| {
+            let result = self.fails(&best.case, &with(part, seed));
+            let fails = result.is_some();
+            last = result.or(last.take());
+            Some(fails)
         });
-        Some(reduced.list)
+        // The last that failed alike is the smallest: each part is of the one before it.
+        best.result = last.unwrap_or_else(|| best.result.clone());
+        best.faults = Some(reduced.list);
     }
 }
 
@@ -192,14 +312,37 @@ const COUNTS: &[&str] = &[
     "pages",
     "count",
     "pipeline",
+    "interfaces",
     "size_bytes",
     "size_kb",
     "size_mb",
 ];
 
-/// Trees with one thing less, the boldest first.
-fn smaller(tree: &Table) -> Vec<Table> {
+/// In what a world is smaller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Less is asked for, or by fewer.
+    Less,
+    /// It ends earlier.
+    Earlier,
+    /// Less changes on its links.
+    WithoutChange,
+    /// Less happens on them by chance.
+    WithoutChance,
+}
+
+/// A world with one thing less.
+struct Smaller {
+    /// What is less, and how.
+    name: String,
+    kind: Kind,
+    tree: Table,
+}
+
+/// Trees with one thing less, the boldest first. `before` is what came of the present one.
+fn smaller(tree: &Table, before: &RunResult) -> Vec<Smaller> {
     let mut trees = Vec::new();
+    let mut push = |name: String, kind, tree| trees.push(Smaller { name, kind, tree });
     let changes = match tree.get("at").map(|node| &node.value) {
         Some(Value::List(nodes)) => nodes.len(),
         _ => 0,
@@ -207,21 +350,28 @@ fn smaller(tree: &Table) -> Vec<Table> {
     if changes > 0 {
         let mut without = tree.clone();
         without.remove("at");
-        trees.push(without);
+        push(String::from("no changes"), Kind::WithoutChange, without);
     }
     let hosts = tree.table("host").map(|hosts| &hosts.entries[..]).unwrap_or_default();
     for entry in hosts {
         let Value::Table(host) = &entry.node.value else { continue };
         // A client, with all links that only it has: only worlds that are worlds are run.
-        trees.push(without_host(tree, &entry.key));
+        push(format!("no {}", entry.key), Kind::Less, without_host(tree, &entry.key));
         for key in COUNTS {
-            for value in host.get(key).map(|node| fewer(&node.value)).unwrap_or_default() {
+            for value in host.get(key).map(|node| fewer(key, &node.value)).unwrap_or_default() {
                 let mut smaller = tree.clone();
                 let path = format!("host.{}.{key}", entry.key);
+                let name = format!("{path} = {}", doc::inline(&value));
                 smaller.set_at(&path, Node { at: 0, value }, &[]);
-                trees.push(smaller);
+                push(name, Kind::Less, smaller);
             }
         }
+    }
+    for (name, tree) in calmer(tree) {
+        push(name, Kind::WithoutChance, tree);
+    }
+    for (name, tree) in earlier(tree, before) {
+        push(name, Kind::Earlier, tree);
     }
     for n in (0..changes).filter(|_| changes > 1) {
         let mut without = tree.clone();
@@ -230,7 +380,59 @@ fn smaller(tree: &Table) -> Vec<Table> {
         {
             nodes.remove(n);
         }
-        trees.push(without);
+        push(format!("no change {n} of {changes}"), Kind::WithoutChange, without);
+    }
+    trees
+}
+
+/// Links without one of the things that happen to frames by chance.
+fn calmer(tree: &Table) -> Vec<(String, Table)> {
+    let mut trees = Vec::new();
+    let links = tree.table("link").map(|links| &links.entries[..]).unwrap_or_default();
+    for entry in links {
+        let Value::Table(link) = &entry.node.value else { continue };
+        let ways = ["", "forward", "backward"];
+        for way in ways {
+            let table = if way.is_empty() { Some(link) } else { link.table(way) };
+            let path: Vec<&str> =
+                ["link", &entry.key, way].into_iter().filter(|part| !part.is_empty()).collect();
+            for chance in table.into_iter().flat_map(|table| &table.entries) {
+                if chance.key.ends_with("_percent") && !chance.key.starts_with("burst_") {
+                    let mut without = tree.clone();
+                    if let Some(table) = without.table_mut(&path) {
+                        table.remove(&chance.key);
+                    }
+                    trees.push((format!("no {}.{}", path.join("."), chance.key), without));
+                }
+            }
+        }
+    }
+    trees
+}
+
+/// The same world, measured or stopped at a part of the time that it took.
+fn earlier(tree: &Table, before: &RunResult) -> Vec<(String, Table)> {
+    let mut trees = Vec::new();
+    let limits = tree.table("limits");
+    let limit = |key: &str| limits.and_then(|limits| schema::number(&limits.get(key)?.value));
+    // Measures were taken then, or the run was over.
+    let done_at = before.measure("done_at_ms").map(|ms| ms / 1e3);
+    let ends = [limit("measure_at_s"), done_at].into_iter().flatten();
+    let end = ends.fold(before.simulated_seconds, f64::min);
+    for (key, end) in [("measure_at_s", end), ("simulated_s", before.simulated_seconds)] {
+        for part in [16.0, 4.0, 2.0, 4.0 / 3.0] {
+            // Milliseconds read well, and are fine enough for all but the shortest runs.
+            let at = if end > 0.1 { (end / part * 1e3).round() / 1e3 } else { end / part };
+            let was = limit(key).unwrap_or(f64::INFINITY);
+            if at < 0.001 || at >= was {
+                continue;
+            }
+            let mut smaller = tree.clone();
+            let value = Value::Number(at);
+            if smaller.set_at(&format!("limits.{key}"), Node { at: 0, value }, &["limits"]) {
+                trees.push((format!("{key} = {at}"), smaller));
+            }
+        }
     }
     trees
 }
@@ -252,16 +454,23 @@ fn without_host(tree: &Table, name: &str) -> Table {
     without
 }
 
-/// One, a quarter, half and one less of a number; half of a list, and its members' halves.
-fn fewer(value: &Value) -> Vec<Value> {
+/// One, a quarter, half, three quarters and one less of a number; of a size a sixteenth too, however small; half of a
+/// list.
+fn fewer(key: &str, value: &Value) -> Vec<Value> {
+    let is_size = key.starts_with("size_") && key != "size_bytes";
     match value {
+        Value::Whole(n) if is_size && *n > 0 => fewer(key, &Value::Number(*n as f64)),
         Value::Whole(n) => {
-            let mut values = vec![1, n / 4, n / 2, n - 1];
+            let mut values = vec![1, n / 4, n / 2, 3 * n / 4, n - 1];
             values.retain(|value| *value >= 1 && value < n);
             values.dedup();
             values.into_iter().map(Value::Whole).collect()
         }
-        Value::Number(n) if *n > 0.001 => vec![Value::Number(n / 4.0), Value::Number(n / 2.0)],
+        Value::Number(n) if *n > 0.001 => {
+            let parts = [16.0, 4.0, 2.0].map(|part| (n / part * 1e3).round() / 1e3);
+            let parts = parts.into_iter().filter(|part| *part > 0.0 && part < n);
+            parts.map(Value::Number).collect()
+        }
         Value::List(nodes) if nodes.len() > 1 => {
             let half = nodes.len().div_ceil(2);
             vec![Value::List(nodes[..half].to_vec()), Value::List(nodes[half..].to_vec())]
@@ -273,6 +482,7 @@ fn fewer(value: &Value) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use simoom_core::time::{Duration, Instant};
     use std::path::Path;
 
     /// Fails whenever something is lost; one lost frame is enough.
@@ -314,6 +524,89 @@ lost = 0
         assert_eq!(result.violations, ["lost is 1, expected 0"]);
         let work = again.cases()[0].world.hosts[0].kind.work().unwrap();
         assert_eq!((work.connections, work.sizes.len()), (1, 1), "{text}");
+    }
+
+    fn shrunk(text: &str, runs_max: u32) -> (Shrunk, Case) {
+        let scenario = Scenario::parse(Path::new("x.toml"), text).unwrap();
+        let shrunk = shrink(&scenario.cases()[0], Seed(4), runs_max, &mut |_, _| {}).unwrap();
+        let written = Scenario::parse(Path::new("y.toml"), &shrunk.to_toml()).unwrap();
+        let result = run(&written.cases()[0], &RunOptions::new(Seed(4)));
+        assert_eq!(result.violations, shrunk.result.violations, "{}", shrunk.to_toml());
+        (shrunk, written.cases()[0].clone())
+    }
+
+    #[test]
+    fn a_run_that_cannot_end_is_stopped_as_soon_as_it_fails_for_the_same_reason() {
+        let text = FAILING.replace("loss_percent = 2", "loss_percent = 100");
+        let (_, case) = shrunk(&text, 200);
+        let limit = case.world.limits.simulated;
+        assert!(limit < Duration::from_secs(1), "{limit:?}");
+        // In that time it would be done, were it not for the link.
+        let calm = RunOptions { faults: Some(Vec::new()), ..RunOptions::new(Seed(4)) };
+        let result = run(&case, &calm);
+        assert!(result.ok, "{:?}", result.violations);
+    }
+
+    /// Noise that loses one frame in five for ten seconds, beside a client that gets nothing.
+    const NOISY: &str = r#"title = "t"
+about = "a"
+[host.client]
+kind = "client"
+server = "server"
+size_bytes = 1
+[host.server]
+kind = "server"
+[host.noise]
+kind = "cross-source"
+to = "sink"
+rate_mbit = 1
+stop_ms = 10_000
+[host.sink]
+kind = "cross-sink"
+[link.path]
+from = "client"
+to = "server"
+down = true
+[link.noise]
+from = "noise"
+to = "sink"
+loss_percent = 20
+[limits]
+measure_at_s = 10
+[expect]
+"noise.forward.lost" = 0
+"#;
+
+    #[test]
+    fn a_run_is_measured_as_early_as_it_still_fails() {
+        let (shrunk, case) = shrunk(NOISY, 300);
+        let at = case.world.limits.measure_at.unwrap();
+        assert!(at <= Instant::ZERO + Duration::from_millis(200), "{at:?}\n{}", shrunk.to_toml());
+        assert_eq!(shrunk.result.violations[0], "noise.forward.lost is 1, expected 0");
+    }
+
+    #[test]
+    fn what_is_below_its_bound_because_of_faults_is_not_so_without_them_in_the_smaller_world() {
+        let text = FAILING
+            .replace("loss_percent = 2", "rate_mbit = 20\nloss_percent = 20")
+            .replace("lost = 0", "completed = { min = 1 }\ngoodput_mbit = { min = 5 }");
+        let (shrunk, case) = shrunk(&text, 200);
+        assert!(shrunk.result.violations[0].starts_with("goodput_mbit is "), "{shrunk:?}");
+        let calm = RunOptions { faults: Some(Vec::new()), ..RunOptions::new(Seed(4)) };
+        assert!(run(&case, &calm).ok, "{}", shrunk.to_toml());
+        let work = case.world.hosts[0].kind.work().unwrap();
+        assert!(work.connections < 6 || work.requests < 12, "{}", shrunk.to_toml());
+    }
+
+    #[test]
+    fn what_is_too_little_without_any_fault_is_asked_for_as_before() {
+        let text = FAILING.replace("lost = 0", "completed = 13");
+        let (shrunk, case) = shrunk(&text, 200);
+        assert_eq!(shrunk.result.violations, ["completed is 12, expected 13"]);
+        let work = case.world.hosts[0].kind.work().unwrap();
+        assert_eq!((work.connections, work.requests), (6, 12));
+        assert_eq!(shrunk.faults, Some(Vec::new()));
+        assert!(case.world.changes.is_empty());
     }
 
     #[test]

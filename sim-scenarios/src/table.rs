@@ -1,5 +1,6 @@
 //! Results as text: a table to be reviewed, and a line of JSON; and which runs a sweep has.
 
+use crate::marks;
 use crate::measure::decimals;
 use crate::model::Case;
 use crate::read::Scenario;
@@ -79,7 +80,8 @@ pub fn table(scenario: &Scenario, results: &[RunResult]) -> String {
 }
 
 /// A run as one line of JSON, keys always in the same order. Time on the wall is the caller's to
-/// know; without it the line depends on the run alone.
+/// know; without it the line depends on the run alone. Marks are in it where the run counted them:
+/// those that it reached.
 pub fn json_line(result: &RunResult, wall_seconds: Option<f64>) -> String {
     let mut line = Map::new();
     let mut put = |key: &str, value: Value| line.insert(key.to_owned(), value);
@@ -98,5 +100,11 @@ pub fn json_line(result: &RunResult, wall_seconds: Option<f64>) -> String {
     let measures: Map<_, _> =
         result.measures.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
     put("measures", Value::Object(measures));
+    if !result.marks.is_empty() {
+        let reached = marks::marks().into_iter().zip(&result.marks).filter(|(_, n)| **n > 0);
+        let reached: Map<_, _> =
+            reached.map(|(mark, n)| (mark.name.to_owned(), json!(n))).collect();
+        put("marks", Value::Object(reached));
+    }
     Value::Object(line).to_string()
 }

@@ -222,3 +222,39 @@ fn what_does_not_come_to_rest_names_its_connections_and_what_they_wait_for() {
     assert!(!stuck.is_empty(), "{said}");
     assert!(stuck.iter().all(|line| line.contains("10.66.0.1:") && line.contains("waits for ")));
 }
+
+#[test]
+fn handshakes_windows_and_queues_are_measured() {
+    let calm = LOSSY.replace("loss_percent = 3\nreorder_percent = 2", "queue_packets = 5");
+    let result = plain(&calm, 1);
+    let of = |name: &str| result.measure(name).unwrap();
+    // Two ways of 3 ms, and hardly more.
+    for host in ["client", "server"] {
+        let took = of(&format!("{host}.handshake_max_ms"));
+        assert!(took > 6.0 && took < 6.5, "{host}: {took}");
+    }
+    // An initial window is ten segments, which are more than the queue holds.
+    assert!(of("path.backward.queue_drops") > 0.0);
+    assert_eq!(of("path.backward.queue_max"), 5.0);
+    let roomy = plain(&calm.replace("queue_packets = 5", ""), 1);
+    assert_eq!(roomy.measure("path.backward.queue_drops"), Some(0.0));
+    assert!(roomy.measure("path.backward.queue_max").unwrap() > 5.0);
+    let (narrow, wide) =
+        (of("server.window_mean_kb"), roomy.measure("server.window_mean_kb").unwrap());
+    assert!(narrow < wide && wide >= 14.48, "{narrow}, {wide}");
+    // The same where the queue is not the plain one.
+    let managed =
+        plain(&calm.replace("queue_packets = 5", "queue_packets = 5\naqm = \"codel\""), 1);
+    assert_eq!(managed.measure("path.backward.queue_max"), Some(5.0));
+}
+
+#[test]
+fn a_handshake_whose_syn_was_lost_took_the_time_of_the_timeout_too() {
+    let one = LOSSY
+        .replace("loss_percent = 3\nreorder_percent = 2", "[link.path.forward]\nlose_frames = [2]")
+        .replace("connections = 3\nrequests = 12", "connections = 1\nrequests = 1");
+    let result = plain(&one, 1);
+    let took = result.measure("client.handshake_max_ms").unwrap();
+    assert!(took > 1006.0 && took < 1007.0, "{took}");
+    assert!(result.measure("server.handshake_max_ms").unwrap() < 7.0);
+}

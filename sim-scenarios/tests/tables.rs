@@ -80,12 +80,14 @@ scenarios! {
     five_hundred_connections
     flapping
     forged
+    full_table
     half_close
     incast
     initial_window
     jain
     jitter
     keep_alive
+    late_server
     loss_bursts
     loss_half
     loss_iid
@@ -101,6 +103,8 @@ scenarios! {
     mss_smoltcp
     mtu_black_hole
     mtu_icmp
+    nagle
+    nic_cores
     nic_policies
     nics
     optimistic_acks
@@ -120,6 +124,8 @@ scenarios! {
     rto
     rtt
     script_handshake
+    script_opens
+    script_rude
     short_connections
     silly_window
     size

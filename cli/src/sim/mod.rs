@@ -7,6 +7,7 @@
 mod capture;
 mod choice;
 mod gather;
+mod marks;
 mod page;
 mod pictures;
 mod progress;
@@ -67,6 +68,10 @@ pub(crate) struct Args {
     /// Print each run as a line of JSON instead of tables
     #[arg(long)]
     json: bool,
+    /// Say which rare branches of the stack the runs reached, and how often; with --json as a key of
+    /// each line. Only where the program was built with the feature `marks`
+    #[arg(long, conflicts_with_all = ["pcap", "until", "shrink"])]
+    marks: bool,
     /// Write the frames of the one run to this file, each of ours with its sender's state
     #[arg(long, value_name = "OUT.pcapng")]
     pcap: Option<PathBuf>,
@@ -112,6 +117,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if let Some(out) = &args.shrink {
         return shrink::run(&choice, out.as_deref());
     }
+    if args.marks {
+        marks::check()?;
+    }
     if args.pcap.is_some() {
         capture::check_places(args, choice.require_one("--pcap captures")?.case)?;
     }
@@ -136,9 +144,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let clock = Clock::start();
     let progress = Progress::new(&choice);
     let mut out = Out::default();
+    let mut reached = marks::Reached::default();
     let ended = {
         let mut on_done = |result: RunResult, wall_seconds: f64| {
             progress.finished(result.ok);
+            reached.add(&result);
             if args.json {
                 let line = json_line(&result, Some(wall_seconds)) + "\n";
                 progress.suspend(|| out.write(&line));
@@ -153,7 +163,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
                 })
             }
             None => {
-                sweep::run(&choice, &progress, &mut on_done);
+                sweep::run(&choice, args.marks, &progress, &mut on_done);
                 Ok(())
             }
         }
@@ -162,6 +172,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     ended?;
     if !args.json {
         out.write(&text::tables(&choice, &gathered, sweep::seconds_of(clock)));
+        if args.marks {
+            out.write(&reached.text());
+        }
     }
     out.result()?;
     if let Some(file) = page {

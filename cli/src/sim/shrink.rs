@@ -115,7 +115,7 @@ pub(super) fn refuse_the_scenario(
 fn first_failure(choice: &Choice<'_>) -> Option<(RunResult, u64)> {
     let progress = Progress::new(choice);
     let (mut found, mut runs) = (None, 0);
-    sweep::run(choice, &progress, &mut |result, _| {
+    sweep::run(choice, false, &progress, &mut |result, _| {
         runs += 1;
         progress.finished(result.ok);
         if result.ok {

@@ -15,9 +15,11 @@ use std::thread;
 const AHEAD_MAX: usize = 256;
 
 /// Makes every run of a choice, as many at a time as it says. `on_done` is given results in the
-/// order of the runs, with the seconds on the clock, and may end it.
+/// order of the runs, with the seconds on the clock, and may end it. Runs count marks where that is
+/// asked for.
 pub(super) fn run(
     choice: &Choice<'_>,
+    marks: bool,
     progress: &Progress,
     on_done: &mut dyn FnMut(RunResult, f64) -> ControlFlow<()>,
 ) {
@@ -33,7 +35,7 @@ pub(super) fn run(
             scope.spawn(move || {
                 while let Some((n, pair)) = queue.take() {
                     // Nobody listens any more where the work was ended.
-                    if to.send((n, one(&pair, progress))).is_err() {
+                    if to.send((n, one(&pair, marks, progress))).is_err() {
                         return;
                     }
                 }
@@ -56,9 +58,9 @@ pub(super) fn run(
     });
 }
 
-fn one(pair: &Pair<'_>, progress: &Progress) -> (RunResult, f64) {
+fn one(pair: &Pair<'_>, marks: bool, progress: &Progress) -> (RunResult, f64) {
     let clock = Clock::start();
-    let options = RunOptions::new(pair.seed);
+    let options = RunOptions { marks, ..RunOptions::new(pair.seed) };
     let (result, NoTap) = run_with(pair.case, &options, NoTap, &mut |watch| progress.watch(&watch));
     (result, seconds_of(clock))
 }

@@ -251,6 +251,8 @@ impl Link {
         }
         full.queue.push(now, frame, len);
         self.serve(now, frames);
+        let (waiting, _) = self.queue(now);
+        self.stats.queue_max = self.stats.queue_max.max(waiting as u64);
     }
 
     /// Sends what waits, as far as its turn has come.

@@ -57,6 +57,8 @@ pub struct LinkStats {
     pub delivered: u64,
     /// Dropped, the queue being full.
     pub queue_full: u64,
+    /// Frames that waited at once, at most; the one being sent not counted.
+    pub queue_max: u64,
     /// Dropped by the management of the queue.
     pub queue_managed: u64,
     /// Marked as having met congestion (CE) instead.
@@ -294,6 +296,7 @@ impl Link {
             }
             self.waiting.push_back((self.busy_until, len as u32));
             self.waiting_bytes += len;
+            self.stats.queue_max = self.stats.queue_max.max(waiting as u64 + 1);
         }
         self.busy_until += self.config.rate.time_of(len + u64::from(self.config.overhead_bytes));
         Some(self.busy_until)

@@ -12,7 +12,7 @@ use simoom_core::port::Port;
 use simoom_core::stack::app::App;
 use simoom_core::stack::{FlowKey, Stack};
 use simoom_core::tcp;
-use simoom_core::time::Instant;
+use simoom_core::time::{Duration, Instant};
 use simoom_sim::endpoint::{EndpointHost, Host, HostCx, HostFault};
 use simoom_sim::frames::FrameId;
 use simoom_sim::hosts::scripted::Scripted;
@@ -140,6 +140,11 @@ pub(crate) struct StackCounts {
     pub(crate) segments: u64,
     pub(crate) retransmitted: u64,
     pub(crate) timeouts: u64,
+    /// The longest handshake, where one was completed.
+    pub(crate) handshake_max: Option<Duration>,
+    /// Congestion windows as segments with text were sent: their sum, and how many they are.
+    pub(crate) window_sum: u64,
+    pub(crate) windows: u64,
 }
 
 impl StackCounts {
@@ -152,6 +157,9 @@ impl StackCounts {
         self.segments += recorder.segments;
         self.retransmitted += recorder.retransmitted;
         self.timeouts += recorder.timeouts;
+        self.handshake_max = self.handshake_max.max(recorder.handshake_max);
+        self.window_sum += recorder.window_sum;
+        self.windows += recorder.windows;
     }
 }
 
@@ -186,7 +194,8 @@ impl ScenarioHost {
                 Self::Browser(Box::new(browser))
             }
             HostKind::Scripted(spec) => {
-                let scripted = peers::scripted(spec, server(&spec.work), number);
+                let scripted =
+                    peers::scripted(spec, (!spec.is_asked).then(|| server(&spec.work)), number);
                 Self::Scripted(Box::new(EndpointHost::new(scripted)))
             }
             HostKind::Switch(spec) => {

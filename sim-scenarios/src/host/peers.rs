@@ -86,9 +86,14 @@ pub(super) fn receiver(
     Receiver::numbered(number, config, seed)
 }
 
-pub(super) fn scripted(spec: &ScriptedSpec, server: SocketAddrV4, number: u16) -> Scripted {
-    let client = ScriptedConfig::client(server, spec.script.clone());
-    let config = ScriptedConfig { tolerance: spec.tolerance, ..client };
+/// A script; with the address of a server that of a client.
+pub(super) fn scripted(spec: &ScriptedSpec, server: Option<SocketAddrV4>, number: u16) -> Scripted {
+    let script = spec.script.clone();
+    let config = match server {
+        Some(server) => ScriptedConfig::client(server, script),
+        None => ScriptedConfig::server(80, script),
+    };
+    let config = ScriptedConfig { tolerance: spec.tolerance, ..config };
     Scripted::new(Station::numbered(number), config)
 }
 

@@ -83,15 +83,7 @@ fn read_kind(
             random_order: fields.text("order") == Some("random"),
             stack: read_stack(&fields, 256.0, sink),
         }),
-        "machine" => HostKind::Machine(MachineSpec {
-            each: read_server(&fields, sink),
-            cores: fields.whole("cores").unwrap_or(1) as usize,
-            interfaces: fields.whole("interfaces").unwrap_or(1) as u16,
-            rings: fields.whole("rings").unwrap_or(1) as u8,
-            cost: read_costs(&fields, sink),
-            is_offloaded: fields.text("checksums") == Some("offloaded"),
-            tx_coalesce: fields.number("tx_coalesce_us").map_or(Duration::ZERO, micros),
-        }),
+        "machine" => HostKind::Machine(read_machine(&fields, sink)),
         "smoltcp-server" => HostKind::SmoltcpServer(SmoltcpServerSpec {
             net: read_smoltcp(&fields),
             sockets: fields.whole("sockets").unwrap_or(0) as usize,
@@ -122,6 +114,23 @@ fn read_kind(
         "cross-sink" => HostKind::CrossSink,
         _ => peers::read_hostile(kind, &fields, names, sink)?,
     })
+}
+
+fn read_machine(fields: &Fields<'_>, sink: &mut Sink<'_>) -> MachineSpec {
+    let interfaces = fields.whole("interfaces").unwrap_or(1) as u16;
+    let rings = fields.whole("rings").unwrap_or(1) as u8;
+    MachineSpec {
+        each: read_server(fields, sink),
+        cores: match fields.whole("cores") {
+            Some(0) => usize::from(interfaces) * usize::from(rings),
+            cores => cores.unwrap_or(1) as usize,
+        },
+        interfaces,
+        rings,
+        cost: read_costs(fields, sink),
+        is_offloaded: fields.text("checksums") == Some("offloaded"),
+        tx_coalesce: fields.number("tx_coalesce_us").map_or(Duration::ZERO, micros),
+    }
 }
 
 /// Reads the file of measured costs; nothing takes time where there is none.

@@ -2,6 +2,7 @@
 //! everything that is wrong is said at once.
 
 mod hosts;
+mod interfaces;
 mod link_file;
 mod links;
 mod peers;
@@ -451,8 +452,10 @@ fn read_case(name: &str, tree: &Table, place: &[&AxisValue], sink: &mut Sink<'_>
             sink.add(node.at, path, what);
         }
     }
-    let file = Fields::open(&tree, 0, "", &keys::FILE, sink);
+    let (written_out, copies) = interfaces::write_out(&tree, sink);
+    let file = Fields::open(&written_out, 0, "", &keys::FILE, sink);
     let world = read_world(&file, sink);
+    sink.say_once(&copies);
     for key in ["expect", "pinned"] {
         for entry in tree.table(key).into_iter().flat_map(|t| &t.entries) {
             check_measure(&entry.key, entry.key_at, key, &tree, sink);

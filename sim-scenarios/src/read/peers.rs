@@ -124,7 +124,8 @@ pub(super) fn read_scripted(
     sink: &mut Sink<'_>,
 ) -> Option<HostKind> {
     fields.require("script", sink);
-    let server = read_host("server", fields, names, sink)?;
+    let is_asked = !fields.has("server");
+    let server = if is_asked { 0 } else { read_host("server", fields, names, sink)? };
     let script = match text::parse(fields.text("script").unwrap_or_default()) {
         Ok(script) => script,
         Err(error) => {
@@ -138,6 +139,8 @@ pub(super) fn read_scripted(
         work: WorkSpec { server, server_port: 0, connections: 1, requests: 1, sizes },
         script,
         tolerance: millis(fields.number("tolerance_ms").unwrap_or(1.0)),
+        is_asked,
+        is_lawless: fields.flag("lawless").unwrap_or(false),
     }))
 }
 

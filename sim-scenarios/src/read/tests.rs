@@ -473,3 +473,115 @@ fn every_controller_has_a_name_that_reaches_the_stack() {
     }
     assert_eq!(crate::keys::CONTROLLERS, Algorithm::ALL.map(Algorithm::name));
 }
+
+/// Two interfaces, a client and a link written once.
+const EACH: &str = r#"title = "t"
+about = "a"
+[host.client]
+kind = "client"
+server = "server"
+size_kb = 1
+[host.server]
+kind = "machine"
+interfaces = 2
+[link.path]
+from = "client"
+to = "server"
+each_interface = true
+[[at]]
+time_ms = 1
+link = "path"
+delay_ms = 2
+"#;
+
+/// The same written out.
+const WRITTEN_OUT: &str = r#"title = "t"
+about = "a"
+[host.client]
+kind = "client"
+server = "server"
+size_kb = 1
+[host.client-2]
+kind = "client"
+server = "server"
+size_kb = 1
+[host.server]
+kind = "machine"
+interfaces = 2
+[link.path]
+from = "client"
+to = "server"
+[link.path-2]
+from = "client-2"
+to = "server"
+[[at]]
+time_ms = 1
+link = "path"
+delay_ms = 2
+[[at]]
+time_ms = 1
+link = "path-2"
+delay_ms = 2
+"#;
+
+#[test]
+fn a_link_for_each_interface_is_the_same_world_as_one_written_out() {
+    let world = |text: &str| format!("{:?}", parse(text).unwrap().cases()[0].world);
+    assert_eq!(world(EACH), world(WRITTEN_OUT));
+    let turned =
+        EACH.replace("from = \"client\"\nto = \"server\"", "from = \"server\"\nto = \"client\"");
+    let names: Vec<_> = parse(&turned).unwrap().cases()[0].links().map(str::to_owned).collect();
+    assert_eq!(names, ["path", "path-2"]);
+}
+
+#[test]
+fn the_number_of_interfaces_can_be_an_axis_and_there_may_be_a_core_for_each() {
+    let text = format!("{EACH}[sweep]\n\"host.server.interfaces\" = [1, 3]\n");
+    let text = text.replace("interfaces = 2", "interfaces = 2\nrings = 2\ncores = 0");
+    let scenario = parse(&text).unwrap();
+    let hosts = |n: usize| scenario.cases()[n].hosts().collect::<Vec<_>>();
+    assert_eq!(hosts(0), ["client", "server"]);
+    assert_eq!(hosts(1), ["client", "client-2", "client-3", "server"]);
+    let cores = |n: usize| {
+        let hosts = &scenario.cases()[n].world.hosts;
+        let machine = hosts.iter().find_map(|host| match &host.kind {
+            crate::model::HostKind::Machine(machine) => Some(machine.cores),
+            _ => None,
+        });
+        machine.unwrap()
+    };
+    assert_eq!((cores(0), cores(1)), (2, 6));
+    // A case written as a file of its own is the same world.
+    let case = &scenario.cases()[1];
+    let again = parse(&case.to_toml()).unwrap();
+    assert_eq!(format!("{:?}", again.cases()[0].world), format!("{:?}", case.world));
+}
+
+#[test]
+fn a_link_for_each_interface_that_cannot_be_is_refused() {
+    let with = |from: &str, to: &str| errors(&EACH.replacen(from, to, 1));
+    assert_eq!(
+        and("each_interface = true"),
+        "x.toml:12:18: link.path.each_interface: is for a link of a machine: neither end is one"
+    );
+    let text = with("[[at]]", "[link.other]\nfrom = \"client\"\nto = \"server\"\n[[at]]");
+    assert!(text.contains("it cannot have the link other besides"), "{text}");
+    let text = with("[host.server]", "[host.client-2]\nkind = \"switch\"\n[host.server]");
+    assert!(text.contains("x.toml:7:7: host.client-2: is the name of one more client"), "{text}");
+    // What is wrong with both is said once.
+    assert_eq!(
+        with("size_kb = 1", "size_kb = -1"),
+        "x.toml:6:11: host.client.size_kb: must be a number from 0 to 10000000"
+    );
+    // What cannot be a number of interfaces is said of that key alone.
+    for wrong in ["0", "65", "1e9", "\"two\"", "-1", "[2]", "2.5"] {
+        let text = with("interfaces = 2", &format!("interfaces = {wrong}"));
+        assert!(text.starts_with("x.toml:9:14: host.server.interfaces: must be"), "{text}");
+        assert_eq!(text.lines().count(), 1, "{text}");
+    }
+    for (from, to) in
+        [("each_interface = true", "each_interface = 1"), ("to = \"server\"\neach", "to = 3\neach")]
+    {
+        assert!(with(from, to).contains(": must be"), "{to}");
+    }
+}

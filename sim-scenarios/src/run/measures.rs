@@ -109,6 +109,12 @@ impl<T: EventTap> Run<'_, T> {
             put("segments", counts.segments as f64);
             put("retransmitted_segments", counts.retransmitted as f64);
             put("timeouts", counts.timeouts as f64);
+            if let Some(longest) = counts.handshake_max {
+                put("handshake_max_ms", in_ms(longest.as_nanos()));
+            }
+            if counts.windows > 0 {
+                put("window_mean_kb", counts.window_sum as f64 / counts.windows as f64 / 1e3);
+            }
             put("dropped_segments", counts.dropped_segments as f64);
             put("resets", counts.resets as f64);
             put("syns_refused", counts.syns_refused as f64);
@@ -142,6 +148,7 @@ impl<T: EventTap> Run<'_, T> {
             put("offered", stats.offered as f64);
             put("lost", (stats.lost + stats.link_down) as f64);
             put("queue_drops", (stats.queue_full + stats.queue_managed) as f64);
+            put("queue_max", stats.queue_max as f64);
             put("marked", stats.marked as f64);
             put("too_long", stats.too_long as f64);
             put("delivered", stats.delivered as f64);

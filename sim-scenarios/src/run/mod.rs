@@ -11,6 +11,7 @@ mod observed;
 pub use observed::{Observed, Probed, run_observed};
 
 use crate::host::{Making, Progress, ScenarioHost};
+use crate::marks;
 use crate::model::{Case, Change, Expectation, HostKind};
 use simoom_core::time::Instant;
 use simoom_sim::fault::Fault;
@@ -33,12 +34,14 @@ pub struct RunOptions {
     pub faults: Option<Vec<Fault>>,
     /// Whether to keep a list of what went wrong on the links.
     pub record_faults: bool,
+    /// Whether to say which marks were reached.
+    pub marks: bool,
 }
 
 impl RunOptions {
     /// A plain run.
     pub fn new(seed: Seed) -> Self {
-        Self { seed, until: None, faults: None, record_faults: false }
+        Self { seed, until: None, faults: None, record_faults: false, marks: false }
     }
 }
 
@@ -71,6 +74,9 @@ pub struct RunResult {
     pub completion_nanos: Vec<u64>,
     /// What went wrong on the links, where it was recorded.
     pub faults: Vec<Fault>,
+    /// How often each of [`crate::marks`] was reached, where that was asked for and the feature
+    /// `marks` is on: else empty.
+    pub marks: Vec<u64>,
     /// Where [`RunOptions::until`] stopped it: the state of every connection, one a line.
     pub dump: Option<String>,
 }
@@ -137,6 +143,7 @@ struct Run<'a, T> {
     dump: Option<String>,
     /// From healing on: what is under way has to end.
     demand: Option<Demand>,
+    marks: bool,
 }
 
 /// The run is over before its end: stopped, or failed.
@@ -151,6 +158,10 @@ impl<'a, T: EventTap> Run<'a, T> {
         watch: &'a mut dyn FnMut(Watch),
     ) -> Self {
         let spec = &case.world;
+        if options.marks {
+            // What the thread did before is another run's.
+            marks::take();
+        }
         let mut world = World::with_tap(options.seed, tap);
         world.set_limits(Limits {
             events_max: spec.limits.events,
@@ -183,6 +194,7 @@ impl<'a, T: EventTap> Run<'a, T> {
             completion_nanos: Vec::new(),
             watch,
             dump: None,
+            marks: options.marks,
             demand: None,
         }
     }
@@ -206,6 +218,7 @@ impl<'a, T: EventTap> Run<'a, T> {
             self.hosts.push(match &host.kind {
                 HostKind::Switch(_) => self.world.add_forwarder(built),
                 HostKind::Hostile(_) => self.world.add_lawless_host(built),
+                HostKind::Scripted(spec) if spec.is_lawless => self.world.add_lawless_host(built),
                 _ => self.world.add_host(built),
             });
         }
@@ -484,6 +497,7 @@ impl<'a, T: EventTap> Run<'a, T> {
             measures: self.measures,
             completion_nanos: self.completion_nanos,
             faults: self.world.faults(),
+            marks: if self.marks { marks::take() } else { Vec::new() },
             dump: self.dump,
         };
         (result, self.world.into_tap())

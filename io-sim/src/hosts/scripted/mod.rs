@@ -40,7 +40,8 @@ use std::net::SocketAddrV4;
 /// What a scripted peer is told.
 #[derive(Clone, Debug)]
 pub struct ScriptedConfig {
-    /// The other end; None: whoever sends a SYN to `local_port` first.
+    /// The other end; None: whoever sends a SYN to `local_port` first, and where the script expects
+    /// another SYN, whoever sends that.
     pub remote: Option<SocketAddrV4>,
     /// This end's port.
     pub local_port: u16,
@@ -215,8 +216,11 @@ impl Scripted {
         }
         let from = SocketAddrV4::new(frame.ip.src, tcp.src_port);
         let syn = tcp.flags.contains(TcpFlags::SYN);
-        if self.remote.is_none() && syn {
+        let is_another =
+            self.remote.is_none() || (self.remote != Some(from) && self.waits_for_syn());
+        if self.config.remote.is_none() && syn && is_another {
             self.remote = Some(from);
+            (self.rcv_nxt, self.snd_nxt, self.ts_recent) = (0, 0, 0);
         }
         if self.remote != Some(from) {
             return;
@@ -246,6 +250,12 @@ impl Scripted {
         };
         self.note(now, "came", &came);
         self.inbox.push_back(came);
+    }
+
+    fn waits_for_syn(&self) -> bool {
+        let step = self.config.script.steps.get(self.step);
+        matches!(step.map(|step| &step.what), Some(What::Expect { packet, .. })
+            if packet.flags == Some(TcpFlags::SYN))
     }
 
     /// Goes through the steps that can be taken now. Answers when to come again.
