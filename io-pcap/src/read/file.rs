@@ -181,6 +181,10 @@ impl File {
                 self.end();
                 return error;
             }
+            (ReadErrorKind::Cut { .. }, State::Pcap(pcap)) if pcap.is_record(&self.window) => {
+                self.end();
+                return error;
+            }
             (_, State::Pcap(pcap)) => pcap.find(&mut self.window),
             (_, State::PcapNg(pcapng)) => pcapng.find(&mut self.window),
             _ => Ok(()),
@@ -208,6 +212,11 @@ impl File {
     fn end(&mut self) {
         self.state = State::Ended;
         self.window.close();
+    }
+
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.window.held()
     }
 
     fn error(&self, kind: ReadErrorKind) -> ReadError {

@@ -163,6 +163,12 @@ impl Capture {
     pub fn stats(&self) -> &ReadStats {
         &self.stats
     }
+
+    /// Bytes of windows held.
+    #[cfg(test)]
+    fn held(&self) -> usize {
+        self.files.iter().map(File::held).sum()
+    }
 }
 
 impl fmt::Debug for Capture {

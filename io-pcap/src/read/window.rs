@@ -87,6 +87,11 @@ impl Window {
         Ok(count - left)
     }
 
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Gives the memory back: nothing more will be asked for.
     pub(super) fn close(&mut self) {
         self.reader = None;
