@@ -76,7 +76,7 @@ fn damage(mut file: Vec<u8>, faults: &[(prop::sample::Index, u8, u32)]) -> Vec<u
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn any_bytes_are_read_to_their_end(magic in 0..8usize, bytes in vec(any::<u8>(), 0..2_000)) {
@@ -129,7 +129,8 @@ proptest! {
         file[24 + at] ^= flip;
         let all = read(&file);
         prop_assert!((at / 76..=20).contains(&all.frames.len()), "byte {at}: {:?}", all.errors);
-        let is_low_length = at % 76 == 8 || (at % 76 < 8 || at % 76 > 11);
-        prop_assert!(!is_low_length || all.frames.len() >= 15, "byte {at}: {:?}", all.errors);
+        // The length's lowest byte, and everything else, covers three more at most.
+        let grew_large = (9..12).contains(&(at % 76));
+        prop_assert!(grew_large || all.frames.len() >= 15, "byte {at}: {:?}", all.errors);
     }
 }

@@ -18,7 +18,7 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
 
 /// Large enough for several blocks.
 fn long() -> (Vec<u8>, usize) {
-    let frame: Vec<u8> = (0..1500u32).map(|n| (n * n >> 3) as u8).collect();
+    let frame: Vec<u8> = (0..1500u32).map(|n| ((n * n) >> 3) as u8).collect();
     let frames: Vec<_> = (0..400).map(|n| (n * 1_000, &frame[..], 1500)).collect();
     (pcapng(&frames), frames.len())
 }
