@@ -176,8 +176,13 @@ impl File {
         }
         let before = self.window.offset();
         let found = match (&error.kind, &self.state) {
-            // What a section of another version holds is not known.
-            (ReadErrorKind::Io(_) | ReadErrorKind::Version { .. }, _) => {
+            // What a section of another version or without a byte order holds is not known.
+            (
+                ReadErrorKind::Io(_)
+                | ReadErrorKind::Version { .. }
+                | ReadErrorKind::ByteOrder { .. },
+                _,
+            ) => {
                 self.end();
                 return error;
             }
