@@ -41,10 +41,12 @@ struct Counts {
     rst: u64,
 }
 
+/// By source and destination.
+type Directions = BTreeMap<(String, String), Counts>;
+
 #[derive(Default)]
 struct Seen {
-    /// By source and destination.
-    directions: BTreeMap<(String, String), Counts>,
+    directions: Directions,
     frames: u64,
     bad_checksums: u64,
     errors: Vec<String>,
@@ -90,7 +92,7 @@ fn run(folder: &Path, names: &str) -> Seen {
 #[test]
 fn segments_and_text_are_those_that_tshark_counts() {
     let folder = folder("");
-    let mut files: BTreeMap<String, (BTreeMap<(String, String), Counts>, u64)> = BTreeMap::new();
+    let mut files: BTreeMap<String, (Directions, u64)> = BTreeMap::new();
     for row in table(&folder.join("expected.tsv")) {
         let number = |name: &str| row[name].parse::<u64>().unwrap();
         let (directions, no_tcp) = files.entry(row["file"].clone()).or_default();

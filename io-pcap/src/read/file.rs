@@ -224,6 +224,11 @@ impl File {
         self.window.held()
     }
 
+    #[cfg(test)]
+    pub(super) fn copied(&self) -> u64 {
+        self.window.copied
+    }
+
     fn error(&self, kind: ReadErrorKind) -> ReadError {
         let (input, offset) = (self.name.clone(), self.window.offset());
         ReadError { input, offset, kind, goes_on: false }

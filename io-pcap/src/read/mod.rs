@@ -169,6 +169,12 @@ impl Capture {
     fn held(&self) -> usize {
         self.files.iter().map(File::held).sum()
     }
+
+    /// Bytes that windows moved to their front.
+    #[cfg(test)]
+    fn copied(&self) -> u64 {
+        self.files.iter().map(File::copied).sum()
+    }
 }
 
 impl fmt::Debug for Capture {

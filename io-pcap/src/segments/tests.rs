@@ -73,8 +73,11 @@ fn part(payload: &[u8], offset: usize, end: usize, id: u16, is_v6: bool) -> Raw 
     Raw { at_seconds: 1, wire_len: packet.len() as u32, bytes: packet }
 }
 
+/// What was captured of a text, how long it was, its checksum.
+type Text = (Vec<u8>, u32, ChecksumSeen);
+
 /// Everything that is given: what each frame was, in a word, and the segments' texts.
-fn run(packets: &[Raw]) -> (Vec<&'static str>, Vec<(Vec<u8>, u32, ChecksumSeen)>, SegmentStats) {
+fn run(packets: &[Raw]) -> (Vec<&'static str>, Vec<Text>, SegmentStats) {
     let mut segments = segments(packets);
     let (mut words, mut texts) = (vec![], vec![]);
     while let Some(item) = segments.next() {

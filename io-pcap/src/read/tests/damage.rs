@@ -153,3 +153,21 @@ fn a_reader_that_fails_ends_its_input_behind_the_frames_before() {
     assert_frames(&all_frames, EXACT);
     assert_eq!(all_frames.errors, [format!("disk: byte {all}: the disk is gone")]);
 }
+
+/// Every second byte begins what looks like a record of 458,759 bytes, behind which there is none.
+#[test]
+fn looking_for_a_record_copies_no_more_than_a_few_times_what_it_reads() {
+    let mut file = pcap_micros(&[(458_759_000_000_000, b"x", 1)]);
+    file.extend_from_slice(&[0xff; 16]);
+    file.extend_from_slice(&[0, 7].repeat(2_000_000));
+    file.push(0); // so that none ends with the file
+    let len = file.len() as u64;
+    for step in [1_000, usize::MAX] {
+        let reader = Trickle { bytes: io::Cursor::new(file.clone()), step, fails: false };
+        let mut capture = Capture::new(vec![Input::new("seven", reader)]).unwrap();
+        while capture.next_frame().is_some() {}
+        assert_eq!((capture.stats().frames, capture.stats().bytes_passed_over), (1, len - 41));
+        assert!(capture.copied() < 4 * len, "{} of {len} bytes", capture.copied());
+        assert!(capture.copied() > len / 4, "the window had to grow: {}", capture.copied());
+    }
+}
