@@ -75,6 +75,7 @@ pub(super) fn of<B: Bodies>(name: &str, stack: &Stack<FileServer<B>>, tap: &TapS
         (store.cuts, "segments cut"),
         (store.copies_made, "further copies made"),
         (store.stolen, "copies given up to make room"),
+        (store.bytes_lost, "copies that a device took for good"),
         (stats.closed, "connections closed"),
         (stats.reset_by_peer, "connections reset by the peer"),
         (stats.aborted, "connections reset by this side"),
