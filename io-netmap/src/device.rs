@@ -1,0 +1,168 @@
+//! The real kernel: a descriptor of `/dev/netmap`, bound to one ring pair.
+
+use crate::error::NetmapError;
+use crate::kernel::{Kernel, Ready, Wait};
+use crate::name::PortName;
+use crate::port::{Attachment, NetmapConfig};
+use crate::region::Region;
+use crate::sys::{self, PoolsInfo, PortInfo, Register};
+use simoom_core::time::Duration;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// A bound descriptor. Closing it ends the binding.
+#[derive(Debug)]
+pub struct Device {
+    netmap: File,
+    /// Readable once the end is asked for.
+    stop: Option<OwnedFd>,
+}
+
+impl Device {
+    /// A descriptor that ends every wait once it can be read, and from then on; it is never read.
+    pub fn set_stop(&mut self, stop: Option<OwnedFd>) {
+        self.stop = stop;
+    }
+
+    /// Binds the ring pair that `name` means and maps its memory.
+    pub(crate) fn attach(
+        name: &PortName,
+        config: &NetmapConfig,
+    ) -> Result<Attachment<Self>, NetmapError> {
+        let shown = name.to_string();
+        if name.host {
+            return Err(NetmapError::HostRings { name: shown });
+        }
+        let netmap = sys::open_device().map_err(|e| match e.raw_os_error() {
+            Some(libc::ENOENT | libc::ENXIO | libc::ENODEV) => NetmapError::NoNetmap,
+            Some(libc::EPERM | libc::EACCES) => NetmapError::Forbidden,
+            _ => NetmapError::running("open /dev/netmap for", &shown, &e),
+        })?;
+        check_api(&netmap, &shown)?;
+        let conf = name.conf;
+        let asked = name.buffers.unwrap_or(config.buffers);
+        let ring = name.ring.unwrap_or(0);
+        let mut register = Register {
+            nr_tx_slots: conf.tx_slots,
+            nr_rx_slots: conf.rx_slots,
+            nr_tx_rings: conf.tx_rings,
+            nr_rx_rings: conf.rx_rings,
+            nr_ringid: ring,
+            nr_mode: sys::MODE_ONE_NIC,
+            nr_extra_bufs: asked,
+            nr_flags: sys::EXCLUSIVE,
+            ..Register::default()
+        };
+        let request_name = name.request_name();
+        sys::control(&netmap, request_name.as_bytes(), &mut register)
+            .map_err(|e| explain(&netmap, name, config, &e))?;
+        let have = register.nr_tx_rings.min(register.nr_rx_rings);
+        if name.ring.is_none() && have > 1 {
+            // Closing gives the extra buffers back as they came.
+            return Err(NetmapError::ManyRings { name: shown, interface: name.name.clone(), have });
+        }
+        let len = usize::try_from(register.nr_memsize).unwrap_or(usize::MAX);
+        let region = Region::map(&netmap, len)
+            .map_err(|e| NetmapError::running("map the memory of", &shown, &e))?;
+        Ok(Attachment {
+            name: shown,
+            region,
+            interface: register.nr_offset,
+            ring,
+            asked,
+            extra: register.nr_extra_bufs,
+            kernel: Self { netmap, stop: None },
+        })
+    }
+}
+
+/// A question without a name is about the memory that ports share, and nothing but an API that the
+/// kernel does not speak makes it invalid.
+fn check_api(netmap: &File, shown: &str) -> Result<(), NetmapError> {
+    match sys::control(netmap, b"", &mut PortInfo::default()) {
+        Ok(()) => Ok(()),
+        Err(e) => Err(match e.raw_os_error() {
+            Some(libc::EINVAL | libc::ENOTTY) => NetmapError::OldApi,
+            _ => NetmapError::running("ask the kernel about", shown, &e),
+        }),
+    }
+}
+
+/// Why binding was refused.
+fn explain(
+    netmap: &File,
+    port: &PortName,
+    config: &NetmapConfig,
+    error: &io::Error,
+) -> NetmapError {
+    let name = port.to_string();
+    match error.raw_os_error().unwrap_or(libc::EIO) {
+        libc::ENXIO | libc::ENODEV | libc::ENOENT | libc::EOPNOTSUPP => {
+            NetmapError::NoInterface { name }
+        }
+        libc::EPERM | libc::EACCES => NetmapError::Forbidden,
+        libc::EBUSY => NetmapError::Busy { name },
+        libc::ENOMEM => NetmapError::NoMemory { name },
+        libc::EINVAL => {
+            let request = port.request_name();
+            let mut info = PortInfo::default();
+            let known = sys::control(netmap, request.as_bytes(), &mut info).is_ok();
+            let have = info.nr_tx_rings.min(info.nr_rx_rings);
+            if let Some(ring) = port.ring.filter(|ring| known && *ring >= have) {
+                return NetmapError::NoRing { name, ring, have };
+            }
+            let mut pools = PoolsInfo { nr_mem_id: info.nr_mem_id, ..PoolsInfo::default() };
+            let asked = sys::control(netmap, request.as_bytes(), &mut pools);
+            let buffer = asked.map_or(DEFAULT_BUFFER, |()| pools.nr_buf_pool_objsize);
+            let mtu = mtu_of(port).unwrap_or(u32::from(config.mtu));
+            if mtu + u32::from(HEADER_AND_TAG) > buffer {
+                return NetmapError::MtuAboveBuffer { name, mtu, buffer };
+            }
+            NetmapError::System { step: "bind", name, errno: libc::EINVAL }
+        }
+        errno => NetmapError::System { step: "bind", name, errno },
+    }
+}
+
+/// Ethernet header and 802.1Q tag.
+const HEADER_AND_TAG: u16 = 18;
+/// Bytes of a buffer where netmap was not told otherwise.
+const DEFAULT_BUFFER: u32 = 2_048;
+
+/// The MTU of an interface, where the system tells it in a file.
+fn mtu_of(port: &PortName) -> Option<u32> {
+    if !port.is_interface() {
+        return None;
+    }
+    let text = std::fs::read_to_string(format!("/sys/class/net/{}/mtu", port.name)).ok()?;
+    text.trim().parse().ok()
+}
+
+impl Kernel for Device {
+    #[inline]
+    fn tx_sync(&mut self) -> io::Result<()> {
+        sys::tx_sync(&self.netmap)
+    }
+
+    #[inline]
+    fn rx_sync(&mut self) -> io::Result<()> {
+        sys::rx_sync(&self.netmap)
+    }
+
+    #[inline]
+    fn poll(&mut self, wait: Wait) -> io::Result<Ready> {
+        let also = self.stop.as_ref().map(OwnedFd::as_fd);
+        let polled = sys::poll(&self.netmap, wait.output, also, wait.timeout)?;
+        Ok(Ready { failed: polled.failed, ended: polled.also })
+    }
+
+    #[inline]
+    fn now_nanos(&self) -> u64 {
+        sys::monotonic_nanos()
+    }
+
+    fn pause(&mut self, span: Duration) {
+        sys::pause(span);
+    }
+}
