@@ -139,6 +139,21 @@ fn mtu_of(port: &PortName) -> Option<u32> {
     text.trim().parse().ok()
 }
 
+/// The hardware address of the interface that a name means, where the system tells it in a file: what
+/// a NIC takes frames for. None for pipes and switch ports, which have none.
+pub fn hardware_address(port: &PortName) -> Option<[u8; 6]> {
+    if !port.is_interface() {
+        return None;
+    }
+    let text = std::fs::read_to_string(format!("/sys/class/net/{}/address", port.name)).ok()?;
+    let mut address = [0; 6];
+    let mut parts = text.trim().split(':');
+    for byte in &mut address {
+        *byte = u8::from_str_radix(parts.next()?, 16).ok()?;
+    }
+    parts.next().is_none().then_some(address)
+}
+
 impl Kernel for Device {
     #[inline]
     fn tx_sync(&mut self) -> io::Result<()> {
@@ -164,5 +179,89 @@ impl Kernel for Device {
 
     fn pause(&mut self, span: Duration) {
         sys::pause(span);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    fn null() -> File {
+        File::options().read(true).write(true).open("/dev/null").unwrap()
+    }
+
+    fn explained(port: &str, errno: i32) -> NetmapError {
+        let error = io::Error::from_raw_os_error(errno);
+        explain(&null(), &port.parse().unwrap(), &NetmapConfig::default(), &error)
+    }
+
+    #[test]
+    fn device_without_our_requests_is_an_old_api() {
+        let error = check_api(&null(), "netmap:eth0").unwrap_err();
+        assert_eq!(error, NetmapError::OldApi);
+        assert!(error.to_string().contains("update it"), "{error}");
+    }
+
+    #[test]
+    fn refusals_say_what_to_do() {
+        for (errno, kind, what) in [
+            (libc::ENXIO, "NoInterface", "ip link"),
+            (libc::ENODEV, "NoInterface", "ip link"),
+            (libc::EBUSY, "Busy", "end that one"),
+            (libc::ENOMEM, "NoMemory", "enlarge buf_num"),
+            (libc::EPERM, "Forbidden", "run as root"),
+            (libc::EIO, "System", "cannot bind netmap:eth9"),
+            (libc::EINVAL, "System", "cannot bind netmap:eth9"),
+        ] {
+            let error = explained("netmap:eth9", errno);
+            assert!(format!("{error:?}").starts_with(kind), "{error:?}");
+            assert!(error.to_string().contains(what), "{error}");
+        }
+    }
+
+    /// The loopback interface has an MTU of 64 KB on Linux.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn refusal_of_an_interface_whose_frames_fit_no_buffer_names_both_numbers() {
+        let error = explained("netmap:lo", libc::EINVAL);
+        assert!(matches!(error, NetmapError::MtuAboveBuffer { buffer: 2_048, .. }), "{error:?}");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn hardware_address_is_that_of_the_interface_and_of_nothing_else() {
+        let address = |name: &str| hardware_address(&name.parse().unwrap());
+        assert_eq!(address("netmap:lo"), Some([0; 6]));
+        assert_eq!(address("netmap:none-such9"), None);
+        assert_eq!(address("netmap:lo{1"), None);
+        assert_eq!(address("vale0:lo"), None);
+    }
+
+    #[test]
+    fn wait_ends_once_the_stop_descriptor_can_be_read() {
+        let (stop, mut far) = UnixStream::pair().unwrap();
+        let (idle, _open) = UnixStream::pair().unwrap();
+        let mut device = Device { netmap: File::from(OwnedFd::from(idle)), stop: None };
+        let wait = Wait { timeout: Some(Duration::ZERO), output: false };
+        device.set_stop(Some(stop.into()));
+        assert_eq!(device.poll(wait).unwrap(), Ready { failed: false, ended: false });
+        far.write_all(&[1]).unwrap();
+        let forever = Wait { timeout: None, output: false };
+        assert_eq!(device.poll(forever).unwrap(), Ready { failed: false, ended: true });
+        let before = device.now_nanos();
+        device.pause(Duration::from_millis(2));
+        assert!(device.now_nanos() - before >= 1_000_000);
+    }
+
+    #[test]
+    fn descriptor_in_an_error_state_is_seen() {
+        let (near, far) = UnixStream::pair().unwrap();
+        drop(far);
+        let mut device = Device { netmap: File::from(OwnedFd::from(near)), stop: None };
+        let ready = device.poll(Wait { timeout: None, output: true }).unwrap();
+        assert!(ready.failed, "{ready:?}");
+        assert!(device.tx_sync().is_err() && device.rx_sync().is_err());
     }
 }

@@ -4,9 +4,11 @@
 //! buffer and the port keeps the one that the slot had; when it completes, they change back. Never
 //! blocks but in `advance`. Does not know which kernel it talks to; read [`crate::kernel`] first.
 
+mod bare;
 mod lifetime;
 mod stats;
 
+pub use bare::BareLoop;
 pub use lifetime::{Attachment, MTU_MAX, MTU_MIN, NetmapConfig};
 pub use stats::NetmapStats;
 
@@ -91,6 +93,11 @@ impl<K: Kernel> NetmapPort<K> {
     /// The port's clock: its start is the zero of every `Instant` that `advance` answers.
     pub fn clock(&self) -> Clock {
         self.clock
+    }
+
+    /// The port's time: what `advance` would answer now.
+    pub fn now(&self) -> Instant {
+        self.clock.now(&self.kernel)
     }
 
     /// The port's name.

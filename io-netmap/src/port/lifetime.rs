@@ -229,16 +229,21 @@ impl<K: Kernel> Drop for NetmapPort<K> {
 }
 
 /// What lies in the memory.
-struct Bound {
-    tx: Ring,
-    rx: Ring,
-    buffers: Buffers,
-    interface: Interface,
+pub(super) struct Bound {
+    pub(super) tx: Ring,
+    pub(super) rx: Ring,
+    pub(super) buffers: Buffers,
+    pub(super) interface: Interface,
     /// netmap's indexes of the extra buffers.
-    extra: Vec<u32>,
+    pub(super) extra: Vec<u32>,
 }
 
-fn bind(region: &Arc<Region>, at: u64, ring: u16, extra: u32) -> Result<Bound, Malformed> {
+pub(super) fn bind(
+    region: &Arc<Region>,
+    at: u64,
+    ring: u16,
+    extra: u32,
+) -> Result<Bound, Malformed> {
     let interface = Interface::new(Arc::clone(region), at)?;
     let (tx_at, rx_at) = (interface.tx_ring(ring)?, interface.rx_ring(ring)?);
     let tx = Ring::new(Arc::clone(region), tx_at)?;
