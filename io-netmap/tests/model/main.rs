@@ -7,4 +7,5 @@ mod harness;
 mod mutants;
 mod pipe;
 mod receive;
+mod stacks;
 mod system_calls;
