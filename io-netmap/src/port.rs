@@ -227,7 +227,7 @@ impl<K: Kernel> NetmapPort<K> {
     }
 
     /// A completion is due: the oldest slot is ours again. Answers the token.
-    #[inline]
+    #[inline(always)]
     fn take_completed(&mut self) -> Buf {
         let slot = self.oldest;
         let Away { token, kept } = self.away[slot as usize];
