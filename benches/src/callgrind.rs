@@ -31,10 +31,15 @@ pub struct Instructions {
 }
 
 /// Runs this program twice under callgrind as `--worker NAME --requests N` and gives the
-/// difference for a request; or says why it could not.
+/// difference for a request; or says why it could not. What is collected is `measured_region`.
 pub fn count(name: &str, few: u32, many: u32) -> Result<Instructions, String> {
-    let few_profile = profile(name, few)?;
-    let many_profile = profile(name, many)?;
+    count_within("*measured_region*", name, few, many)
+}
+
+/// The same for the functions that match `region`, which must not call each other.
+pub fn count_within(region: &str, name: &str, few: u32, many: u32) -> Result<Instructions, String> {
+    let few_profile = profile(region, name, few)?;
+    let many_profile = profile(region, name, many)?;
     let requests = f64::from(many - few);
     let mut result = Instructions::default();
     for (function, cost) in &many_profile {
@@ -58,11 +63,12 @@ fn is_memcpy(function: &str) -> bool {
     ["memcpy", "memmove", "memset"].iter().any(|name| function.contains(name))
 }
 
-fn profile(name: &str, requests: u32) -> Result<Profile, String> {
+fn profile(region: &str, name: &str, requests: u32) -> Result<Profile, String> {
     let program = std::env::current_exe().map_err(|e| format!("this program: {e}"))?;
     let out = scratch_file(requests);
     let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--collect-atstart=no", "--toggle-collect=*measured_region*"])
+        .args(["--tool=callgrind", "--collect-atstart=no"])
+        .arg(format!("--toggle-collect={region}"))
         .arg(format!("--callgrind-out-file={}", out.display()))
         .arg(program)
         .args(["--worker", name, "--requests", &requests.to_string()])

@@ -12,6 +12,7 @@ pub mod callgrind;
 pub mod client;
 pub mod counting;
 pub mod memory_port;
+pub mod netmap;
 pub mod row;
 pub mod run;
 pub mod rx;

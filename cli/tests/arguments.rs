@@ -3,6 +3,7 @@
 mod common;
 
 use common::{TestDir, run, simoom, stderr, stdout};
+use std::path::Path;
 use std::process::Command;
 
 #[test]
@@ -17,6 +18,11 @@ fn wrong_arguments_are_exit_code_2_and_say_what_to_write() {
         (&["serve", dir, "--port", "t0", "--addr", "10.66.0.2/24"], "write tap:t0"),
         (&["serve", dir, "--port", "tap:", "--addr", "10.66.0.2/24"], "name is missing"),
         (&["serve", dir, "--port", "dpdk:0", "--addr", "10.66.0.2/24"], "no port is of kind"),
+        (&["serve", dir, "--port", "netmap:", "--addr", "10.66.0.2/24"], "name is missing"),
+        (
+            &["serve", dir, "--port", "netmap:eth0*", "--addr", "10.66.0.2/24"],
+            "then ^ for the host",
+        ),
         (&["serve", dir, "--port", "tap:t0", "--addr", "10.66.0.2"], "prefix length is missing"),
         (&["serve", dir, "--port", "tap:t0", "--addr", "10.66.0.0/24"], "take the next one"),
         (&["serve", dir, "--port", "tap:t0", "--addr", "10.66.0.2/33"], "prefix length"),
@@ -171,6 +177,29 @@ fn a_missing_privilege_is_exit_code_3_and_says_what_to_type() {
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(said.contains("sudo"), "it says what to type: {said}");
     assert_eq!(stdout(&output), "", "nothing was served");
+}
+
+#[test]
+fn a_kernel_without_netmap_is_exit_code_3_and_says_what_to_load() {
+    if Path::new("/dev/netmap").exists() {
+        println!("skipped: this kernel has netmap");
+        return;
+    }
+    let dir = TestDir::new("no-netmap");
+    for port in ["netmap:eth0", "netmap:x{1", "vale0:srv"] {
+        let output = run(&[
+            "serve",
+            dir.path().to_str().unwrap(),
+            "--port",
+            port,
+            "--addr",
+            "10.213.77.2/29",
+        ]);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains("modprobe netmap"), "it says what to load: {said}");
+        assert_eq!(stdout(&output), "", "nothing was served");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::sys;
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -43,6 +43,12 @@ impl StopFlag {
     /// raised ends the process as if nothing had been installed. A process has one such flag: the last.
     pub fn raise_on_interrupt(&self) -> io::Result<()> {
         sys::raise_on_signals(Arc::clone(&self.0), &[libc::SIGINT, libc::SIGTERM])
+    }
+
+    /// A descriptor that is readable from the first [`StopFlag::raise`] on, for ports of other crates
+    /// to wait for. Nobody may read it. Fails where the process has no file descriptor left.
+    pub fn descriptor(&self) -> io::Result<OwnedFd> {
+        Ok(self.0.event.try_clone()?.into())
     }
 
     pub(crate) fn raw_fd(&self) -> RawFd {

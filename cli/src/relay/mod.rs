@@ -9,7 +9,7 @@ mod summary;
 
 use crate::failure::{Failure, Kind};
 use crate::human;
-use crate::serve::{PortName, tap_failure};
+use crate::serve::{TapName, tap_failure};
 use clap::value_parser;
 use gate::Gate;
 use simoom_core::port::{BATCH_MAX, Port, TxFull, TxSync};
@@ -51,10 +51,10 @@ const UNDER_WAY_MAX: u64 = 1 << 18;
 pub(crate) struct Args {
     /// The device at one end, as tap:NAME; it is made where there is none
     #[arg(long, value_name = "tap:NAME")]
-    a: PortName,
+    a: TapName,
     /// The device at the other end
     #[arg(long, value_name = "tap:NAME")]
-    b: PortName,
+    b: TapName,
     /// The link: a file with a table [link]; forward is from a to b
     #[arg(long, value_name = "FILE")]
     link: PathBuf,
@@ -88,8 +88,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let stop = StopFlag::new()
         .and_then(|stop| stop.raise_on_interrupt().map(|()| stop))
         .map_err(|e| Failure::new(Kind::Runtime, format!("cannot wait for signals: {e}")))?;
-    let open = |name: &PortName| {
-        let config = TapConfig { mtu: args.mtu, ..TapConfig::new(name.tap()) };
+    let open = |name: &TapName| {
+        let config = TapConfig { mtu: args.mtu, ..TapConfig::new(name.as_str()) };
         TapPort::open(&config).map_err(|e| tap_failure(&e))
     };
     let mut ports = [open(&args.a)?, open(&args.b)?];

@@ -1,6 +1,6 @@
 //! A stack and its live port, turned until a signal comes.
 
-use super::{summary, tap_failure};
+use super::{netmap_failure, summary, tap_failure};
 use crate::failure::{Failure, Kind};
 use crate::site::DiskBodies;
 use simoom_core::port::{Advance, Port};
@@ -9,6 +9,9 @@ use simoom_core::stack::Stack;
 use simoom_core::tcp::State;
 use simoom_core::time::{Duration, Instant};
 use simoom_linux::tap::{TapError, TapPort};
+use simoom_netmap::device::Device;
+use simoom_netmap::error::NetmapError;
+use simoom_netmap::port::NetmapPort;
 use simoom_pcap::recorder::Recorder;
 use simoom_pcap::writer::{Interface, Writer};
 use std::fmt::Write as _;
@@ -21,21 +24,53 @@ pub(super) const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// How often `--stats` prints.
 const STATS_EVERY: Duration = Duration::from_secs(1);
 
-/// A TAP port, or something around one.
-pub(super) trait LivePort: Port<Error = TapError> + Advance + Send + 'static {
-    fn tap(&self) -> &TapPort;
-    fn tap_mut(&mut self) -> &mut TapPort;
-    /// Puts the interface back as it was, and ends what is around the port. Adds to `report`.
+/// A port that serves, or something around one.
+pub(super) trait LivePort: Port + Advance + Send + 'static {
+    /// Says what is wrong.
+    fn failure(error: &Self::Error) -> Failure;
+    /// Why the port is dead, if it is.
+    fn dead(&self) -> Option<Failure>;
+    /// From now on the stop flag ends nothing: to drain.
+    fn ignore_stop(&mut self);
+    /// The port's time.
+    fn now(&self) -> Instant;
+    /// The UTC time of [`Instant::ZERO`], in nanoseconds since 1970.
+    fn start_unix_nanos(&self) -> u64;
+    /// What the port dropped, and what each count is of.
+    fn dropped(&self) -> Vec<(u64, &'static str)>;
+    /// Puts everything back as it was, and ends what is around the port. Adds to `report`.
     fn finish(self, report: &mut Report);
 }
 
 impl LivePort for TapPort {
-    fn tap(&self) -> &TapPort {
-        self
+    fn failure(error: &TapError) -> Failure {
+        tap_failure(error)
     }
 
-    fn tap_mut(&mut self) -> &mut TapPort {
-        self
+    fn dead(&self) -> Option<Failure> {
+        self.fatal().map(tap_failure)
+    }
+
+    fn ignore_stop(&mut self) {
+        self.set_stop(None);
+    }
+
+    fn now(&self) -> Instant {
+        self.clock().now()
+    }
+
+    fn start_unix_nanos(&self) -> u64 {
+        self.clock().start_unix_nanos()
+    }
+
+    fn dropped(&self) -> Vec<(u64, &'static str)> {
+        let tap = self.stats();
+        vec![
+            (tap.rx_oversize, "longer than the MTU"),
+            (tap.rx_runt, "shorter than an Ethernet header"),
+            (tap.tx_link_down, "not sent, interface down"),
+            (tap.tx_errors + tap.tx_short, "not sent, refused by the kernel"),
+        ]
     }
 
     fn finish(self, report: &mut Report) {
@@ -45,13 +80,67 @@ impl LivePort for TapPort {
     }
 }
 
-impl LivePort for Recorder<TapPort, File> {
-    fn tap(&self) -> &TapPort {
-        self.inner()
+impl LivePort for NetmapPort<Device> {
+    fn failure(error: &NetmapError) -> Failure {
+        netmap_failure(error)
     }
 
-    fn tap_mut(&mut self) -> &mut TapPort {
-        self.inner_mut()
+    fn dead(&self) -> Option<Failure> {
+        self.fatal().map(netmap_failure)
+    }
+
+    fn ignore_stop(&mut self) {
+        self.set_stop(None);
+    }
+
+    fn now(&self) -> Instant {
+        NetmapPort::now(self)
+    }
+
+    fn start_unix_nanos(&self) -> u64 {
+        self.clock().start_unix_nanos()
+    }
+
+    fn dropped(&self) -> Vec<(u64, &'static str)> {
+        let netmap = self.stats();
+        vec![
+            (netmap.rx_oversize, "longer than the MTU"),
+            (netmap.rx_runt, "shorter than an Ethernet header"),
+            (netmap.rx_fragmented, "longer than a netmap buffer"),
+            (netmap.rx_bad_slot, "in a slot without a buffer"),
+        ]
+    }
+
+    fn finish(self, report: &mut Report) {
+        if let Err(e) = self.close() {
+            report.failure.get_or_insert(netmap_failure(&e));
+        }
+    }
+}
+
+impl<P: LivePort> LivePort for Recorder<P, File> {
+    fn failure(error: &Self::Error) -> Failure {
+        P::failure(error)
+    }
+
+    fn dead(&self) -> Option<Failure> {
+        self.inner().dead()
+    }
+
+    fn ignore_stop(&mut self) {
+        self.inner_mut().ignore_stop();
+    }
+
+    fn now(&self) -> Instant {
+        self.inner().now()
+    }
+
+    fn start_unix_nanos(&self) -> u64 {
+        self.inner().start_unix_nanos()
+    }
+
+    fn dropped(&self) -> Vec<(u64, &'static str)> {
+        self.inner().dropped()
     }
 
     fn finish(self, report: &mut Report) {
@@ -87,10 +176,10 @@ pub(super) struct Server<P> {
     printed: summary::Snapshot,
 }
 
-impl Server<TapPort> {
+impl<P: LivePort> Server<P> {
     pub(super) fn new(
         name: String,
-        port: TapPort,
+        port: P,
         stack: Stack<FileServer<DiskBodies>>,
         stats: bool,
     ) -> Self {
@@ -99,12 +188,13 @@ impl Server<TapPort> {
     }
 
     /// The same, with every frame recorded to a new file.
-    pub(super) fn record(self, path: &Path) -> Result<Server<Recorder<TapPort, File>>, Failure> {
+    pub(super) fn record(self, path: &Path) -> Result<Server<Recorder<P, File>>, Failure> {
         let fail =
             |e| Failure::new(Kind::File, format!("cannot record to {}: {e}", path.display()));
         let file = File::create(path).map_err(fail)?;
-        let writer = Writer::new(file, &[Interface::new(&self.name)]).map_err(fail)?;
-        let start = self.port.clock().start_unix_nanos();
+        let interface = self.name.split_once(':').map_or(self.name.as_str(), |(_, name)| name);
+        let writer = Writer::new(file, &[Interface::new(interface)]).map_err(fail)?;
+        let start = self.port.start_unix_nanos();
         let Self { name, port, stack, stats_at, printed } = self;
         Ok(Server { name, port: Recorder::new(port, writer, start), stack, stats_at, printed })
     }
@@ -114,39 +204,45 @@ impl<P: LivePort> Server<P> {
     /// Serves until the stop flag is up or the port fails, then drains and restores the device.
     pub(super) fn serve(mut self) -> Report {
         let done = self.turn_until_stopped().and_then(|()| self.drain());
-        let summary = summary::of(&self.name, &self.stack, self.port.tap().stats());
-        let mut report = Report { summary, failure: done.err().map(|e| tap_failure(&e)) };
+        let summary = summary::of(&self.name, &self.stack, &self.port.dropped());
+        let mut report = Report { summary, failure: done.err() };
         self.port.finish(&mut report);
         report
     }
 
-    fn turn_until_stopped(&mut self) -> Result<(), TapError> {
+    fn turn_until_stopped(&mut self) -> Result<(), Failure> {
         let mut wake_at = Some(Instant::ZERO);
         while let Some(now) = self.port.advance(earlier(wake_at, self.stats_at)) {
-            wake_at = self.stack.turn(now, &mut self.port)?.map(|deadline| deadline.at);
+            wake_at = self.turn(now)?;
             if self.stats_at.is_some_and(|at| at <= now) {
                 self.print_stats(now);
             }
         }
-        self.port.tap().fatal().cloned().map_or(Ok(()), Err)
+        self.port.dead().map_or(Ok(()), Err)
+    }
+
+    /// A turn of the stack, and when the next is due.
+    fn turn(&mut self, now: Instant) -> Result<Option<Instant>, Failure> {
+        let deadline = self.stack.turn(now, &mut self.port).map_err(|e| P::failure(&e))?;
+        Ok(deadline.map(|deadline| deadline.at))
     }
 
     /// Stops accepting, finishes what is under way as long as [`DRAIN_MAX`] allows, resets the rest.
-    fn drain(&mut self) -> Result<(), TapError> {
-        self.port.tap_mut().set_stop(None);
+    fn drain(&mut self) -> Result<(), Failure> {
+        self.port.ignore_stop();
         self.stack.stop_listening();
         self.stack.app_mut().drain();
-        let mut now = self.port.tap().clock().now();
+        let mut now = self.port.now();
         let until = now + DRAIN_MAX;
         let mut wake_at = Some(now);
         while let Some(at) = self.port.advance(earlier(wake_at, Some(until))) {
             now = at;
-            wake_at = self.stack.turn(now, &mut self.port)?.map(|deadline| deadline.at);
+            wake_at = self.turn(now)?;
             if self.is_quiet() || now >= until {
                 break;
             }
         }
-        self.stack.shut_down(now, &mut self.port)
+        self.stack.shut_down(now, &mut self.port).map_err(|e| P::failure(&e))
     }
 
     /// Nothing is owed to anybody: no answer under way, no FIN of ours without acknowledgement.

@@ -3,14 +3,16 @@
 //! Here: from arguments to ports and stacks. [`live`] turns them; [`summary`] says what came of it.
 
 mod live;
+mod name;
 mod summary;
+
+pub(crate) use name::{PortName, TapName};
 
 use crate::failure::{Failure, Kind};
 use crate::human;
 use crate::site::{DiskBodies, Site};
 use clap::{ValueEnum, value_parser};
 use simoom_core::content::Mode;
-use simoom_core::port::Port;
 use simoom_core::secrets::Secrets;
 use simoom_core::server::{FileServer, ServerConfig};
 use simoom_core::stack::{Config, Stack};
@@ -20,10 +22,11 @@ use simoom_core::wire::MacAddr;
 use simoom_linux::prefix::Ipv4Prefix;
 use simoom_linux::stop::StopFlag;
 use simoom_linux::tap::{TapConfig, TapError, TapPort};
-use std::fmt;
+use simoom_netmap::device::{Device, hardware_address};
+use simoom_netmap::error::NetmapError;
+use simoom_netmap::port::{NetmapConfig, NetmapPort};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::thread;
 
 /// What to type, as `--help` shows it.
@@ -40,8 +43,9 @@ rest and puts the interface back; a second one ends at once.";
 pub(crate) struct Args {
     /// The directory to serve; symbolic links that leave it are not followed
     dir: PathBuf,
-    /// A network port, as tap:NAME; may repeat, each with a thread, a stack and a store of its own
-    #[arg(long = "port", value_name = "tap:NAME", required = true)]
+    /// A network port, as tap:NAME or netmap:NAME; may repeat, each with a thread, a stack and a store
+    /// of its own
+    #[arg(long = "port", value_name = "KIND:NAME", required = true)]
     ports: Vec<PortName>,
     /// The stack's own address with its subnet, once for each port
     #[arg(long = "addr", value_name = "ADDR/LEN", required = true)]
@@ -67,7 +71,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 4_096,
           value_parser = value_parser!(u32).range(1..=4_000_000))]
     connections: u32,
-    /// Packet buffers of 2 KB, for each port: what prepared content may fill
+    /// Packet buffers of 2 KB, for each port: what prepared content may fill; netmap may have fewer
     #[arg(long, value_name = "N", default_value_t = 16_384,
           value_parser = value_parser!(u32).range(256..=1_048_576))]
     buffers: u32,
@@ -99,38 +103,6 @@ impl From<Congestion> for Algorithm {
     }
 }
 
-/// A port as named on the command line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PortName {
-    tap: String,
-}
-
-impl PortName {
-    /// The interface's name.
-    pub(crate) fn tap(&self) -> &str {
-        &self.tap
-    }
-}
-
-impl fmt::Display for PortName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "tap:{}", self.tap)
-    }
-}
-
-impl FromStr for PortName {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once(':') {
-            Some(("tap", name)) if !name.is_empty() => Ok(Self { tap: name.into() }),
-            Some(("tap", _)) => Err("the interface's name is missing: write tap:simoom0".into()),
-            Some((kind, _)) => Err(format!("no port is of kind {kind:?}: write tap:NAME")),
-            None => Err(format!("the kind of port is missing: write tap:{text}")),
-        }
-    }
-}
-
 pub(crate) fn parse_content_mode(text: &str) -> Result<Mode, String> {
     const COPIES_IN_ADVANCE: u16 = 4;
     match text.split_once(':') {
@@ -153,7 +125,7 @@ pub(crate) fn parse_content_mode(text: &str) -> Result<Mode, String> {
 /// One port with what it is told, before it is opened.
 #[derive(Debug)]
 struct Plan {
-    name: String,
+    port: PortName,
     addr: Ipv4Prefix,
     host_addr: Ipv4Prefix,
     gateway: Ipv4Addr,
@@ -175,15 +147,11 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         .map_err(|e| Failure::new(Kind::Runtime, format!("cannot wait for signals: {e}")))?;
 
     // All ports are opened before the first one serves: a failure then leaves nothing half done.
-    let mut servers: Vec<Box<dyn FnOnce() -> live::Report + Send>> = Vec::new();
+    let mut servers: Vec<ReadyServer> = Vec::new();
     for plan in &plans {
-        let server = open(&args, plan, &site, &stop)?;
-        servers.push(match record_path(&args, plan) {
-            Some(path) => {
-                let server = server.record(&path)?;
-                Box::new(move || server.serve())
-            }
-            None => Box::new(move || server.serve()),
+        servers.push(match &plan.port {
+            PortName::Tap(name) => start(&args, plan, &site, open_tap(&args, plan, name, &stop)?)?,
+            PortName::Netmap(name) => start(&args, plan, &site, open_netmap(&args, name, &stop)?)?,
         });
     }
     let files = human::count(site.files.len() as u64, "file");
@@ -193,10 +161,10 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
             Some(port) => format!(":{port}"),
         };
         let line = format!(
-            "serving {files} ({}) on http://{}{port}/ through tap:{}\n",
+            "serving {files} ({}) on http://{}{port}/ through {}\n",
             human::bytes(site.bytes),
             plan.addr.addr(),
-            plan.name
+            plan.port
         );
         // Whoever closed stdout wants no lines; curl is served all the same.
         let _ = human::print(&line);
@@ -205,7 +173,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         .into_iter()
         .zip(&plans)
         .map(|(server, plan)| {
-            let name = plan.name.clone();
+            let name = plan.port.to_string();
             let stop = stop.clone();
             let run = move || {
                 let done = server();
@@ -223,7 +191,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
             Ok(Err(panic)) => std::panic::resume_unwind(panic),
             Err(e) => {
                 stop.raise();
-                let why = format!("tap:{name}: cannot start a thread: {e}");
+                let why = format!("{name}: cannot start a thread: {e}");
                 answer = Err(Failure::new(Kind::Runtime, why));
                 continue;
             }
@@ -278,11 +246,8 @@ fn plan(args: &Args) -> Result<Vec<Plan>, Failure> {
                 addr.len()
             ));
         }
-        if let Some(other) = plans.iter().find(|p| p.name == port.tap) {
-            return usage(format!(
-                "--port tap:{} is there twice: one stack owns a port",
-                other.name
-            ));
+        if let Some(other) = plans.iter().find(|p| p.port == *port) {
+            return usage(format!("--port {} is there twice: one stack owns a port", other.port));
         }
         if let Some(other) =
             plans.iter().find(|p| p.addr.contains(addr.addr()) || addr.contains(p.addr.addr()))
@@ -292,32 +257,60 @@ fn plan(args: &Args) -> Result<Vec<Plan>, Failure> {
                 other.addr
             ));
         }
-        plans.push(Plan { name: port.tap.clone(), addr, host_addr, gateway });
+        plans.push(Plan { port: port.clone(), addr, host_addr, gateway });
     }
     Ok(plans)
 }
 
-/// Opens a port and makes its stack.
-fn open(
-    args: &Args,
-    plan: &Plan,
-    site: &Site,
-    stop: &StopFlag,
-) -> Result<live::Server<TapPort>, Failure> {
+/// A port with its stack, about to serve.
+type ReadyServer = Box<dyn FnOnce() -> live::Report + Send>;
+
+fn open_tap(args: &Args, plan: &Plan, name: &TapName, stop: &StopFlag) -> Result<TapPort, Failure> {
     let tap = TapConfig {
         host_addr: Some(plan.host_addr),
         buffers: args.buffers,
-        ..TapConfig::new(&plan.name)
+        ..TapConfig::new(name.as_str())
     };
     let mut port = TapPort::open(&tap).map_err(|e| tap_failure(&e))?;
     port.set_stop(Some(stop.clone()));
+    Ok(port)
+}
+
+fn open_netmap(
+    args: &Args,
+    name: &simoom_netmap::name::PortName,
+    stop: &StopFlag,
+) -> Result<NetmapPort<Device>, Failure> {
+    let config = NetmapConfig { buffers: args.buffers, ..NetmapConfig::default() };
+    let mut port = NetmapPort::open(name, &config).map_err(|e| netmap_failure(&e))?;
+    let missing = port.buffers_missing();
+    if missing > 0 {
+        eprintln!(
+            "simoom: {name}: {missing} of the buffers asked for are not there: other programs hold \
+             them, or lost them when they were killed"
+        );
+    }
+    let stop = stop
+        .descriptor()
+        .map_err(|e| Failure::new(Kind::Runtime, format!("cannot wait for signals: {e}")))?;
+    port.set_stop(Some(stop));
+    Ok(port)
+}
+
+/// Makes the stack of an open port.
+fn start<P: live::LivePort>(
+    args: &Args,
+    plan: &Plan,
+    site: &Site,
+    port: P,
+) -> Result<ReadyServer, Failure> {
     let mut config = Config::new(mac_for(plan), plan.addr.addr(), plan.addr.len());
     config.gateway = Some(plan.gateway);
     config.listen.clone_from(&args.listen);
     config.connections_max = args.connections;
     config.half_open_max = (args.connections / 4).clamp(64, 65_536);
     config.receive_buffers = (args.connections / 16).clamp(64, 4_096);
-    config.unix_nanos_at_start = port.clock().start_unix_nanos();
+    config.unix_nanos_at_start = port.start_unix_nanos();
     config.tcp.congestion = args.cc.into();
     config.tcp.min_rto = Duration::from_millis(args.min_rto);
     config.content.mode = args.content_mode;
@@ -327,7 +320,14 @@ fn open(
     let bodies = DiskBodies::new(site.files.clone());
     let app = FileServer::new(site.catalogue.clone(), bodies, ServerConfig::default());
     let stack = Stack::new(config, secrets, &caps, app);
-    Ok(live::Server::new(plan.name.clone(), port, stack, args.stats))
+    let server = live::Server::new(plan.port.to_string(), port, stack, args.stats);
+    Ok(match record_path(args, plan) {
+        Some(path) => {
+            let server = server.record(&path)?;
+            Box::new(move || server.serve())
+        }
+        None => Box::new(move || server.serve()),
+    })
 }
 
 /// Where the frames of a port are recorded.
@@ -337,7 +337,7 @@ fn record_path(args: &Args, plan: &Plan) -> Option<PathBuf> {
         return Some(path.clone());
     }
     let mut name = path.file_stem().unwrap_or_default().to_os_string();
-    name.push(format!("-{}", plan.name));
+    name.push(format!("-{}", plan.port.for_a_file()));
     if let Some(ending) = path.extension() {
         name.push(".");
         name.push(ending);
@@ -345,12 +345,17 @@ fn record_path(args: &Args, plan: &Plan) -> Option<PathBuf> {
     Some(path.with_file_name(name))
 }
 
-/// A locally administered unicast address, the same for the same interface and address: whoever
-/// remembers it from the run before is right.
+/// The address that a NIC takes frames for; else a locally administered unicast address, the same for
+/// the same interface and address: whoever remembers it from the run before is right.
 fn mac_for(plan: &Plan) -> MacAddr {
+    if let PortName::Netmap(name) = &plan.port
+        && let Some(address) = hardware_address(name)
+    {
+        return MacAddr(address);
+    }
     // FNV-1a: any spread will do.
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for b in plan.name.bytes().chain(plan.addr.addr().octets()) {
+    for b in plan.port.for_a_file().bytes().chain(plan.addr.addr().octets()) {
         hash = (hash ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3);
     }
     let [a, b, c, d, e, ..] = hash.to_be_bytes();
@@ -379,6 +384,25 @@ pub(crate) fn tap_failure(error: &TapError) -> Failure {
         | TapError::AddressInUse { .. }
         | TapError::SubnetInUse { .. } => Kind::Taken,
         TapError::Gone { .. } | TapError::System { .. } => Kind::Runtime,
+    };
+    Failure::new(kind, error.to_string())
+}
+
+pub(crate) fn netmap_failure(error: &NetmapError) -> Failure {
+    let kind = match error {
+        NetmapError::NoNetmap | NetmapError::Forbidden | NetmapError::OldApi => Kind::Privilege,
+        NetmapError::NoInterface { .. }
+        | NetmapError::NoRing { .. }
+        | NetmapError::ManyRings { .. }
+        | NetmapError::MtuAboveBuffer { .. }
+        | NetmapError::HostRings { .. }
+        | NetmapError::Config { .. } => Kind::Usage,
+        NetmapError::Busy { .. }
+        | NetmapError::TooFewBuffers { .. }
+        | NetmapError::NoMemory { .. } => Kind::Taken,
+        NetmapError::Corrupt { .. } | NetmapError::Gone { .. } | NetmapError::System { .. } => {
+            Kind::Runtime
+        }
     };
     Failure::new(kind, error.to_string())
 }

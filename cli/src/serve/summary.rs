@@ -5,7 +5,6 @@ use simoom_core::http::response::Status;
 use simoom_core::server::{Bodies, FileServer};
 use simoom_core::stack::Stack;
 use simoom_core::tcp::Drop;
-use simoom_linux::tap::TapStats;
 use std::fmt::Write;
 
 /// What a line of `--stats` is the difference of.
@@ -33,7 +32,7 @@ impl Snapshot {
     /// What happened since `before`, in a line.
     pub(super) fn line(&self, before: &Self, name: &str, connections: u32) -> String {
         format!(
-            "tap:{name}: {connections} connections, {} requests, {} frames in, {} out ({}), {} turns",
+            "{name}: {connections} connections, {} requests, {} frames in, {} out ({}), {} turns",
             self.requests - before.requests,
             self.frames_in - before.frames_in,
             self.frames_out - before.frames_out,
@@ -43,13 +42,17 @@ impl Snapshot {
     }
 }
 
-/// All that was counted and is not zero, a line each.
-pub(super) fn of<B: Bodies>(name: &str, stack: &Stack<FileServer<B>>, tap: &TapStats) -> String {
+/// All that was counted and is not zero, a line each; `dropped` is the port's part of it.
+pub(super) fn of<B: Bodies>(
+    name: &str,
+    stack: &Stack<FileServer<B>>,
+    dropped: &[(u64, &str)],
+) -> String {
     let mut out = String::new();
     let (stats, app, store) = (stack.stats(), stack.app().stats(), stack.store().stats());
     let _ = writeln!(
         out,
-        "tap:{name}: {} frames in ({}), {} out ({}), {} turns",
+        "{name}: {} frames in ({}), {} out ({}), {} turns",
         stats.frames_in,
         human::bytes(stats.bytes_in),
         stats.frames_out,
@@ -75,6 +78,7 @@ pub(super) fn of<B: Bodies>(name: &str, stack: &Stack<FileServer<B>>, tap: &TapS
         (store.cuts, "segments cut"),
         (store.copies_made, "further copies made"),
         (store.stolen, "copies given up to make room"),
+        (store.bytes_lost, "copies that a device took for good"),
         (stats.closed, "connections closed"),
         (stats.reset_by_peer, "connections reset by the peer"),
         (stats.aborted, "connections reset by this side"),
@@ -97,11 +101,10 @@ pub(super) fn of<B: Bodies>(name: &str, stack: &Stack<FileServer<B>>, tap: &TapS
         (stats.receive_pool_empty, "text, no receive buffer"),
         (stats.reassembly_full, "text, too many ranges out of order"),
         (stats.replies_full, "answer not sent, queue full"),
-        (tap.rx_oversize, "longer than the MTU"),
-        (tap.rx_runt, "shorter than an Ethernet header"),
-        (tap.tx_link_down, "not sent, interface down"),
-        (tap.tx_errors + tap.tx_short, "not sent, refused by the kernel"),
-    ] {
+    ]
+    .into_iter()
+    .chain(dropped.iter().copied())
+    {
         line(&mut out, count, &format!("dropped: {what}"));
     }
     for drop in Drop::ALL {

@@ -116,6 +116,8 @@ pub struct Stats {
     pub master_copies: u64,
     /// Copies given up to make room.
     pub stolen: u64,
+    /// Copies that came back from the device without their bytes.
+    pub bytes_lost: u64,
     /// Checkouts refused because all copies were away and no further one was allowed.
     pub misses_all_away: u64,
     /// Checkouts refused because neither a free buffer nor an idle copy was to be had.
@@ -351,6 +353,9 @@ impl Store {
             }
             return Some(buf);
         }
+        if buf.has_lost_bytes() {
+            return Some(self.forget_copy(buf));
+        }
         let run = &mut self.runs[home.segment as usize / SEGMENTS_PER_RUN];
         let segment = &mut run.segments[home.segment as usize % SEGMENTS_PER_RUN];
         debug_assert!(run.live && run.away > 0);
@@ -358,6 +363,21 @@ impl Store {
         run.away -= 1;
         self.away -= 1;
         None
+    }
+
+    /// A copy came back as an empty buffer: it is one no more. A run that has none left is forgotten
+    /// when the eviction hand comes by.
+    #[cold]
+    fn forget_copy(&mut self, buf: Buf) -> Buf {
+        let home = &mut self.homes[buf.index() as usize];
+        let run = &mut self.runs[home.segment as usize / SEGMENTS_PER_RUN];
+        run.segments[home.segment as usize % SEGMENTS_PER_RUN].copies -= 1;
+        run.away -= 1;
+        home.segment = NONE;
+        self.away -= 1;
+        self.kept -= 1;
+        self.stats.bytes_lost += 1;
+        buf
     }
 
     /// A buffer for the copying way or for a segment without text: from the free pool, else

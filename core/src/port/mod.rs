@@ -23,27 +23,47 @@ pub const BATCH_MAX: usize = 32;
 #[must_use = "a dropped token is a lost buffer: give it back, keep it or submit it"]
 #[derive(PartialEq, Eq)]
 pub struct Buf {
+    /// The index plus one; the highest bit says that the bytes are lost.
     index_plus_one: NonZeroU32,
     #[cfg(debug_assertions)]
     port: u32,
 }
+
+/// In [`Buf`]: what the device handed back does not hold what was submitted.
+const BYTES_LOST: u32 = 1 << 31;
 
 impl Buf {
     /// Makes the token of buffer `index` of port `port`. For implementors of [`Port`] and for
     /// forking a world only: two live tokens of one buffer break every promise of this module.
     pub const fn mint(port: u32, index: u32) -> Self {
         let _ = port;
+        assert!(index < BYTES_LOST - 1, "a buffer index below 2^31 - 1");
         Self {
-            index_plus_one: NonZeroU32::new(index + 1).expect("buffer index below u32::MAX"),
+            index_plus_one: NonZeroU32::MIN.saturating_add(index),
             #[cfg(debug_assertions)]
             port,
         }
     }
 
+    /// The token of a completion whose memory is another than what was submitted: the peer of a
+    /// netmap pipe kept the buffer and gave one of its own for it. Whoever counts on the bytes of
+    /// a completed frame asks [`Buf::has_lost_bytes`].
+    pub const fn mint_without_bytes(port: u32, index: u32) -> Self {
+        let whole = Self::mint(port, index);
+        let index_plus_one = whole.index_plus_one.get() | BYTES_LOST;
+        Self { index_plus_one: NonZeroU32::new(index_plus_one).expect("has a bit set"), ..whole }
+    }
+
+    /// Whether the buffer came back from the device without the bytes that were submitted in it.
+    #[inline]
+    pub const fn has_lost_bytes(&self) -> bool {
+        self.index_plus_one.get() & BYTES_LOST != 0
+    }
+
     /// The buffer's index within its port, for side tables.
     #[inline]
     pub const fn index(&self) -> u32 {
-        self.index_plus_one.get() - 1
+        (self.index_plus_one.get() & !BYTES_LOST) - 1
     }
 
     /// Asserts, in debug builds, that this token belongs to port `port`.
@@ -158,9 +178,9 @@ pub trait Port {
     fn tx_free(&self) -> usize;
     /// Queues the first `len` bytes of the buffer. The device owns it until it is reclaimed.
     fn submit(&mut self, buf: Buf, len: u16) -> Result<(), TxFull>;
-    /// Hands back buffers that the device no longer reads, in the order of submission. What
-    /// `on_done` returns goes to the free pool; what it keeps is the caller's. Answers how many
-    /// were shown.
+    /// Hands back buffers that the device no longer reads, in the order of submission, with the
+    /// bytes that were submitted unless [`Buf::has_lost_bytes`]. What `on_done` returns goes to the
+    /// free pool; what it keeps is the caller's. Answers how many were shown.
     fn reclaim(&mut self, on_done: impl FnMut(Buf) -> Option<Buf>) -> usize;
     /// The doorbell, once a turn.
     fn sync_tx(&mut self, how: TxSync) -> Result<(), Self::Error>;

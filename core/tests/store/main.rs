@@ -225,6 +225,29 @@ fn a_buffer_comes_home_through_the_ports_completions() {
     world.give_back(again.buf);
 }
 
+/// The memory behind the token is another: nothing may be sent from it before it is cut again.
+#[test]
+fn a_copy_that_comes_back_without_its_bytes_is_cut_again() {
+    for mode in MODES {
+        let mut world = World::new(&config(mode), 32);
+        let cut = cut(1, 6_000);
+        for round in 1..4 {
+            let mut out = world.take(&cut, 4);
+            world.port.bytes_mut(&mut out.buf).fill(0xcc);
+            let lost = Buf::mint_without_bytes(1, out.buf.index());
+            assert!(lost.has_lost_bytes() && lost.index() == out.buf.index());
+            assert!(!out.buf.has_lost_bytes());
+            world.give_back(lost);
+            world.check_census(0);
+            let copied = mode == Mode::Copy;
+            assert_eq!(world.store.stats().bytes_lost, if copied { 0 } else { round });
+        }
+        let again = world.take(&cut, 4);
+        world.give_back(again.buf);
+        world.check_release();
+    }
+}
+
 #[test]
 fn a_copy_more_is_made_when_all_are_away_and_stays() {
     let mut world = World::new(&config(Mode::CopiesOnDemand), 64);

@@ -1,0 +1,301 @@
+//! The real kernel: a descriptor of `/dev/netmap`, bound to one ring pair.
+
+use crate::error::NetmapError;
+use crate::kernel::{Kernel, Ready, Wait};
+use crate::name::PortName;
+use crate::port::{Attachment, NetmapConfig};
+use crate::region::Region;
+use crate::sys::{self, PoolsInfo, PortInfo, Register};
+use simoom_core::time::Duration;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// A bound descriptor. Closing it ends the binding.
+#[derive(Debug)]
+pub struct Device {
+    netmap: File,
+    /// Readable once the end is asked for.
+    stop: Option<OwnedFd>,
+}
+
+impl Device {
+    /// A descriptor that ends every wait once it can be read, and from then on; it is never read.
+    pub fn set_stop(&mut self, stop: Option<OwnedFd>) {
+        self.stop = stop;
+    }
+
+    /// Binds the ring pair that `name` means and maps its memory.
+    pub(crate) fn attach(
+        name: &PortName,
+        config: &NetmapConfig,
+    ) -> Result<Attachment<Self>, NetmapError> {
+        let shown = name.to_string();
+        if name.host {
+            return Err(NetmapError::HostRings { name: shown });
+        }
+        let netmap = sys::open_device().map_err(|e| match e.raw_os_error() {
+            Some(libc::ENOENT | libc::ENXIO | libc::ENODEV) => NetmapError::NoNetmap,
+            Some(libc::EPERM | libc::EACCES) => NetmapError::Forbidden,
+            _ => NetmapError::running("open /dev/netmap for", &shown, &e),
+        })?;
+        check_api(&netmap, &shown)?;
+        let conf = name.conf;
+        let asked = name.buffers.unwrap_or(config.buffers);
+        let ring = name.ring.unwrap_or(0);
+        let mut register = Register {
+            nr_tx_slots: conf.tx_slots,
+            nr_rx_slots: conf.rx_slots,
+            nr_tx_rings: conf.tx_rings,
+            nr_rx_rings: conf.rx_rings,
+            nr_ringid: ring,
+            nr_mode: sys::MODE_ONE_NIC,
+            nr_extra_bufs: asked,
+            nr_flags: sys::EXCLUSIVE,
+            ..Register::default()
+        };
+        let request_name = name.request_name();
+        sys::control(&netmap, request_name.as_bytes(), &mut register)
+            .map_err(|e| explain(&netmap, name, config, &e))?;
+        // Where this refuses, closing gives the extra buffers back as they came.
+        check_rings(name, register.nr_tx_rings, register.nr_rx_rings)?;
+        let len = usize::try_from(register.nr_memsize).unwrap_or(usize::MAX);
+        let region = Region::map(&netmap, len)
+            .map_err(|e| NetmapError::running("map the memory of", &shown, &e))?;
+        Ok(Attachment {
+            name: shown,
+            region,
+            interface: register.nr_offset,
+            ring,
+            asked,
+            extra: register.nr_extra_bufs,
+            kernel: Self { netmap, stop: None },
+        })
+    }
+}
+
+/// One ring pair is what a port has: no less may be there, and what comes to others would be lost. For a
+/// direction that has no ring of the number the kernel would bind the first.
+fn check_rings(port: &PortName, tx: u16, rx: u16) -> Result<(), NetmapError> {
+    let name = port.to_string();
+    match port.ring {
+        Some(ring) if ring >= tx.min(rx) => {
+            Err(NetmapError::NoRing { name, ring, have: tx.min(rx) })
+        }
+        None if rx > 1 => {
+            Err(NetmapError::ManyRings { name, interface: port.name.clone(), have: rx })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A question without a name is about the memory that ports share, and nothing but an API that the
+/// kernel does not speak makes it invalid.
+fn check_api(netmap: &File, shown: &str) -> Result<(), NetmapError> {
+    match sys::control(netmap, b"", &mut PortInfo::default()) {
+        Ok(()) => Ok(()),
+        Err(e) => Err(match e.raw_os_error() {
+            Some(libc::EINVAL | libc::ENOTTY) => NetmapError::OldApi,
+            _ => NetmapError::running("ask the kernel about", shown, &e),
+        }),
+    }
+}
+
+/// Why binding was refused.
+fn explain(
+    netmap: &File,
+    port: &PortName,
+    config: &NetmapConfig,
+    error: &io::Error,
+) -> NetmapError {
+    let name = port.to_string();
+    match error.raw_os_error().unwrap_or(libc::EIO) {
+        libc::ENXIO | libc::ENODEV | libc::ENOENT | libc::EOPNOTSUPP => {
+            NetmapError::NoInterface { name }
+        }
+        libc::EPERM | libc::EACCES => NetmapError::Forbidden,
+        libc::EBUSY => NetmapError::Busy { name },
+        libc::ENOMEM => NetmapError::NoMemory { name },
+        libc::EINVAL => {
+            let request = port.request_name();
+            let mut info = PortInfo::default();
+            let known = sys::control(netmap, request.as_bytes(), &mut info).is_ok();
+            let have = info.nr_tx_rings.min(info.nr_rx_rings);
+            if let Some(ring) = port.ring.filter(|ring| known && *ring >= have) {
+                return NetmapError::NoRing { name, ring, have };
+            }
+            let mut pools = PoolsInfo { nr_mem_id: info.nr_mem_id, ..PoolsInfo::default() };
+            let asked = sys::control(netmap, request.as_bytes(), &mut pools);
+            let buffer = asked.map_or(DEFAULT_BUFFER, |()| pools.nr_buf_pool_objsize);
+            let mtu = mtu_of(port).unwrap_or(u32::from(config.mtu));
+            if mtu + u32::from(HEADER_AND_TAG) > buffer {
+                return NetmapError::MtuAboveBuffer { name, mtu, buffer };
+            }
+            NetmapError::System { step: "bind", name, errno: libc::EINVAL }
+        }
+        errno => NetmapError::System { step: "bind", name, errno },
+    }
+}
+
+/// Ethernet header and 802.1Q tag.
+const HEADER_AND_TAG: u16 = 18;
+/// Bytes of a buffer where netmap was not told otherwise.
+const DEFAULT_BUFFER: u32 = 2_048;
+
+/// The MTU of an interface, where the system tells it in a file.
+fn mtu_of(port: &PortName) -> Option<u32> {
+    if !port.is_interface() {
+        return None;
+    }
+    let text = std::fs::read_to_string(format!("/sys/class/net/{}/mtu", port.name)).ok()?;
+    text.trim().parse().ok()
+}
+
+/// The hardware address of the interface that a name means, where the system tells it in a file: what
+/// a NIC takes frames for. None for pipes and switch ports, which have none.
+pub fn hardware_address(port: &PortName) -> Option<[u8; 6]> {
+    if !port.is_interface() {
+        return None;
+    }
+    let text = std::fs::read_to_string(format!("/sys/class/net/{}/address", port.name)).ok()?;
+    let mut address = [0; 6];
+    let mut parts = text.trim().split(':');
+    for byte in &mut address {
+        *byte = u8::from_str_radix(parts.next()?, 16).ok()?;
+    }
+    parts.next().is_none().then_some(address)
+}
+
+impl Kernel for Device {
+    #[inline]
+    fn tx_sync(&mut self) -> io::Result<()> {
+        sys::tx_sync(&self.netmap)
+    }
+
+    #[inline]
+    fn rx_sync(&mut self) -> io::Result<()> {
+        sys::rx_sync(&self.netmap)
+    }
+
+    #[inline]
+    fn poll(&mut self, wait: Wait) -> io::Result<Ready> {
+        let also = self.stop.as_ref().map(OwnedFd::as_fd);
+        let polled = sys::poll(&self.netmap, wait.output, also, wait.timeout)?;
+        Ok(Ready { failed: polled.failed, ended: polled.also })
+    }
+
+    #[inline]
+    fn now_nanos(&self) -> u64 {
+        sys::monotonic_nanos()
+    }
+
+    fn pause(&mut self, span: Duration) {
+        sys::pause(span);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    fn null() -> File {
+        File::options().read(true).write(true).open("/dev/null").unwrap()
+    }
+
+    fn explained(port: &str, errno: i32) -> NetmapError {
+        let error = io::Error::from_raw_os_error(errno);
+        explain(&null(), &port.parse().unwrap(), &NetmapConfig::default(), &error)
+    }
+
+    #[test]
+    fn device_without_our_requests_is_an_old_api() {
+        let error = check_api(&null(), "netmap:eth0").unwrap_err();
+        assert_eq!(error, NetmapError::OldApi);
+        assert!(error.to_string().contains("update it"), "{error}");
+    }
+
+    #[test]
+    fn port_has_one_ring_pair_and_says_which() {
+        let check = |name: &str, tx, rx| check_rings(&name.parse().unwrap(), tx, rx);
+        for (name, tx, rx) in [
+            ("netmap:eth0", 1, 1),
+            ("netmap:eth0", 4, 1),
+            ("netmap:eth0-0", 4, 4),
+            ("netmap:eth0-3", 4, 4),
+        ] {
+            assert_eq!(check(name, tx, rx), Ok(()), "{name} {tx} {rx}");
+        }
+        for (name, tx, rx, what) in [
+            ("netmap:eth0", 4, 4, "name one as netmap:eth0-0"),
+            ("netmap:eth0", 1, 2, "ethtool -L eth0 combined 1"),
+            ("netmap:eth0-4", 4, 4, "has no ring pair 4: it has 4"),
+            ("netmap:eth0-2", 2, 4, "has no ring pair 2: it has 2"),
+        ] {
+            let error = check(name, tx, rx).unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
+        }
+    }
+
+    #[test]
+    fn refusals_say_what_to_do() {
+        for (errno, kind, what) in [
+            (libc::ENXIO, "NoInterface", "ip link"),
+            (libc::ENODEV, "NoInterface", "ip link"),
+            (libc::EBUSY, "Busy", "end that one"),
+            (libc::ENOMEM, "NoMemory", "enlarge buf_num"),
+            (libc::EPERM, "Forbidden", "run as root"),
+            (libc::EIO, "System", "cannot bind netmap:eth9"),
+            (libc::EINVAL, "System", "cannot bind netmap:eth9"),
+        ] {
+            let error = explained("netmap:eth9", errno);
+            assert!(format!("{error:?}").starts_with(kind), "{error:?}");
+            assert!(error.to_string().contains(what), "{error}");
+        }
+    }
+
+    /// The loopback interface has an MTU of 64 KB on Linux.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn refusal_of_an_interface_whose_frames_fit_no_buffer_names_both_numbers() {
+        let error = explained("netmap:lo", libc::EINVAL);
+        assert!(matches!(error, NetmapError::MtuAboveBuffer { buffer: 2_048, .. }), "{error:?}");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn hardware_address_is_that_of_the_interface_and_of_nothing_else() {
+        let address = |name: &str| hardware_address(&name.parse().unwrap());
+        assert_eq!(address("netmap:lo"), Some([0; 6]));
+        assert_eq!(address("netmap:none-such9"), None);
+        assert_eq!(address("netmap:lo{1"), None);
+        assert_eq!(address("vale0:lo"), None);
+    }
+
+    #[test]
+    fn wait_ends_once_the_stop_descriptor_can_be_read() {
+        let (stop, mut far) = UnixStream::pair().unwrap();
+        let (idle, _open) = UnixStream::pair().unwrap();
+        let mut device = Device { netmap: File::from(OwnedFd::from(idle)), stop: None };
+        let wait = Wait { timeout: Some(Duration::ZERO), output: false };
+        device.set_stop(Some(stop.into()));
+        assert_eq!(device.poll(wait).unwrap(), Ready { failed: false, ended: false });
+        far.write_all(&[1]).unwrap();
+        let forever = Wait { timeout: None, output: false };
+        assert_eq!(device.poll(forever).unwrap(), Ready { failed: false, ended: true });
+        let before = device.now_nanos();
+        device.pause(Duration::from_millis(2));
+        assert!(device.now_nanos() - before >= 1_000_000);
+    }
+
+    #[test]
+    fn descriptor_in_an_error_state_is_seen() {
+        let (near, far) = UnixStream::pair().unwrap();
+        drop(far);
+        let mut device = Device { netmap: File::from(OwnedFd::from(near)), stop: None };
+        let ready = device.poll(Wait { timeout: None, output: true }).unwrap();
+        assert!(ready.failed, "{ready:?}");
+        assert!(device.tx_sync().is_err() && device.rx_sync().is_err());
+    }
+}

@@ -1,0 +1,65 @@
+//! Faults of the port, to be found by tests: one line goes wrong where this thread says so.
+//!
+//! Only with the feature `mutants`. Without it [`mutant!`] is `false` and nothing is left of it.
+
+/// Whether this fault is wanted.
+macro_rules! mutant {
+    ($name:ident) => {{
+        #[cfg(feature = "mutants")]
+        let wanted = $crate::mutants::is_wanted($crate::mutants::Mutant::$name);
+        #[cfg(not(feature = "mutants"))]
+        let wanted = false;
+        wanted
+    }};
+}
+
+pub(crate) use mutant;
+
+#[cfg(feature = "mutants")]
+pub(crate) use enabled::is_wanted;
+#[cfg(feature = "mutants")]
+pub use enabled::{Mutant, want};
+
+#[cfg(feature = "mutants")]
+mod enabled {
+    use std::cell::Cell;
+
+    /// A fault.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum Mutant {
+        /// A buffer is put into a slot without `NS_BUF_CHANGED`.
+        BufChangedMissing,
+        /// The transmit cursor that the kernel is told is one slot too far.
+        CursorTooFar,
+        /// The transmit cursor that the kernel is told is one slot short.
+        CursorShort,
+        /// A completion is believed that the ring does not show yet.
+        EarlyReclaim,
+        /// Received frames are given back to the kernel before they were looked at.
+        EarlyRelease,
+        /// Closing does not link the extra buffers.
+        ExtrasNotRestored,
+        /// Closing links the extra buffers as if none were with the device.
+        SlotsForgotten,
+        /// A completion leaves the sent buffer in the slot.
+        SlotNotRefilled,
+        /// A buffer that a pipe's peer exchanged is taken for the one that was sent.
+        ExchangeUnseen,
+        /// A request for completions is a plain doorbell.
+        ReclaimNotForced,
+    }
+
+    thread_local! {
+        static WANTED: Cell<Option<Mutant>> = const { Cell::new(None) };
+    }
+
+    /// From now on the ports of this thread have this fault, or none.
+    pub fn want(mutant: Option<Mutant>) {
+        WANTED.set(mutant);
+    }
+
+    #[inline]
+    pub(crate) fn is_wanted(mutant: Mutant) -> bool {
+        WANTED.get() == Some(mutant)
+    }
+}

@@ -1,0 +1,500 @@
+//! The port: tokens and slots, the doorbell and the wait.
+//!
+//! A token stands for an extra buffer. While its frame is with the device, the slot holds the token's
+//! buffer and the port keeps the one that the slot had; when it completes, they change back. Never
+//! blocks but in `advance`. Does not know which kernel it talks to; read [`crate::kernel`] first.
+
+mod bare;
+mod lifetime;
+mod stats;
+
+pub use bare::BareLoop;
+pub use lifetime::{Attachment, MTU_MAX, MTU_MIN, NetmapConfig};
+pub use stats::NetmapStats;
+
+use crate::clock::Clock;
+use crate::error::NetmapError;
+use crate::kernel::{Kernel, Ready, Wait};
+use crate::mutants::mutant;
+use crate::region::{Buffers, Index};
+use crate::ring::{Descriptor, Interface, Malformed, Ring};
+use crate::sys::{BUF_CHANGED, MORE_FRAGMENTS};
+use simoom_core::port::{Advance, BATCH_MAX, Buf, Census, Port, PortCaps, RxFrame, TxFull, TxSync};
+use simoom_core::time::{Duration, Instant};
+use std::io;
+
+/// Ethernet II header: two addresses and a type.
+const ETHERNET_LEN: u16 = 14;
+/// An 802.1Q tag, which a received frame may have on top of the MTU.
+const VLAN_TAG_LEN: u16 = 4;
+
+/// A [`Port`] over one netmap ring pair.
+///
+/// # System calls
+/// `sync_tx(Push)` makes none: the poll(2) of the next [`Advance::advance`] sends what was queued and
+/// shows what came, in one call. While received frames wait, `advance` makes none either, and frames
+/// queue until those are done, or until half a ring waits. `sync_tx(PushAndReclaim)` is one call more,
+/// since poll(2) forces no completions. Whoever does without `advance` calls [`NetmapPort::flush`].
+#[derive(Debug)]
+pub struct NetmapPort<K: Kernel> {
+    id: u32,
+    caps: PortCaps,
+    name: String,
+    tx: Ring,
+    rx: Ring,
+    buffers: Buffers,
+    interface: Interface,
+    /// netmap's index of each token's buffer.
+    memory: Box<[Index]>,
+    /// Tokens of the free pool.
+    free: Vec<u32>,
+    /// What each transmit slot is for, while it is away.
+    away: Box<[Away]>,
+    /// The slot of the oldest frame that was not reclaimed.
+    oldest: u32,
+    /// The first transmit slot that is not ours, as of the last `reclaim`.
+    tail: u32,
+    /// Of the frames submitted so far, those that a system call has shown to the kernel.
+    pushed: u64,
+    /// The caller ran out of slots or buffers.
+    starved: bool,
+    /// In the middle of a received frame of several slots, which is dropped.
+    skipping: bool,
+    /// Bytes of the longest frame that is shown.
+    rx_len_max: u16,
+    busy_poll: bool,
+    /// Extra buffers asked for.
+    asked: u32,
+    given_back: bool,
+    fatal: Option<NetmapError>,
+    clock: Clock,
+    stats: NetmapStats,
+    /// Closes the binding when dropped, which is after everything was given back.
+    kernel: K,
+}
+
+/// A transmit slot that is away.
+#[derive(Clone, Copy, Debug)]
+struct Away {
+    /// Whose buffer is in the slot.
+    token: u32,
+    /// The buffer that the slot had, and gets again.
+    kept: Index,
+}
+
+impl<K: Kernel> NetmapPort<K> {
+    /// What was counted so far.
+    pub fn stats(&self) -> &NetmapStats {
+        &self.stats
+    }
+
+    /// The port's clock: its start is the zero of every `Instant` that `advance` answers.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// The port's time: what `advance` would answer now.
+    pub fn now(&self) -> Instant {
+        self.clock.now(&self.kernel)
+    }
+
+    /// The port's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Extra buffers that were asked for and not there when the port was opened: others have them,
+    /// or a program that was killed held them. The last program that closes the memory sets it right.
+    pub fn buffers_missing(&self) -> u32 {
+        self.asked.saturating_sub(self.caps.buffers)
+    }
+
+    /// Why the port is dead, if it is. `sync_tx` answers the same, and `advance` None.
+    pub fn fatal(&self) -> Option<&NetmapError> {
+        self.fatal.as_ref()
+    }
+
+    /// The kernel's side.
+    pub fn kernel(&self) -> &K {
+        &self.kernel
+    }
+
+    /// The kernel's side.
+    pub fn kernel_mut(&mut self) -> &mut K {
+        &mut self.kernel
+    }
+
+    /// Shows the kernel everything that was queued and released, and lets it show what came: two system
+    /// calls, for whoever does not call `advance`. Forces no completions.
+    ///
+    /// # Errors
+    /// Where the port is dead.
+    pub fn flush(&mut self) -> Result<(), NetmapError> {
+        if let Some(error) = &self.fatal {
+            return Err(error.clone());
+        }
+        match self.poll(Wait { timeout: Some(Duration::ZERO), output: false }) {
+            Ok(Ready { failed: true, .. }) => {
+                let name = self.name.clone();
+                return Err(self.die(NetmapError::Gone { name }));
+            }
+            done => self.survive("send through", done.map(|_| ()))?,
+        }
+        self.stats.rx_syncs += 1;
+        let done = self.kernel.rx_sync();
+        self.survive("receive from", done)
+    }
+
+    /// Frames submitted and not reclaimed.
+    #[inline]
+    fn pending(&self) -> u32 {
+        (self.stats.tx_frames - self.stats.tx_done) as u32
+    }
+
+    /// Frames that no system call has shown to the kernel.
+    #[inline]
+    fn unpushed(&self) -> u32 {
+        (self.stats.tx_frames - self.pushed) as u32
+    }
+
+    /// Tells where the queue ends; the kernel looks at it in its next system call.
+    #[inline]
+    fn publish_tx(&mut self) {
+        if mutant!(CursorTooFar) && self.unpushed() > 0 {
+            self.tx.publish_as(self.tx.next(self.tx.head()));
+        } else if mutant!(CursorShort) && self.unpushed() > 0 {
+            self.tx.publish_as((self.tx.head() + self.tx.num_slots() - 1) % self.tx.num_slots());
+        } else {
+            self.tx.publish();
+        }
+    }
+
+    /// Rings the transmit doorbell, and forces completions.
+    fn ring_tx(&mut self) -> Result<(), NetmapError> {
+        self.stats.tx_syncs += 1;
+        self.pushed = self.stats.tx_frames;
+        let done = self.kernel.tx_sync();
+        self.survive("send through", done)
+    }
+
+    fn survive(&mut self, step: &'static str, done: io::Result<()>) -> Result<(), NetmapError> {
+        match done {
+            Ok(()) => Ok(()),
+            // A signal; what was asked is done by the next call.
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(e) => Err(self.die(NetmapError::running(step, &self.name, &e))),
+        }
+    }
+
+    #[cold]
+    fn die(&mut self, error: NetmapError) -> NetmapError {
+        self.fatal.get_or_insert(error).clone()
+    }
+
+    #[cold]
+    fn die_of(&mut self, Malformed { what, found }: Malformed) {
+        let name = self.name.clone();
+        self.die(NetmapError::Corrupt { name, what, found });
+    }
+
+    /// Whether received frames wait to be shown.
+    #[inline]
+    fn rx_waits(&mut self) -> bool {
+        match self.rx.tail() {
+            Ok(tail) => tail != self.rx.head(),
+            Err(malformed) => {
+                self.die_of(malformed);
+                false
+            }
+        }
+    }
+
+    /// Completed frames, and the first slot that is not ours now.
+    #[inline]
+    fn completed(&mut self) -> (u32, u32) {
+        match self.tx.tail() {
+            Ok(tail) => {
+                // All slots but `ours` are the kernel's: those of our pending frames that are not done,
+                // and the one at `tail`, which it keeps. What is pending beyond them is done.
+                let ours = self.tx.distance(self.tx.head(), tail);
+                ((self.pending() + ours).saturating_sub(self.tx.num_slots()), tail)
+            }
+            Err(malformed) => {
+                self.die_of(malformed);
+                (0, self.tail)
+            }
+        }
+    }
+
+    /// A completion is due: the oldest slot is ours again. Answers the token.
+    #[inline(always)]
+    fn take_completed(&mut self) -> Buf {
+        let slot = self.oldest;
+        let Away { token, kept } = self.away[slot as usize];
+        // A pipe's peer may have left another buffer than the one that was sent: what is in the slot is
+        // ours, whatever it is.
+        let found = if mutant!(SlotNotRefilled) {
+            self.tx.read(slot).buf_idx
+        } else {
+            self.tx.exchange_buffer(slot, kept.get())
+        };
+        self.oldest = self.tx.next(slot);
+        self.stats.tx_done += 1;
+        if found == self.memory[token as usize].get() {
+            return Buf::mint(self.id, token);
+        }
+        self.exchanged(token, found)
+    }
+
+    #[cold]
+    fn exchanged(&mut self, token: u32, found: u32) -> Buf {
+        if mutant!(ExchangeUnseen) {
+            return Buf::mint(self.id, token);
+        }
+        let Some(index) = self.buffers.check(found) else {
+            // Nobody knows where the buffer went: there is none to give back.
+            self.memory[token as usize] = Index::NONE;
+            self.die_of(Malformed { what: "the buffer in a slot", found: found.into() });
+            return Buf::mint_without_bytes(self.id, token);
+        };
+        self.stats.tx_exchanged += 1;
+        self.memory[token as usize] = index;
+        Buf::mint_without_bytes(self.id, token)
+    }
+
+    /// The slot to be filled had no buffer: the ring is not what it must be. Nothing more is sent.
+    #[cold]
+    fn take_back(&mut self, buf: Buf, found: u32) -> Buf {
+        self.tail = self.tx.head();
+        self.tx.exchange_buffer(self.tail, found);
+        self.die_of(Malformed { what: "the buffer in a slot", found: found.into() });
+        buf
+    }
+
+    /// One poll(2), with everything published.
+    fn poll(&mut self, wait: Wait) -> io::Result<Ready> {
+        self.publish_tx();
+        self.stats.polls += 1;
+        self.pushed = self.stats.tx_frames;
+        self.kernel.poll(wait)
+    }
+}
+
+impl<K: Kernel> Port for NetmapPort<K> {
+    type Error = NetmapError;
+
+    #[inline]
+    fn caps(&self) -> &PortCaps {
+        &self.caps
+    }
+
+    #[inline]
+    fn bytes(&self, buf: &Buf) -> &[u8] {
+        buf.assert_port(self.id);
+        self.buffers.bytes(self.memory[buf.index() as usize], self.buffers.size())
+    }
+
+    #[inline]
+    fn bytes_mut(&mut self, buf: &mut Buf) -> &mut [u8] {
+        buf.assert_port(self.id);
+        self.buffers.bytes_mut(self.memory[buf.index() as usize])
+    }
+
+    #[inline]
+    fn copy(&mut self, from: &Buf, to: &mut Buf, len: usize) {
+        from.assert_port(self.id);
+        to.assert_port(self.id);
+        self.stats.copied_bytes += len as u64;
+        let (from, to) = (self.memory[from.index() as usize], self.memory[to.index() as usize]);
+        self.buffers.copy(from, to, len);
+    }
+
+    #[inline]
+    fn prefetch(&self, buf: &Buf) {
+        self.buffers.prefetch(self.memory[buf.index() as usize]);
+    }
+
+    #[inline]
+    fn take_free(&mut self) -> Option<Buf> {
+        self.free.pop().map(|token| Buf::mint(self.id, token))
+    }
+
+    #[inline]
+    fn give_back(&mut self, buf: Buf) {
+        buf.assert_port(self.id);
+        debug_assert!(self.free.len() + (self.pending() as usize) < self.caps.buffers as usize);
+        self.free.push(buf.index());
+    }
+
+    #[inline]
+    fn free(&self) -> usize {
+        self.free.len()
+    }
+
+    /// Shows frames where they lie in the ring, without a system call: what the last one brought.
+    #[inline]
+    fn receive(&mut self, max: usize, mut on_batch: impl FnMut(&[RxFrame<'_>])) -> usize {
+        let max = max.min(BATCH_MAX);
+        let tail = match self.rx.tail() {
+            Ok(tail) if tail != self.rx.head() && max > 0 => tail,
+            Ok(_) => return 0,
+            Err(malformed) => {
+                self.die_of(malformed);
+                return 0;
+            }
+        };
+        let longest = self.rx_len_max;
+        let Self { rx, buffers, stats, skipping, .. } = self;
+        let mut frames = [RxFrame { bytes: &[] }; BATCH_MAX];
+        let (mut count, mut bytes, mut slot) = (0, 0, rx.head());
+        while count < max && slot != tail {
+            // Read anew every time: a pipe brings other buffers.
+            let Descriptor { buf_idx, len, flags } = rx.read(slot);
+            slot = rx.next(slot);
+            let index = buffers.check(buf_idx);
+            if let Some(index) = index
+                && (ETHERNET_LEN..=longest).contains(&len)
+                && flags & MORE_FRAGMENTS == 0
+                && !*skipping
+            {
+                buffers.prefetch(index);
+                frames[count] = RxFrame { bytes: buffers.bytes(index, len.into()) };
+                count += 1;
+                bytes += u64::from(len);
+            } else if *skipping || flags & MORE_FRAGMENTS != 0 {
+                stats.rx_fragmented += u64::from(!*skipping);
+                *skipping = flags & MORE_FRAGMENTS != 0;
+            } else if index.is_none() || usize::from(len) > buffers.size() {
+                stats.rx_bad_slot += 1;
+            } else {
+                stats.rx_runt += u64::from(len < ETHERNET_LEN);
+                stats.rx_oversize += u64::from(len >= ETHERNET_LEN);
+            }
+        }
+        if mutant!(EarlyRelease) {
+            rx.release_to(slot);
+            let _ = self.kernel.rx_sync();
+        }
+        stats.rx_frames += count as u64;
+        stats.rx_bytes += bytes;
+        if count > 0 {
+            on_batch(&frames[..count]);
+        }
+        self.rx.release_to(slot);
+        count
+    }
+
+    #[inline]
+    fn tx_free(&self) -> usize {
+        self.tx.distance(self.tx.head(), self.tail) as usize
+    }
+
+    #[inline]
+    fn submit(&mut self, buf: Buf, len: u16) -> Result<(), TxFull> {
+        buf.assert_port(self.id);
+        let longest = self.caps.frame_max;
+        assert!(
+            (ETHERNET_LEN..=longest).contains(&len),
+            "a frame of {len} bytes: {ETHERNET_LEN} to {longest} can be sent"
+        );
+        let slot = self.tx.head();
+        if slot == self.tail {
+            self.stats.tx_ring_full += 1;
+            return Err(TxFull(buf));
+        }
+        let token = buf.index();
+        let buf_idx = self.memory[token as usize].get();
+        let flags = if mutant!(BufChangedMissing) { 0 } else { BUF_CHANGED };
+        let before = self.tx.fill(slot, Descriptor { buf_idx, len, flags });
+        let Some(kept) = self.buffers.check(before) else {
+            return Err(TxFull(self.take_back(buf, before)));
+        };
+        self.away[slot as usize] = Away { token, kept };
+        self.tx.step();
+        self.stats.tx_frames += 1;
+        Ok(())
+    }
+
+    #[inline]
+    fn reclaim(&mut self, mut on_done: impl FnMut(Buf) -> Option<Buf>) -> usize {
+        let (mut done, tail) = self.completed();
+        if mutant!(EarlyReclaim) {
+            done = (done + 1).min(self.pending() - self.unpushed());
+        }
+        for _ in 0..done {
+            let buf = self.take_completed();
+            if let Some(buf) = on_done(buf) {
+                self.give_back(buf);
+            }
+        }
+        self.tail = tail;
+        self.stats.tx_done_most = self.stats.tx_done_most.max(done);
+        done as usize
+    }
+
+    fn sync_tx(&mut self, how: TxSync) -> Result<(), NetmapError> {
+        if let Some(error) = &self.fatal {
+            return Err(error.clone());
+        }
+        self.starved = how == TxSync::PushAndReclaim;
+        let push = self.unpushed() >= self.tx.num_slots() / 2;
+        let reclaim = self.starved && !mutant!(ReclaimNotForced);
+        if push || reclaim {
+            self.publish_tx();
+            return self.ring_tx();
+        }
+        Ok(())
+    }
+
+    fn census(&self) -> Census {
+        let (free, device) = (self.free.len() as u32, self.pending());
+        Census { free, caller: self.caps.buffers - free - device, device }
+    }
+}
+
+impl<K: Kernel> Advance for NetmapPort<K> {
+    /// Sends what was queued and waits, in poll(2); no system call at all where received frames wait.
+    /// None once the stop descriptor can be read or the port is dead ([`NetmapPort::fatal`]).
+    fn advance(&mut self, wake_at: Option<Instant>) -> Option<Instant> {
+        loop {
+            let busy = self.rx_waits();
+            if self.fatal.is_some() {
+                return None;
+            }
+            let now = self.clock.now(&self.kernel);
+            if busy {
+                self.stats.busy += 1;
+                return Some(now);
+            }
+            let due = wake_at.is_some_and(|at| at <= now);
+            // What the caller ran out of is here: it is not to wait, but frames come first.
+            let served = self.starved && self.completed().0 > 0;
+            let timeout = if due || served || self.busy_poll {
+                Some(Duration::ZERO)
+            } else {
+                wake_at.map(|at| at - now)
+            };
+            let output = self.starved && self.tx.head() == self.tail;
+            match self.poll(Wait { timeout, output }) {
+                Ok(Ready { failed: true, .. }) => {
+                    let name = self.name.clone();
+                    self.die(NetmapError::Gone { name });
+                    return None;
+                }
+                Ok(Ready { ended: true, .. }) => return None,
+                Ok(_) => {}
+                // The stop descriptor may have become readable.
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => {
+                    self.die(NetmapError::running("wait for", &self.name, &e));
+                    return None;
+                }
+            }
+            let now = self.clock.now(&self.kernel);
+            let served = served || self.starved && self.completed().0 > 0;
+            if due || served || wake_at.is_some_and(|at| at <= now) || self.rx_waits() {
+                return Some(now);
+            }
+        }
+    }
+}
