@@ -27,5 +27,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod dissect;
+pub mod read;
 pub mod recorder;
+pub mod segments;
 pub mod writer;

@@ -1,0 +1,5 @@
+//! Reading captures.
+
+mod frame;
+
+pub use frame::{Frame, FrameInfo, LinkType};
