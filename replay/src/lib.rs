@@ -1,0 +1,9 @@
+//! Captures explained and replayed.
+//!
+//! Reads no file by itself, no clock, and draws nothing by chance: segments come in, plain data goes
+//! out, and the same capture gives the same answers. Prints nothing.
+//!
+//! Read in this order: [`flow`] (segments to connections).
+#![forbid(unsafe_code)]
+
+pub mod flow;
