@@ -1,11 +1,16 @@
-//! Captures of what crossed a port, in pcapng (draft-ietf-opsawg-pcapng) with nanosecond times,
-//! for Wireshark, tshark and every other reader of that format.
+//! Captures: writing what crossed a port, reading what others captured, and a port over it.
 //!
-//! This crate reads no clock, opens no file and knows no protocol above Ethernet: times come from
-//! the port, bytes go to any [`std::io::Write`]. The same packets give the same file everywhere.
+//! This crate reads no clock and opens no file: times come from the port or the capture, bytes go
+//! to any [`std::io::Write`] and come from any [`std::io::Read`]. The same packets give the same
+//! file everywhere. It knows TCP as headers, and no connection.
 //!
-//! [`recorder::Recorder`] goes around a port and records what passes; [`writer::Writer`] is for
-//! those who have frames from elsewhere.
+//! Out, in pcapng (draft-ietf-opsawg-pcapng) with nanosecond times, for Wireshark, tshark and every
+//! other reader: [`recorder::Recorder`] goes around a port and records what passes;
+//! [`writer::Writer`] is for those who have frames from elsewhere.
+//!
+//! In: [`segments::Segments`] answers what each frame of a capture was; it reads with
+//! [`read::Capture`] and dissects with [`dissect`]. [`port::CapturePort`] lets a stack live in a
+//! capture's time.
 //!
 //! ```
 //! use simoom_pcap::writer::{Direction, Interface, Packet, Writer};
@@ -28,6 +33,7 @@
 #![forbid(unsafe_code)]
 
 pub mod dissect;
+pub mod port;
 pub mod read;
 pub mod recorder;
 pub mod segments;

@@ -230,7 +230,10 @@ fn take_numbers(
     if segment.flags.contains(TcpFlags::SYN) {
         flow.streams[n].on_syn(segment.seq);
         match &mut flow.syns[n] {
-            Some(syn) => syn.count = syn.count.saturating_add(1),
+            Some(syn) => {
+                syn.count = syn.count.saturating_add(1);
+                syn.latest_at_unix_nanos = frame.at_unix_nanos;
+            }
             none => *none = Some(SynSeen::of(frame, segment)),
         }
     }

@@ -91,6 +91,8 @@ pub enum Stage {
 pub struct SynSeen {
     /// When, in nanoseconds since 1970.
     pub at_unix_nanos: u64,
+    /// When it was sent for the last time, as far as captured.
+    pub latest_at_unix_nanos: u64,
     /// In which frame.
     pub frame: u64,
     /// How often it was sent, as far as captured.
@@ -113,6 +115,7 @@ impl SynSeen {
     pub(super) fn of(frame: &FrameInfo, segment: &Segment<'_>) -> Self {
         Self {
             at_unix_nanos: frame.at_unix_nanos,
+            latest_at_unix_nanos: frame.at_unix_nanos,
             frame: frame.number,
             count: 1,
             window: segment.window,
