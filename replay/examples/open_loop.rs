@@ -30,8 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let capture = Capture::new(vec![Input::new(path.clone(), File::open(&path)?)])?;
     let mut segments = Segments::with_checksums(capture, Checksums::Verify);
     let options = PrepareOptions::default();
-    let mut first =
-        Preparation::new(options, spool("tape")?, spool("index")?, spool("scripts")?);
+    let mut first = Preparation::new(options, spool("tape")?, spool("index")?, spool("scripts")?);
     while let Some(item) = segments.next() {
         match item {
             Ok(item) => first.on_item(&item)?,
@@ -60,7 +59,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         prepared.slots
     );
     for (class, count) in summary.by_weight() {
-        println!("{class}: first in {}, found in {}, {} times", count.first_in, count.found_in, count.times);
+        println!(
+            "{class}: first in {}, found in {}, {} times",
+            count.first_in, count.found_in, count.times
+        );
     }
     println!("meaningless {:?}, farthest {} ns", summary.meaningless, summary.farthest);
     for one in summary.kept.iter().take(5) {

@@ -1,10 +1,15 @@
 //! What a replayed server says: octets made from the connection's number and the stream offset, or
-//! those that were captured.
+//! those that were captured. Those lie on a spool, in regions; see [`keep`] for how they get there.
+
+pub mod keep;
 
 use crate::script::store::Spool;
+use crate::tape::FlowRef;
 use simoom_core::content::{ContentSource, ObjectId, ReadAt};
+use std::cell::RefCell;
 use std::fmt;
-use std::io::SeekFrom;
+use std::io::{self, ErrorKind, SeekFrom};
+use std::rc::Rc;
 
 /// Octets after which synthetic text comes again.
 const PERIOD: usize = 1 << 16;
@@ -22,13 +27,13 @@ pub struct Kept {
     pub gaps: Vec<(u64, u64)>,
 }
 
-/// The text of a replayed server.
+/// The text of a replayed server. Objects are named by the slot of their connection.
 pub struct Content {
     table: Box<[u8]>,
-    /// Captured text, and where the connection at hand has its own.
-    spool: Option<Box<dyn Spool>>,
-    kept: Kept,
-    serial: u32,
+    /// Captured text.
+    spool: Option<Rc<RefCell<dyn Spool>>>,
+    /// By slot: the connection's number, and where its captured text is.
+    flows: Vec<(u32, Option<Kept>)>,
     /// Stream offset of the object at hand.
     base: u64,
     fills: bool,
@@ -48,21 +53,35 @@ impl Content {
             word.copy_from_slice(&(z ^ z >> 31).to_le_bytes());
         }
         table.copy_within(..PERIOD, PERIOD);
-        Self {
-            table: table.into_boxed_slice(),
-            spool: None,
-            kept: Kept::default(),
-            serial: 0,
-            base: 0,
-            fills,
+        let table = table.into_boxed_slice();
+        Self { table, spool: None, flows: Vec::new(), base: 0, fills }
+    }
+
+    /// The same, and captured text where there is some.
+    #[must_use]
+    pub fn with_captured(self, spool: Option<Rc<RefCell<dyn Spool>>>) -> Self {
+        Self { spool, ..self }
+    }
+
+    /// A connection begins.
+    pub(crate) fn begin(&mut self, flow: FlowRef, kept: Option<Kept>) {
+        let slot = flow.slot as usize;
+        if self.flows.len() <= slot {
+            self.flows.resize(slot + 1, (0, None));
+        }
+        self.flows[slot] = (flow.serial, kept);
+    }
+
+    /// A connection is over.
+    pub(crate) fn forget(&mut self, slot: u32) {
+        if let Some((_, kept)) = self.flows.get_mut(slot as usize) {
+            *kept = None;
         }
     }
 
-    /// Names what [`ContentSource::read_at`] reads from here on: the object that begins at stream
-    /// offset `base` of a connection.
+    /// Objects are read from this stream offset on, from here on.
     #[inline]
-    pub(crate) fn point_at(&mut self, serial: u32, base: u64) {
-        self.serial = serial;
+    pub(crate) fn point_at(&mut self, base: u64) {
         self.base = base;
     }
 
@@ -76,17 +95,50 @@ impl Content {
         }
     }
 
-    fn read_kept(&mut self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
-        let Some(spool) = &mut self.spool else { return Ok(()) };
+    fn fill(&self, slot: usize, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let Some((serial, kept)) = self.flows.get(slot) else { return Ok(()) };
+        let (Some(kept), Some(spool)) = (kept, &self.spool) else {
+            self.synthesize(*serial, offset, out);
+            return Ok(());
+        };
+        kept.read(&mut *spool.borrow_mut(), offset, out)?;
+        let end = offset + out.len() as u64;
+        for &(from, upto) in &kept.gaps {
+            let (from, upto) = (from.max(offset), upto.min(end));
+            if from < upto {
+                let part = &mut out[(from - offset) as usize..(upto - offset) as usize];
+                self.synthesize(*serial, from, part);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Kept {
+    /// Reads captured text from a stream offset on; what no region holds reads as zero.
+    pub(crate) fn read(
+        &self,
+        spool: &mut dyn Spool,
+        offset: u64,
+        out: &mut [u8],
+    ) -> io::Result<()> {
         let (mut at, mut rest) = (offset, out);
         while !rest.is_empty() {
             let in_region = at % REGION;
             let n = (REGION - in_region).min(rest.len() as u64) as usize;
-            let (piece, after) = rest.split_at_mut(n);
-            if let Some(region) = self.kept.regions.get((at / REGION) as usize) {
+            let (mut piece, after) = rest.split_at_mut(n);
+            if let Some(region) = self.regions.get((at / REGION) as usize) {
                 spool.seek(SeekFrom::Start(region + in_region))?;
-                spool.read_exact(piece)?;
+                while !piece.is_empty() {
+                    match spool.read(piece) {
+                        Ok(0) => break,
+                        Ok(n) => piece = &mut piece[n..],
+                        Err(e) if e.kind() == ErrorKind::Interrupted => (),
+                        Err(e) => return Err(e),
+                    }
+                }
             }
+            piece.fill(0);
             at += n as u64;
             rest = after;
         }
@@ -95,13 +147,9 @@ impl Content {
 }
 
 impl ContentSource for Content {
-    fn read_at(&mut self, _object: ObjectId, offset: u64, out: &mut [u8]) -> ReadAt {
-        if self.fills {
-            let from = self.base + offset;
-            self.synthesize(self.serial, from, out);
-            if self.spool.is_some() && self.read_kept(from, out).is_err() {
-                return ReadAt::Gone;
-            }
+    fn read_at(&mut self, object: ObjectId, offset: u64, out: &mut [u8]) -> ReadAt {
+        if self.fills && self.fill(object.0 as usize, self.base + offset, out).is_err() {
+            return ReadAt::Gone;
         }
         ReadAt::Done
     }

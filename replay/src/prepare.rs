@@ -1,6 +1,7 @@
 //! The first pass: the capture is read once, split into connections, and each becomes a script and
 //! its part of the tape.
 
+use crate::content::keep::Keeper;
 use crate::flow::{Class, Counts, Ended, FlowOptions, FlowTable, Placed, Side};
 use crate::script::build::Builder;
 use crate::script::store::{ScriptStore, Spool};
@@ -10,8 +11,10 @@ use simoom_core::wire::tcp::TcpFlags;
 use simoom_pcap::dissect::{Dissected, Segment};
 use simoom_pcap::read::FrameInfo;
 use simoom_pcap::segments::Item;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::rc::Rc;
 
 /// Bytes that scripts of connections still alive may take, all together. One that finds no room
 /// ends where it is ([`Script::cut`]).
@@ -111,6 +114,10 @@ pub struct Prepared<S> {
     pub scripts_cut: u64,
     /// Wanted connections that are not replayed, by class.
     pub left_out: BTreeMap<Class, u64>,
+    /// The servers' text, where it was kept.
+    pub text: Option<Rc<RefCell<S>>>,
+    /// Gaps in that text, over all scripts, and their octets: filled synthetically.
+    pub text_gaps: (u64, u64),
 }
 
 /// The first pass.
@@ -122,6 +129,11 @@ pub struct Preparation<W, S> {
     scripts: ScriptStore<S>,
     /// By slot.
     builders: Vec<Option<Box<Builder>>>,
+    /// The servers' text, where its next region begins, and what of it is there, by slot.
+    text: Option<S>,
+    text_end: u64,
+    keepers: Vec<Option<Keeper>>,
+    text_gaps: (u64, u64),
     script_bytes: usize,
     shapes: BTreeMap<Shape, ShapeCount>,
     shapes_unlisted: u64,
@@ -140,6 +152,10 @@ impl<W: Write, S: Spool> Preparation<W, S> {
             tape: TapeWriter::new(tape),
             scripts: ScriptStore::new(index, scripts),
             builders: Vec::new(),
+            text: None,
+            text_end: 0,
+            keepers: Vec::new(),
+            text_gaps: (0, 0),
             script_bytes: 0,
             shapes: BTreeMap::new(),
             shapes_unlisted: 0,
@@ -148,6 +164,12 @@ impl<W: Write, S: Spool> Preparation<W, S> {
             scripts_cut: 0,
             left_out: BTreeMap::new(),
         }
+    }
+
+    /// The same, keeping the servers' text on a third spool.
+    #[must_use]
+    pub fn keeping_text(self, spool: S) -> Self {
+        Self { text: Some(spool), ..self }
     }
 
     /// Takes in one frame of the capture.
@@ -182,7 +204,7 @@ impl<W: Write, S: Spool> Preparation<W, S> {
         let to_server = placed.from == Side::Client;
         let text = if to_server && self.options.keeps_requests { segment.payload } else { &[] };
         let at = (frame.number, frame.at_unix_nanos);
-        let seg = TapeSegment::new(flow, at, to_server, segment, text);
+        let mut seg = TapeSegment::new(flow, at, to_server, segment, text);
         if self.builders.len() <= slot {
             self.builders.resize_with(slot + 1, || None);
         }
@@ -195,6 +217,16 @@ impl<W: Write, S: Spool> Preparation<W, S> {
             self.builders[slot] = Some(Box::new(Builder::new(flow, client, server)));
         }
         let Some(builder) = &mut self.builders[slot] else { return Ok(()) };
+        if let Some(spool) = &mut self.text
+            && !to_server
+            && let Some(at) = builder.place_of_text(&seg)
+        {
+            if self.keepers.len() <= slot {
+                self.keepers.resize_with(slot + 1, || None);
+            }
+            let keeper = self.keepers[slot].get_or_insert_default();
+            seg.rewrites = keeper.put(spool, &mut self.text_end, at, segment.payload)?;
+        }
         let room = self.script_bytes + size_of::<WriteOp>() <= SCRIPT_BYTES_MAX;
         let before = builder.held_bytes();
         builder.on_segment(&seg, room);
@@ -211,6 +243,7 @@ impl<W: Write, S: Spool> Preparation<W, S> {
 
     fn end(&mut self, ended: &Ended) -> io::Result<()> {
         let builder = self.builders.get_mut(ended.slot).and_then(Option::take);
+        let keeper = self.keepers.get_mut(ended.slot).and_then(Option::take);
         let flow = FlowRef { slot: ended.slot as u32, serial: ended.flow.0 as u32 };
         let replayable = matches!(ended.verdict.class, Class::Complete | Class::EndsInTheMiddle);
         if let Some(builder) = builder {
@@ -218,8 +251,13 @@ impl<W: Write, S: Spool> Preparation<W, S> {
             self.tape.end(flow)?;
             if ended.is_wanted
                 && replayable
-                && let Some(script) = builder.finish()
+                && let Some(mut script) = builder.finish()
             {
+                script.kept = keeper.map(|keeper| keeper.finish(script.server_bytes));
+                for (from, upto) in script.kept.iter().flat_map(|kept| &kept.gaps) {
+                    self.text_gaps.0 += 1;
+                    self.text_gaps.1 += upto - from;
+                }
                 self.scripts_cut += u64::from(script.cut.is_some());
                 self.note_shape(&script);
                 return self.scripts.put(&script);
@@ -261,6 +299,8 @@ impl<W: Write, S: Spool> Preparation<W, S> {
             records,
             scripts_cut: self.scripts_cut,
             left_out: self.left_out,
+            text: self.text.map(|text| Rc::new(RefCell::new(text))),
+            text_gaps: self.text_gaps,
         };
         Ok((self.tape.finish()?, prepared))
     }

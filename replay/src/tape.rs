@@ -318,12 +318,8 @@ fn decode(bytes: &[u8]) -> Option<(Record<'_>, usize)> {
     Some((Record::Segment(segment), bytes.len() - rest.len()))
 }
 
-const CHECKSUMS: [ChecksumSeen; 4] = [
-    ChecksumSeen::Good,
-    ChecksumSeen::Bad,
-    ChecksumSeen::Offloaded,
-    ChecksumSeen::NotChecked,
-];
+const CHECKSUMS: [ChecksumSeen; 4] =
+    [ChecksumSeen::Good, ChecksumSeen::Bad, ChecksumSeen::Offloaded, ChecksumSeen::NotChecked];
 
 fn ecn_bits(ecn: Ecn) -> u8 {
     match ecn {

@@ -4,7 +4,10 @@
 #[allow(unreachable_pub, reason = "shared by several tests")]
 mod world;
 
+use simoom_core::mutants::{Mutant, activate, happened};
 use simoom_core::time::Duration;
+use simoom_core::wire::rewrite::TcpFrameMut;
+use simoom_core::wire::{Frame, TcpFlags, TcpFrame, parse};
 use simoom_replay::compare::{Class, Rules};
 use simoom_replay::open::{OpenTotals, Profile};
 use world::{World, replay};
@@ -55,7 +58,10 @@ fn losses_in_both_directions_are_answered_in_the_same_way() {
     world.loses_to_server = |n| n % 29 == 11;
     let totals = replay(&world.record(), &exact());
     assert!(totals.summary.our_again.iter().sum::<u64>() > 100);
-    assert_eq!(totals.summary.our_again.iter().sum::<u64>(), totals.summary.their_again.iter().sum::<u64>());
+    assert_eq!(
+        totals.summary.our_again.iter().sum::<u64>(),
+        totals.summary.their_again.iter().sum::<u64>()
+    );
     assert_same(&totals, 28);
 }
 
@@ -95,4 +101,97 @@ fn an_option_left_out_shows_as_that() {
     let capture = world.record();
     // What the capture shows is imitated; the difference is there where it is not.
     assert_same(&replay(&capture, &exact()), 4);
+}
+
+/// Server and fault: what the replay finds where the captured server has the fault and ours has not.
+fn with_fault(world: World, mutant: Mutant) -> OpenTotals {
+    activate(Some(mutant));
+    let capture = world.record();
+    assert!(happened() > 0, "{mutant:?} did not happen");
+    activate(None);
+    replay(&capture, &exact())
+}
+
+fn lossy() -> World {
+    let mut world = World::new(&[100_000], 1, 1, 1);
+    world.loses_to_client = |n| n == 20;
+    world
+}
+
+#[test]
+fn a_wrong_retransmission_shows_as_its_kind() {
+    assert_same(&replay(&lossy().record(), &exact()), 1);
+    assert_only(&with_fault(lossy(), Mutant::DuplicateThresholdOne), Class::FastRetransmit);
+    assert_only(&with_fault(lossy(), Mutant::SkippedRetransmission), Class::FastRetransmit);
+    let mut tail = World::new(&[20_000], 1, 1, 1);
+    tail.loses_to_client = |n| n > 14 && n < 18;
+    assert_only(&with_fault(tail, Mutant::NoBackoff), Class::Timeout);
+}
+
+#[test]
+fn a_wrong_window_shows_as_that() {
+    let world = || World::new(&[100_000], 1, 1, 1);
+    assert_only(&with_fault(world(), Mutant::InitialWindowTripled), Class::CongestionWindow);
+    assert_only(&with_fault(world(), Mutant::SlowStartSquared), Class::CongestionWindow);
+    assert_only(&with_fault(lossy(), Mutant::WindowNotHalved), Class::CongestionWindow);
+}
+
+/// The nth frame of a capture in pcapng, counted from 0, that `wanted` wants, changed by `change`,
+/// its checksums made right.
+fn changed(
+    capture: &[u8],
+    nth: usize,
+    wanted: fn(&TcpFrame<'_>) -> bool,
+    change: fn(&mut [u8]),
+) -> Vec<u8> {
+    let mut out = capture.to_vec();
+    let (mut at, mut seen) = (0, 0);
+    while at < out.len() {
+        let word = |at: usize| u32::from_le_bytes(capture[at..at + 4].try_into().unwrap());
+        let (kind, len) = (word(at), word(at + 4) as usize);
+        if kind == 6 {
+            let frame = at + 28..at + 28 + word(at + 20) as usize;
+            if let Ok(Frame::Tcp(tcp)) = parse(&capture[frame.clone()], true)
+                && wanted(&tcp)
+            {
+                if seen == nth {
+                    change(&mut out[frame.clone()]);
+                    let mut tcp = TcpFrameMut::new(&mut out[frame]).unwrap().unwrap();
+                    tcp.repair_checksums();
+                    return out;
+                }
+                seen += 1;
+            }
+        }
+        at += len;
+    }
+    panic!("no such frame")
+}
+
+#[test]
+fn one_altered_ack_in_the_file_is_reported() {
+    let capture = World::new(&[60_000], 5, 10, 1).record();
+    let pure = |tcp: &TcpFrame<'_>| {
+        tcp.tcp.dst_port == 80 && tcp.tcp.payload.is_empty() && tcp.tcp.flags == TcpFlags::ACK
+    };
+    let theirs = |tcp: &TcpFrame<'_>| tcp.tcp.src_port == 80 && !tcp.tcp.payload.is_empty();
+    assert_same(&replay(&capture, &exact()), 10);
+    // In the middle of an answer, by 1,000 octets less; of something never sent; of the server's.
+    let less = |frame: &mut [u8]| {
+        let ack = u32::from_be_bytes(frame[42..46].try_into().unwrap()).wrapping_sub(1_000);
+        frame[42..46].copy_from_slice(&ack.to_be_bytes());
+    };
+    let more = |frame: &mut [u8]| {
+        let ack = u32::from_be_bytes(frame[42..46].try_into().unwrap()).wrapping_add(1_000_000);
+        frame[42..46].copy_from_slice(&ack.to_be_bytes());
+    };
+    for (nth, wanted, change) in [
+        (40, pure as fn(&TcpFrame<'_>) -> bool, less as fn(&mut [u8])),
+        (41, pure, less),
+        (60, pure, more),
+        (33, theirs, less),
+    ] {
+        let summary = replay(&changed(&capture, nth, wanted, change), &exact()).summary;
+        assert_eq!((summary.connections, summary.same), (10, 9), "{nth}");
+    }
 }

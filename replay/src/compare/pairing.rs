@@ -545,4 +545,3 @@ impl Side {
     /// Both.
     pub const BOTH: [Self; 2] = [Self::Ours, Self::Ours.other()];
 }
-

@@ -35,10 +35,13 @@ pub(super) fn slot_of(ip: Ipv4Addr) -> u32 {
     (ip.to_bits() & 0x00ff_ffff) >> 4
 }
 
+/// Octets that the last write of a script has beyond the captured ones, where the capture ends within
+/// it: more than any window.
+const BEYOND_CAPTURE: u64 = 1 << 30;
+
 /// A connection's place in its script.
 #[derive(Debug)]
 struct Cursor {
-    serial: u32,
     server_isn: SeqNumber,
     ts_offset: u32,
     writes: Box<[WriteOp]>,
@@ -82,14 +85,29 @@ impl ScriptApp {
         if self.cursors.len() <= slot {
             self.cursors.resize_with(slot + 1, || None);
         }
+        // The server did it before it could be captured.
+        let distance = script.distance();
         let kept = script.writes.iter().filter(|write| soft || !write.soft);
+        let kept = kept.map(|write| {
+            // Not before what it answers.
+            let asked = write.request_at.min(write.at);
+            WriteOp { at: write.at.saturating_sub(distance).max(asked), ..*write }
+        });
+        let end = match script.end {
+            End::Open => End::Open,
+            End::Fin { at, with_text } => End::Fin { at: at.saturating_sub(distance), with_text },
+            End::Reset { at } => End::Reset { at: at.saturating_sub(distance) },
+        };
+        self.content.begin(script.flow, script.kept.clone());
         self.cursors[slot] = Some(Cursor {
-            serial: script.flow.serial,
             server_isn: script.server_isn,
             ts_offset,
-            writes: kept.copied().collect(),
-            upto: script.cut.unwrap_or(script.server_bytes),
-            end: script.end,
+            writes: kept.collect(),
+            upto: match script.goes_on {
+                true => script.cut.unwrap_or(script.server_bytes + BEYOND_CAPTURE),
+                false => script.cut.unwrap_or(script.server_bytes),
+            },
+            end,
             due: 0,
             acked: 0,
             ended: false,
@@ -100,6 +118,7 @@ impl ScriptApp {
     pub(super) fn forget(&mut self, slot: u32) {
         if let Some(cursor) = self.cursors.get_mut(slot as usize) {
             *cursor = None;
+            self.content.forget(slot);
         }
     }
 
@@ -203,7 +222,7 @@ impl App for ScriptApp {
         };
         let write = cursor.acked + found;
         let (start, end) = (cursor.writes[write].start, cursor.end_of(write));
-        self.content.point_at(cursor.serial, start);
+        self.content.point_at(start);
         Source::Prepared {
             object: ObjectId(slot),
             offset: at - start,

@@ -8,17 +8,24 @@ use super::profile::Profile;
 use super::watch::Watch;
 use crate::content::Content;
 use crate::prepare::{Shape, ShapeCount};
+use crate::script::store::Spool;
 use simoom_core::port::{BATCH_MAX, Port};
 use simoom_core::secrets::Secrets;
 use simoom_core::stack::{Config, Stack};
 use simoom_core::time::Instant;
+use std::cell::RefCell;
 use std::fmt;
+use std::rc::Rc;
 
 /// Bytes of receive buffers of one stack, at most.
 const RECEIVE_BYTES_MAX: u32 = 8 << 20;
 
 /// The largest receive window: what a captured kernel grows to is not imitated beyond it.
 const RECEIVE_WINDOW_MAX: u32 = 4 << 20;
+
+/// The longest text of our stack: what a frame of 65,535 bytes holds beside its headers. Loopback
+/// devices take a little more.
+const MSS_MAX: u16 = u16::MAX - 128;
 
 /// A stack, its port, and when it wants to be called.
 pub(super) struct Lane {
@@ -39,8 +46,10 @@ impl Lane {
         connections: u32,
         base: u64,
         keeps_bytes: bool,
+        text: Option<Rc<RefCell<dyn Spool>>>,
     ) -> Self {
-        let port = ReplayPort::new(shape.mss.max(536));
+        let mss = shape.mss.clamp(64, MSS_MAX);
+        let port = ReplayPort::new(mss.max(536));
         let mut config = Config::new(OUR_MAC, *SERVER.ip(), 32);
         config.listen = vec![SERVER.port()];
         config.connections_max = connections;
@@ -49,7 +58,7 @@ impl Lane {
         config.unix_nanos_at_start = base;
         config.tcp = profile.tcp.clone();
         let tcp = &mut config.tcp;
-        tcp.mss = shape.mss.max(64);
+        tcp.mss = mss;
         tcp.timestamps = shape.timestamps;
         tcp.window_scaling = shape.window_scale.is_some();
         tcp.window_shift_min = shape.window_scale.unwrap_or(0);
@@ -59,7 +68,7 @@ impl Lane {
         config.content.copies_max = 0;
         config.content.runs_max = 0;
         config.content.mss_classes.clone_from(&profile.mss_classes);
-        let app = ScriptApp::new(Content::synthetic(keeps_bytes), base);
+        let app = ScriptApp::new(Content::synthetic(keeps_bytes).with_captured(text), base);
         let watch = Watch::new(keeps_bytes);
         let secrets = Secrets::new([0x5151, 0x5252, 0x5353, 0x5454]);
         let stack = Stack::with_trace(config, secrets, port.caps(), app, watch);

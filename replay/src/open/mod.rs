@@ -16,6 +16,7 @@ mod lane;
 mod port;
 pub mod profile;
 mod watch;
+pub mod wire;
 
 pub use profile::Profile;
 
@@ -34,8 +35,10 @@ use simoom_core::seq::SeqNumber;
 use simoom_core::tcp::Info;
 use simoom_core::wire::tcp::{SackBlocks, TcpFlags, TcpOptions};
 use simoom_pcap::dissect::Ecn;
+use std::cell::RefCell;
 use std::io::{self, Read};
 use std::net::{SocketAddr, SocketAddrV4};
+use std::rc::Rc;
 use watch::{Known, OurSegment};
 
 /// Stacks, at most: one for each of the most frequent shapes of SYN-ACK.
@@ -135,6 +138,8 @@ pub struct OpenTotals {
     pub theirs: u64,
     /// Segments that our stack sent.
     pub ours: u64,
+    /// Connections captured away from their server.
+    pub distant: u64,
     /// Connections in stacks whose SYN-ACK is not quite theirs: more than [`LANES_MAX`] shapes.
     pub misfits: u64,
 }
@@ -159,6 +164,11 @@ struct Live {
     clock: (u32, u32),
     client_max: u64,
     cut: Option<u64>,
+    /// Before its segments were captured the server had sent them, by so much; and the client's
+    /// segments needed as long: both together.
+    distance: u64,
+    /// Stream offset from which on nothing of the captured server is known, though it went on.
+    unknown_from: u64,
     pairing: Pairing,
     meaningless: Option<(Meaningless, u64, u64)>,
     /// Stream offset of the highest octet that ours sent.
@@ -190,7 +200,7 @@ impl<'a, O: Output> OpenLoop<'a, O> {
     ///
     /// # Errors
     /// What the tape, the spools and `out` answer.
-    pub fn run<R: Read, S: Spool>(
+    pub fn run<R: Read, S: Spool + 'static>(
         tape: R,
         prepared: &mut Prepared<S>,
         options: &'a OpenOptions,
@@ -326,7 +336,9 @@ impl<'a, O: Output> OpenLoop<'a, O> {
         };
         let state = one.state.unwrap_or(self.lanes[lane].watch().known(one.slot).state);
         let before = live.pairing.waiting();
-        live.pairing.on_ours(sent, &state);
+        if sent.len == 0 || from < live.unknown_from {
+            live.pairing.on_ours(sent, &state);
+        }
         self.waiting = self.waiting + live.pairing.waiting() - before;
         if live.watched {
             self.out.on_mark(live.serial, Mark::Sent(Side::Ours, sent));
@@ -364,11 +376,13 @@ impl<'a, O: Output> OpenLoop<'a, O> {
             self.slots[slot as usize] = Slot::PassedOver(serial);
             return Ok(());
         };
+        self.totals.distant += u64::from(script.distance() > 0);
         self.totals.misfits += u64::from(self.lanes[lane].shape != shape);
         let live = self.live(&script, lane as u8);
         let soft = self.options.profile.push_ends_writes;
         // TSval counts milliseconds from the stack's start on.
-        let millis = (script.accepted_at.saturating_sub(self.base) / 1_000_000) as u32;
+        let accepted_at = script.accepted_at - script.distance();
+        let millis = (accepted_at.saturating_sub(self.base) / 1_000_000) as u32;
         let offset = script.syn_ack.timestamps.unwrap_or(0).wrapping_sub(millis);
         self.lanes[lane].watch_mut().forget(slot);
         self.lanes[lane].app().begin(&script, offset, soft);
@@ -393,6 +407,8 @@ impl<'a, O: Output> OpenLoop<'a, O> {
             clock: (script.syn_ack.timestamps.unwrap_or(0), script.ts_per_second),
             client_max: 0,
             cut: script.cut,
+            distance: script.distance(),
+            unknown_from: if script.goes_on { script.server_bytes } else { u64::MAX },
             pairing: Pairing::new(self.options.profile.rules, inferred),
             meaningless: None,
             our_max: 0,
@@ -410,7 +426,9 @@ impl<'a, O: Output> OpenLoop<'a, O> {
         let (serial, watched) = (live.serial, live.watched);
         let before = live.pairing.waiting();
         let out = &mut *self.out;
-        in_pieces(seg, live.text_max, |piece| {
+        let mut sent_then = *seg;
+        sent_then.at_unix_nanos = seg.at_unix_nanos.saturating_sub(live.distance);
+        in_pieces(&sent_then, live.text_max, |piece| {
             let sent = live.theirs(piece);
             live.pairing.on_theirs(piece, sent, &state);
             if watched {
@@ -686,17 +704,20 @@ fn in_pieces(seg: &TapeSegment<'_>, text_max: u32, mut each: impl FnMut(&TapeSeg
 }
 
 /// A stack for each of the most frequent shapes.
-fn lanes<S>(prepared: &Prepared<S>, options: &OpenOptions, base: u64) -> Vec<Lane> {
+fn lanes<S: Spool + 'static>(
+    prepared: &Prepared<S>,
+    options: &OpenOptions,
+    base: u64,
+) -> Vec<Lane> {
     let mut shapes: Vec<(Shape, ShapeCount)> =
         prepared.shapes.iter().map(|(shape, count)| (*shape, *count)).collect();
     shapes.sort_by_key(|(shape, count)| (std::cmp::Reverse(count.connections), *shape));
     shapes.truncate(LANES_MAX);
     let connections = prepared.slots.min(app::SLOTS_MAX) + 16;
-    let keeps = options.wants_frames;
+    let (profile, keeps) = (&options.profile, options.wants_frames);
+    let text = || prepared.text.clone().map(|text| text as Rc<RefCell<dyn Spool>>);
     shapes
         .into_iter()
-        .map(|(shape, count)| {
-            Lane::new(&options.profile, shape, count, connections, base, keeps)
-        })
+        .map(|(shape, count)| Lane::new(profile, shape, count, connections, base, keeps, text()))
         .collect()
 }

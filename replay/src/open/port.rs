@@ -162,10 +162,6 @@ impl Port for ReplayPort {
     }
 
     fn census(&self) -> Census {
-        Census {
-            free: self.free.len() as u32,
-            caller: self.taken,
-            device: self.done.len() as u32,
-        }
+        Census { free: self.free.len() as u32, caller: self.taken, device: self.done.len() as u32 }
     }
 }

@@ -147,9 +147,9 @@ impl Trace for Watch {
             }
             _ => tcp::parse_options(&rest[..options_len], 0).unwrap_or_default(),
         };
-        let again = sender.and_then(|info| info.why).filter(|why| {
-            why.is_retransmission() || *why == simoom_core::tcp::Why::WindowProbe
-        });
+        let again = sender
+            .and_then(|info| info.why)
+            .filter(|why| why.is_retransmission() || *why == simoom_core::tcp::Why::WindowProbe);
         let kind = if flags.contains(TcpFlags::RST) {
             Kind::Reset
         } else if flags.contains(TcpFlags::SYN) {

@@ -49,6 +49,7 @@ impl Builder {
                 server,
                 opened_at: 0,
                 accepted_at: 0,
+                asked_at: 0,
                 established_at: 0,
                 client_isn: SeqNumber(0),
                 server_isn: SeqNumber(0),
@@ -60,7 +61,9 @@ impl Builder {
                 client_bytes: 0,
                 server_bytes: 0,
                 end: End::Open,
+                goes_on: false,
                 cut: None,
+                kept: None,
             },
             has_syn: false,
             has_syn_ack: false,
@@ -81,6 +84,15 @@ impl Builder {
         self.script.writes.capacity() * size_of::<WriteOp>()
     }
 
+    /// Where the text of a segment of the server stands in its stream, once its SYN-ACK was seen.
+    pub fn place_of_text(&self, seg: &TapeSegment<'_>) -> Option<u64> {
+        if !self.has_syn_ack || seg.flags.contains(TcpFlags::SYN) {
+            return None;
+        }
+        let script = &self.script;
+        offset(script.server_isn, script.server_bytes, seg.seq).try_into().ok()
+    }
+
     /// Takes in a segment. `room`: whether one more write may be kept.
     pub fn on_segment(&mut self, seg: &TapeSegment<'_>, room: bool) {
         if seg.to_server { self.on_client(seg) } else { self.on_server(seg, room) }
@@ -92,12 +104,16 @@ impl Builder {
             return None;
         }
         self.measure_clock();
+        self.script.goes_on = self.boundary == Boundary::No && self.script.end == End::Open;
         Some(self.script)
     }
 
     fn on_client(&mut self, seg: &TapeSegment<'_>) {
         let script = &mut self.script;
         if seg.flags.contains(TcpFlags::SYN) {
+            if !self.has_syn_ack {
+                script.asked_at = seg.at_unix_nanos;
+            }
             if !self.has_syn {
                 self.has_syn = true;
                 script.client_isn = seg.seq;
@@ -177,8 +193,7 @@ impl Builder {
             }
             return;
         }
-        script.window_max =
-            script.window_max.max(u32::from(seg.window) << script.server_shift());
+        script.window_max = script.window_max.max(u32::from(seg.window) << script.server_shift());
         let from = offset(script.server_isn, script.server_bytes, seg.seq);
         let end = from + i64::from(seg.len);
         let is_new = seg.len > 0 && end > script.server_bytes as i64;

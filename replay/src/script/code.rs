@@ -1,6 +1,7 @@
 //! Scripts as bytes, for the spool. Little-endian; read only by who wrote it, in the same run.
 
 use super::{Announced, End, Script, WriteOp};
+use crate::content::Kept;
 use crate::tape::FlowRef;
 use simoom_core::seq::SeqNumber;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -11,7 +12,8 @@ pub(super) fn encode(script: &Script, out: &mut Vec<u8>) {
     to.u32(script.flow.serial);
     to.addr(script.client);
     to.addr(script.server);
-    for n in [script.opened_at, script.accepted_at, script.established_at] {
+    let times = [script.opened_at, script.asked_at, script.accepted_at, script.established_at];
+    for n in times {
         to.u64(n);
     }
     to.u32(script.client_isn.0);
@@ -30,7 +32,18 @@ pub(super) fn encode(script: &Script, out: &mut Vec<u8>) {
     };
     to.u32(kind);
     to.u64(at);
+    to.u32(u32::from(script.goes_on));
     to.option(script.cut);
+    to.u32(u32::from(script.kept.is_some()));
+    if let Some(kept) = &script.kept {
+        to.u32(kept.regions.len() as u32);
+        kept.regions.iter().for_each(|region| to.u64(*region));
+        to.u32(kept.gaps.len() as u32);
+        for (from, upto) in &kept.gaps {
+            to.u64(*from);
+            to.u64(*upto);
+        }
+    }
     to.u32(script.writes.len() as u32);
     for write in &script.writes {
         to.u64(write.start);
@@ -47,7 +60,8 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Script> {
     let mut from = Decoder(bytes);
     let flow = FlowRef { slot: from.u32()?, serial: from.u32()? };
     let (client, server) = (from.addr()?, from.addr()?);
-    let [opened_at, accepted_at, established_at] = [from.u64()?, from.u64()?, from.u64()?];
+    let [opened_at, asked_at] = [from.u64()?, from.u64()?];
+    let [accepted_at, established_at] = [from.u64()?, from.u64()?];
     let (client_isn, server_isn) = (SeqNumber(from.u32()?), SeqNumber(from.u32()?));
     let (syn, syn_ack) = (from.announced()?, from.announced()?);
     let (ts_per_second, window_max) = (from.u32()?, from.u32()?);
@@ -59,7 +73,16 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Script> {
         3 => End::Reset { at },
         _ => return None,
     };
+    let goes_on = from.u32()? != 0;
     let cut = from.option()?;
+    let kept = match from.u32()? {
+        0 => None,
+        _ => {
+            let regions = (0..from.u32()?).map(|_| from.u64()).collect::<Option<_>>()?;
+            let gaps = (0..from.u32()?).map(|_| Some((from.u64()?, from.u64()?)));
+            Some(Kept { regions, gaps: gaps.collect::<Option<_>>()? })
+        }
+    };
     let writes = (0..from.u32()?)
         .map(|_| {
             Some(WriteOp {
@@ -78,6 +101,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Script> {
         server,
         opened_at,
         accepted_at,
+        asked_at,
         established_at,
         client_isn,
         server_isn,
@@ -89,7 +113,9 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Script> {
         client_bytes,
         server_bytes,
         end,
+        goes_on,
         cut,
+        kept,
     })
 }
 

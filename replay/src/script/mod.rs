@@ -8,6 +8,7 @@ pub mod build;
 mod code;
 pub mod store;
 
+use crate::content::Kept;
 use crate::tape::FlowRef;
 use simoom_core::seq::SeqNumber;
 use std::net::SocketAddr;
@@ -15,6 +16,10 @@ use std::net::SocketAddr;
 /// Writes that one script holds, at most: some 200 KB. Where a connection has more, its script ends
 /// there, and so does what its replay means ([`Script::cut`]).
 pub const WRITES_MAX: usize = 4_096;
+
+/// What is nearer to the server than this, in nanoseconds to there and back, is beside it: a kernel
+/// answers a SYN within some ten microseconds.
+const DISTANCE_MIN: u64 = 500_000;
 
 /// What a SYN, or a SYN-ACK, announced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -100,6 +105,8 @@ pub struct Script {
     pub opened_at: u64,
     /// When the first SYN-ACK was sent.
     pub accepted_at: u64,
+    /// When the SYN before it came.
+    pub asked_at: u64,
     /// When the client's first segment after it came; 0 where none did.
     pub established_at: u64,
     /// The client's initial sequence number.
@@ -122,8 +129,13 @@ pub struct Script {
     pub server_bytes: u64,
     /// How the server's direction ended.
     pub end: End,
+    /// The capture ends within a write of the server, or of what it wrote before: it goes on behind
+    /// `server_bytes`.
+    pub goes_on: bool,
     /// From this stream offset on, what the server wrote is not in the script: it had no room.
     pub cut: Option<u64>,
+    /// Where the server's captured text is, where it was kept.
+    pub kept: Option<Kept>,
 }
 
 impl Script {
@@ -135,6 +147,14 @@ impl Script {
     /// Whether both ends use timestamps.
     pub fn uses_timestamps(&self) -> bool {
         self.syn.timestamps.is_some() && self.syn_ack.timestamps.is_some()
+    }
+
+    /// How long the way is from where it was captured to the server and back, in nanoseconds: from a
+    /// SYN to its answer, which needs no thought. Zero where it is that short that the capture must have
+    /// been made beside the server.
+    pub fn distance(&self) -> u64 {
+        let gap = self.accepted_at.saturating_sub(self.asked_at);
+        if gap < DISTANCE_MIN { 0 } else { gap }
     }
 
     /// The server's window shift, as agreed on.
