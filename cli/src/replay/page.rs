@@ -81,7 +81,7 @@ fn tables(shown: &Shown<'_>) -> Vec<Table> {
     let rows = rows.filter(|row| row[1] != "0" || row[2] != "0").collect();
     tables.push(table("Sent again", &["reason", "captured", "ours"], rows));
     let rows = summary.kept.iter().take(ROWS_MAX).map(|one| {
-        let first = one.first.as_ref();
+        let first = one.parting.as_ref().or(one.first.as_ref());
         let at = first.map_or(0, |first| first.at.saturating_sub(one.opened_at));
         vec![
             format!("#{}", one.serial),
@@ -99,7 +99,7 @@ fn tables(shown: &Shown<'_>) -> Vec<Table> {
     let columns = [
         "connection",
         "client",
-        "first difference",
+        "difference that counts",
         "after its SYN",
         "captured",
         "captured, inferred",

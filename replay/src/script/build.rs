@@ -21,6 +21,7 @@ pub struct Builder {
     script: Script,
     has_syn: bool,
     has_syn_ack: bool,
+    spoilt: bool,
     /// Stream offset that the client acknowledged.
     acked: u64,
     /// Stream offset up to which the client's window lets the server send.
@@ -67,6 +68,7 @@ impl Builder {
             },
             has_syn: false,
             has_syn_ack: false,
+            spoilt: false,
             acked: 0,
             edge: 0,
             asked_at: 0,
@@ -98,9 +100,14 @@ impl Builder {
         if seg.to_server { self.on_client(seg) } else { self.on_server(seg, room) }
     }
 
+    /// Something about its handshake is not known: it cannot be replayed.
+    pub fn spoil(&mut self) {
+        self.spoilt = true;
+    }
+
     /// The script, where the handshake was seen.
     pub fn finish(mut self) -> Option<Script> {
-        if !(self.has_syn && self.has_syn_ack) {
+        if self.spoilt || !(self.has_syn && self.has_syn_ack) {
             return None;
         }
         self.measure_clock();
@@ -111,7 +118,7 @@ impl Builder {
     fn on_client(&mut self, seg: &TapeSegment<'_>) {
         let script = &mut self.script;
         if seg.flags.contains(TcpFlags::SYN) {
-            if !self.has_syn_ack {
+            if !self.has_syn_ack || script.asked_at == 0 {
                 script.asked_at = seg.at_unix_nanos;
             }
             if !self.has_syn {
@@ -144,19 +151,21 @@ impl Builder {
             let window = u64::from(seg.window) << script.client_shift();
             self.edge = self.edge.max(acked + window);
             if acked > self.acked {
-                self.acked = acked;
-                self.note_acked(seg.at_unix_nanos);
+                let before = std::mem::replace(&mut self.acked, acked);
+                self.note_acked(seg.at_unix_nanos, before);
             }
         }
     }
 
     /// Writes that end at or before what is acknowledged.
-    fn note_acked(&mut self, at: u64) {
+    fn note_acked(&mut self, at: u64, before: u64) {
         while let Some(next) = self.script.writes.get(self.unacked + 1) {
             if next.start > self.acked {
                 return;
             }
-            self.script.writes[self.unacked].acked_at = at;
+            if before < next.start {
+                self.script.writes[self.unacked].acked_at = at;
+            }
             self.unacked += 1;
         }
         if self.acked >= self.script.server_bytes
@@ -171,7 +180,7 @@ impl Builder {
         let at = seg.at_unix_nanos;
         let both = TcpFlags::SYN | TcpFlags::ACK;
         if seg.flags.contains(TcpFlags::SYN) {
-            if !self.has_syn_ack && self.has_syn && seg.flags.contains(both) {
+            if !self.has_syn_ack && seg.flags.contains(both) {
                 self.has_syn_ack = true;
                 script.server_isn = seg.seq;
                 script.accepted_at = at;
