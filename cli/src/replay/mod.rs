@@ -39,7 +39,7 @@ means nothing any more; how many came to that is said.
 
 A profile of --as is a file in TOML: base = \"linux\", and any of initial_window_segments, min_rto_ms,
 initial_rto_ms, max_rto_ms, delayed_ack_ms, retries_max, syn_retries_max, nagle, congestion,
-mss_classes, tolerance_us, timer_slack_us, exact_acks, push, receive_window, push_ends_writes.";
+mss_classes, tolerance_us, timer_slack_us, reacts_within_us, exact_acks, push, receive_window, push_ends_writes.";
 
 /// What `simoom replay` may be told.
 #[derive(Debug, clap::Args)]

@@ -25,7 +25,7 @@ const PORTS: u32 = 64_000;
 /// found again, and what makes two connections in one slot differ below.
 pub(super) fn synthetic_client(slot: u32, serial: u32) -> SocketAddrV4 {
     let era = serial % (16 * PORTS);
-    let ip = CLIENTS | (slot % SLOTS_MAX) << 4 | era / PORTS;
+    let ip = CLIENTS | (slot % SLOTS_MAX) << 4 | (era / PORTS);
     SocketAddrV4::new(ip.into(), 1_024 + (era % PORTS) as u16)
 }
 
@@ -38,6 +38,15 @@ pub(super) fn slot_of(ip: Ipv4Addr) -> u32 {
 /// Octets that the last write of a script has beyond the captured ones, where the capture ends within
 /// it: more than any window.
 const BEYOND_CAPTURE: u64 = 1 << 30;
+
+/// How the captured server's application behaved.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manners {
+    /// Whether every PSH ends a write.
+    pub(super) push_ends_writes: bool,
+    /// What it did within this time of the client's last word it did in the same turn, in nanoseconds.
+    pub(super) reacts_within: u64,
+}
 
 /// A connection's place in its script.
 #[derive(Debug)]
@@ -78,25 +87,28 @@ impl ScriptApp {
         self.now = now;
     }
 
-    /// A connection is about to be opened that follows this script. `soft`: whether every PSH ends a
-    /// write.
-    pub(super) fn begin(&mut self, script: &Script, ts_offset: u32, soft: bool) {
+    /// A connection is about to be opened that follows this script.
+    pub(super) fn begin(&mut self, script: &Script, ts_offset: u32, manners: &Manners) {
         let slot = script.flow.slot as usize;
         if self.cursors.len() <= slot {
             self.cursors.resize_with(slot + 1, || None);
         }
-        // The server did it before it could be captured.
+        // The server did it before it could be captured, but not before what it answers.
         let distance = script.distance();
-        let kept = script.writes.iter().filter(|write| soft || !write.soft);
-        let kept = kept.map(|write| {
-            // Not before what it answers.
-            let asked = write.request_at.min(write.at);
-            WriteOp { at: write.at.saturating_sub(distance).max(asked), ..*write }
-        });
+        let moved = |at: u64, told_at: u64| {
+            if at.saturating_sub(told_at) <= manners.reacts_within {
+                return told_at.min(at);
+            }
+            at.saturating_sub(distance).max(told_at.min(at))
+        };
+        let kept = script.writes.iter().filter(|write| manners.push_ends_writes || !write.soft);
+        let kept = kept.map(|write| WriteOp { at: moved(write.at, write.told_at), ..*write });
         let end = match script.end {
             End::Open => End::Open,
-            End::Fin { at, with_text } => End::Fin { at: at.saturating_sub(distance), with_text },
-            End::Reset { at } => End::Reset { at: at.saturating_sub(distance) },
+            End::Fin { at, told_at, with_text } => {
+                End::Fin { at: moved(at, told_at), told_at, with_text }
+            }
+            End::Reset { at, told_at } => End::Reset { at: moved(at, told_at), told_at },
         };
         self.content.begin(script.flow, script.kept.clone());
         self.cursors[slot] = Some(Cursor {
@@ -139,7 +151,7 @@ impl ScriptApp {
             End::Open => None,
             // Said with the last of the text.
             End::Fin { with_text: true, .. } => None,
-            End::Fin { at, .. } | End::Reset { at } => Some(at),
+            End::Fin { at, .. } | End::Reset { at, .. } => Some(at),
         };
         if let Some(at) = end_at
             && at <= now

@@ -29,6 +29,7 @@ use crate::script::Script;
 use crate::script::build::offset;
 use crate::script::store::Spool;
 use crate::tape::{Record, TapeReader, TapeSegment};
+use app::Manners;
 use frame::{ClientFrame, TEXT_MAX};
 use lane::Lane;
 use simoom_core::seq::SeqNumber;
@@ -385,13 +386,14 @@ impl<'a, O: Output> OpenLoop<'a, O> {
         self.totals.distant += u64::from(script.distance() > 0);
         self.totals.misfits += u64::from(self.lanes[lane].shape != shape);
         let live = self.live(&script, lane as u8);
-        let soft = self.options.profile.push_ends_writes;
+        let Profile { push_ends_writes, reacts_within, .. } = self.options.profile;
+        let manners = Manners { push_ends_writes, reacts_within };
         // TSval counts milliseconds from the stack's start on.
         let accepted_at = script.accepted_at - script.distance();
         let millis = (accepted_at.saturating_sub(self.base) / 1_000_000) as u32;
         let offset = script.syn_ack.timestamps.unwrap_or(0).wrapping_sub(millis);
         self.lanes[lane].watch_mut().forget(slot);
-        self.lanes[lane].app().begin(&script, offset, soft);
+        self.lanes[lane].app().begin(&script, offset, &manners);
         self.slots[slot as usize] = Slot::Live(Box::new(live));
         Ok(())
     }

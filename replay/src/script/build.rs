@@ -28,6 +28,8 @@ pub struct Builder {
     edge: u64,
     /// When the client's newest octet came.
     asked_at: u64,
+    /// When its newest segment came.
+    told_at: u64,
     /// The client said something since the server last did.
     asked: bool,
     /// All that the server had said was acknowledged by then.
@@ -38,7 +40,12 @@ pub struct Builder {
     /// The newest timestamp of the server, and when.
     ts_last: (u32, u64),
     client_reset: bool,
+    /// When the client's FIN came.
+    client_fin_at: u64,
 }
+
+/// A server that ends within this time of its client's end did so because of it, in nanoseconds.
+const ENDS_WITHIN: u64 = 1_000_000;
 
 impl Builder {
     /// A connection of which nothing was seen.
@@ -72,12 +79,14 @@ impl Builder {
             acked: 0,
             edge: 0,
             asked_at: 0,
+            told_at: 0,
             asked: false,
             asked_when_idle: false,
             boundary: Boundary::Hard,
             unacked: 0,
             ts_last: (0, 0),
             client_reset: false,
+            client_fin_at: 0,
         }
     }
 
@@ -132,8 +141,12 @@ impl Builder {
         if !(self.has_syn && self.has_syn_ack) {
             return;
         }
+        self.told_at = seg.at_unix_nanos;
         if script.established_at == 0 {
             script.established_at = seg.at_unix_nanos;
+        }
+        if seg.flags.contains(TcpFlags::FIN) && self.client_fin_at == 0 {
+            self.client_fin_at = seg.at_unix_nanos;
         }
         self.client_reset |= seg.flags.contains(TcpFlags::RST);
         let end = offset(script.client_isn, script.client_bytes, seg.seq) + i64::from(seg.len);
@@ -198,7 +211,7 @@ impl Builder {
         }
         if seg.flags.contains(TcpFlags::RST) {
             if script.end == End::Open && !self.client_reset {
-                script.end = End::Reset { at };
+                script.end = End::Reset { at, told_at: self.told_at };
             }
             return;
         }
@@ -213,7 +226,9 @@ impl Builder {
             && self.script.end == End::Open
             && end >= self.script.server_bytes as i64
         {
-            self.script.end = End::Fin { at, with_text: is_new };
+            let after_fin = at.saturating_sub(self.client_fin_at);
+            let told_at = if after_fin <= ENDS_WITHIN { self.client_fin_at } else { self.told_at };
+            self.script.end = End::Fin { at, told_at, with_text: is_new };
         }
     }
 
@@ -239,6 +254,7 @@ impl Builder {
                     at: seg.at_unix_nanos,
                     request_upto: script.client_bytes,
                     request_at: self.asked_at,
+                    told_at: if asked { self.asked_at } else { self.told_at },
                     acked_at: 0,
                     soft,
                 });
@@ -248,7 +264,7 @@ impl Builder {
         }
         // A segment that is short because the client's window was ends nothing.
         let whole = text_max(&script.syn, &script.syn_ack);
-        let short = seg.len % whole != 0 && script.server_bytes < self.edge;
+        let short = !seg.len.is_multiple_of(whole) && script.server_bytes < self.edge;
         self.boundary = match (seg.flags.contains(TcpFlags::PSH), short) {
             (true, true) => Boundary::Hard,
             (true, false) => Boundary::Soft,

@@ -46,6 +46,8 @@ pub enum End {
     Fin {
         /// Nanoseconds since 1970.
         at: u64,
+        /// When the client's last segment before it came.
+        told_at: u64,
         /// The FIN came with the last octets: the server had closed when it sent them.
         with_text: bool,
     },
@@ -53,6 +55,8 @@ pub enum End {
     Reset {
         /// Nanoseconds since 1970.
         at: u64,
+        /// When the client's last segment before it came.
+        told_at: u64,
     },
 }
 
@@ -68,6 +72,9 @@ pub struct WriteOp {
     pub request_upto: u64,
     /// When the last of those came; the write was thought over from then on.
     pub request_at: u64,
+    /// When the client's last segment before it came that can have set it off: one with text, where
+    /// there was one since the last octet of the server, else any.
+    pub told_at: u64,
     /// When the client had acknowledged all of it; 0 where it never did.
     pub acked_at: u64,
     /// Only a PSH on a full segment tells it from what came before. Servers that set PSH at the end
