@@ -89,6 +89,9 @@ pub struct PrepareOptions {
     pub flows: FlowOptions,
     /// Whether the octets of clients are kept on the tape.
     pub keeps_requests: bool,
+    /// Whether a frame that looks as if it had been captured twice did come twice: so it is where
+    /// the server's own recorder captured it.
+    pub takes_copies: bool,
 }
 
 /// What the first pass found.
@@ -192,7 +195,8 @@ impl<W: Write, S: Spool> Preparation<W, S> {
         };
         let Some(placed) = self.table.on_segment(&item.frame, segment) else { return Ok(()) };
         self.end_those_over()?;
-        if placed.is_copy || placed.is_damaged || !placed.is_wanted {
+        let passed_over = placed.is_copy && !self.options.takes_copies;
+        if passed_over || placed.is_damaged || !placed.is_wanted {
             return Ok(());
         }
         self.on_segment(&item.frame, segment, &placed)

@@ -115,7 +115,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let pcap = args.pcap.as_deref().map(|path| create(path, "the capture")).transpose()?;
 
     let progress = Progress::new(&args.files);
-    let options = PrepareOptions { flows, keeps_requests: false };
+    let options = PrepareOptions {
+        flows,
+        takes_copies: profile.rules.exact_acks,
+        ..PrepareOptions::default()
+    };
     let First { tape, mut prepared, frames, errors } =
         input::first_pass(&args.files, options, args.exact_bytes, &progress)?;
     for error in errors {

@@ -422,7 +422,9 @@ impl Pairing {
             // SACK blocks come with acknowledgements, and those may be merged.
             (mine.options ^ other.options) & 0x00ff_ffff != 0
         };
-        let echo = exact_acks && mine.echo != other.echo;
+        // Milliseconds: as old as the tolerance lets what it answers be.
+        let apart = (mine.echo.wrapping_sub(other.echo) as i32).unsigned_abs();
+        let echo = exact_acks && u64::from(apart) > self.rules.tolerance.div_ceil(1_000_000);
         if options || echo {
             self.find(Class::Options, both.0, both.1, ours);
         }

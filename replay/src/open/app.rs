@@ -48,6 +48,9 @@ pub(super) struct Manners {
     pub(super) reacts_within: u64,
 }
 
+/// What a SYN-ACK may take longer than the shortest frame, in nanoseconds: 20 bytes at 10 Mb/s.
+const SYN_ACK_LONGER: u64 = 16_000;
+
 /// A connection's place in its script.
 #[derive(Debug)]
 struct Cursor {
@@ -57,10 +60,13 @@ struct Cursor {
     /// Where the last write ends.
     upto: u64,
     end: End,
+    /// Octets that the client's stream has brought.
+    received: u64,
     /// Writes whose time has come.
     due: usize,
     /// Writes of which everything is acknowledged.
     acked: usize,
+    fin_came: bool,
     ended: bool,
 }
 
@@ -97,7 +103,10 @@ impl ScriptApp {
         let distance = script.distance();
         let moved = |at: u64, told_at: u64| {
             if at.saturating_sub(told_at) <= manners.reacts_within {
-                return told_at.min(at);
+                // What came after the turn was not its reason. A SYN-ACK is longer than others on the
+                // wire, and way() with it.
+                let turn = at.saturating_sub(script.way());
+                return if told_at <= turn + SYN_ACK_LONGER { told_at.min(at) } else { turn };
             }
             at.saturating_sub(distance).max(told_at.min(at))
         };
@@ -105,8 +114,8 @@ impl ScriptApp {
         let kept = kept.map(|write| WriteOp { at: moved(write.at, write.told_at), ..*write });
         let end = match script.end {
             End::Open => End::Open,
-            End::Fin { at, told_at, with_text } => {
-                End::Fin { at: moved(at, told_at), told_at, with_text }
+            End::Fin { at, told_at, after_fin, with_text } => {
+                End::Fin { at: moved(at, told_at), told_at, after_fin, with_text }
             }
             End::Reset { at, told_at } => End::Reset { at: moved(at, told_at), told_at },
         };
@@ -120,8 +129,10 @@ impl ScriptApp {
                 false => script.cut.unwrap_or(script.server_bytes),
             },
             end,
+            received: 0,
             due: 0,
             acked: 0,
+            fin_came: false,
             ended: false,
         });
     }
@@ -153,8 +164,10 @@ impl ScriptApp {
             End::Fin { with_text: true, .. } => None,
             End::Fin { at, .. } | End::Reset { at, .. } => Some(at),
         };
+        // As with writes: at its very time it waits for what it answers.
+        let waits = matches!(cursor.end, End::Fin { after_fin: true, .. }) && !cursor.fin_came;
         if let Some(at) = end_at
-            && at <= now
+            && (at < now || (at == now && !waits))
             && cursor.due == cursor.writes.len()
             && !cursor.ended
         {
@@ -164,8 +177,8 @@ impl ScriptApp {
                 _ => cx.close(),
             }
         }
-        let next = cursor.writes.get(cursor.due).map(|write| write.at);
-        let next = next.or(end_at.filter(|_| !cursor.ended));
+        let next = cursor.writes.get(cursor.due).map(|write| write.at.max(now + 1));
+        let next = next.or(end_at.filter(|_| !cursor.ended).map(|at| at.max(now + 1)));
         cx.set_deadline(next.map(|at| Instant::from_nanos(at.saturating_sub(base))));
     }
 }
@@ -173,7 +186,11 @@ impl ScriptApp {
 impl Cursor {
     #[inline]
     fn advance(&mut self, now: u64) {
-        while self.writes.get(self.due).is_some_and(|write| write.at <= now) {
+        // At its very time it waits for what it answers; later it does not: that may never come.
+        let is_due = |write: &WriteOp| {
+            write.at < now || (write.at == now && self.received >= write.request_upto)
+        };
+        while self.writes.get(self.due).is_some_and(is_due) {
             self.due += 1;
         }
     }
@@ -211,7 +228,10 @@ impl App for ScriptApp {
         slot
     }
 
-    fn on_bytes(&mut self, _cx: &mut Cx<'_>, _conn: &mut u32, bytes: &[u8]) -> usize {
+    fn on_bytes(&mut self, _cx: &mut Cx<'_>, &mut slot: &mut u32, bytes: &[u8]) -> usize {
+        if let Some(Some(cursor)) = self.cursors.get_mut(slot as usize) {
+            cursor.received += bytes.len() as u64;
+        }
         bytes.len()
     }
 
@@ -258,6 +278,9 @@ impl App for ScriptApp {
 
     /// The script says when this side ends.
     fn on_fin(&mut self, cx: &mut Cx<'_>, conn: &mut u32) {
+        if let Some(Some(cursor)) = self.cursors.get_mut(*conn as usize) {
+            cursor.fin_came = true;
+        }
         self.advance(cx, *conn);
     }
 

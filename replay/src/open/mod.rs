@@ -178,6 +178,9 @@ struct Live {
     our_max: u64,
     /// Ours has answered the SYN.
     our_syn: bool,
+    /// Each of the client's segments has a turn of its own: our own server, captured by its device.
+    /// What its recorder captures at one time came in one turn.
+    alone: bool,
 }
 
 #[derive(Debug)]
@@ -422,6 +425,7 @@ impl<'a, O: Output> OpenLoop<'a, O> {
             meaningless: None,
             our_max: 0,
             our_syn: false,
+            alone: self.options.profile.rules.exact_acks && script.way() > 0,
         }
     }
 
@@ -537,7 +541,7 @@ impl<'a, O: Output> OpenLoop<'a, O> {
             let (acked, edge) = (inferred.una, inferred.una + inferred.window);
             self.out.on_mark(live.serial, Mark::Acked { at: seg.at_unix_nanos, acked, edge });
         }
-        let from = live.synthetic;
+        let (from, alone) = (live.synthetic, live.alone);
         let mut at = 0;
         loop {
             let len = (seg.len - at).min(TEXT_MAX);
@@ -562,9 +566,10 @@ impl<'a, O: Output> OpenLoop<'a, O> {
             self.totals.fed += 1;
             at += len;
             if last {
-                return Ok(());
+                break;
             }
         }
+        if alone { self.flush_lane(lane) } else { Ok(()) }
     }
 
     /// A connection is over: what is left of it in our stack goes.

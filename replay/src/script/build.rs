@@ -227,8 +227,9 @@ impl Builder {
             && end >= self.script.server_bytes as i64
         {
             let after_fin = at.saturating_sub(self.client_fin_at);
-            let told_at = if after_fin <= ENDS_WITHIN { self.client_fin_at } else { self.told_at };
-            self.script.end = End::Fin { at, told_at, with_text: is_new };
+            let after_fin = after_fin <= ENDS_WITHIN;
+            let told_at = if after_fin { self.client_fin_at } else { self.told_at };
+            self.script.end = End::Fin { at, told_at, after_fin, with_text: is_new };
         }
     }
 

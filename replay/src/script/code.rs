@@ -26,9 +26,10 @@ pub(super) fn encode(script: &Script, out: &mut Vec<u8>) {
     to.u64(script.server_bytes);
     let (kind, at, told_at) = match script.end {
         End::Open => (0, 0, 0),
-        End::Fin { at, told_at, with_text: false } => (1, at, told_at),
-        End::Fin { at, told_at, with_text: true } => (2, at, told_at),
-        End::Reset { at, told_at } => (3, at, told_at),
+        End::Reset { at, told_at } => (1, at, told_at),
+        End::Fin { at, told_at, after_fin, with_text } => {
+            (4 | u32::from(after_fin) << 1 | u32::from(with_text), at, told_at)
+        }
     };
     to.u32(kind);
     to.u64(at);
@@ -71,8 +72,8 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Script> {
     let (kind, at, told_at) = (from.u32()?, from.u64()?, from.u64()?);
     let end = match kind {
         0 => End::Open,
-        1 | 2 => End::Fin { at, told_at, with_text: kind == 2 },
-        3 => End::Reset { at, told_at },
+        1 => End::Reset { at, told_at },
+        4..8 => End::Fin { at, told_at, after_fin: kind & 2 != 0, with_text: kind & 1 != 0 },
         _ => return None,
     };
     let goes_on = from.u32()? != 0;

@@ -48,6 +48,8 @@ pub enum End {
         at: u64,
         /// When the client's last segment before it came.
         told_at: u64,
+        /// That was the client's FIN.
+        after_fin: bool,
         /// The FIN came with the last octets: the server had closed when it sent them.
         with_text: bool,
     },
@@ -160,8 +162,12 @@ impl Script {
     /// SYN to its answer, which needs no thought. Zero where it is that short that the capture must have
     /// been made beside the server.
     pub fn distance(&self) -> u64 {
-        let gap = self.accepted_at.saturating_sub(self.asked_at);
-        if gap < DISTANCE_MIN { 0 } else { gap }
+        if self.way() < DISTANCE_MIN { 0 } else { self.way() }
+    }
+
+    /// The same, however short: what the server's device takes, at least.
+    pub fn way(&self) -> u64 {
+        self.accepted_at.saturating_sub(self.asked_at)
     }
 
     /// The server's window shift, as agreed on.
