@@ -171,6 +171,7 @@ impl<'a, O: Output> OpenLoop<'a, O> {
         self.flush()?;
         let slack = self.options.profile.timer_slack;
         for lane in 0..self.lanes.len() {
+            // Ends by itself: a connection gives up after so many timeouts.
             while let Some(wake) = self.lanes[lane].wake_at
                 && wake.saturating_add(slack) < at
             {

@@ -179,7 +179,8 @@ fn other_pieces_are_segmentation() {
 
 #[test]
 fn headers_are_compared_where_the_text_is_the_same() {
-    let cases: [(Rules, fn(&mut TapeSegment<'_>), Class); 5] = [
+    type Change = fn(&mut TapeSegment<'_>);
+    let cases: [(Rules, Change, Class); 5] = [
         (Rules::OTHER, |seg| seg.ecn = Ecn::Ect0, Class::Ecn),
         (Rules::OTHER, |seg| seg.flags = seg.flags | TcpFlags::CWR, Class::Ecn),
         (Rules::OWN, |seg| seg.flags = seg.flags | TcpFlags::PSH, Class::Push),
@@ -204,8 +205,9 @@ fn headers_are_compared_where_the_text_is_the_same() {
 
 #[test]
 fn what_one_sends_again_alone_is_named_after_its_reason() {
+    type Act = fn(&mut Scene);
     // Three duplicate ACKs; silence; silence with more behind it; a closed window.
-    let cases: [(fn(&mut Scene), Class); 4] = [
+    let cases: [(Act, Class); 4] = [
         (
             |scene| {
                 (0..3).for_each(|_| scene.client(60, 0, |_| ()));
