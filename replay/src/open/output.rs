@@ -51,7 +51,7 @@ pub trait Output {
     /// Something to draw, of a connection that is watched.
     fn on_mark(&mut self, _serial: u32, _mark: Mark) {}
 
-    /// Ours sent a segment. Called where [`OpenOptions::wants_frames`].
+    /// Ours sent a segment. Called where [`super::OpenOptions::wants_frames`].
     ///
     /// # Errors
     /// What ends the replay.
