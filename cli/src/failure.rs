@@ -12,7 +12,9 @@ Exit codes:
   3  a missing privilege or driver; the message says what to type
   4  a directory or file that cannot be read or written
   5  an interface, address or subnet that is taken
-  6  a simulated run that broke a rule, missed what its file expects, or did not end";
+  6  a simulated run that broke a rule, missed what its file expects, or did not end
+  7  a replay in which our stack does otherwise than the captured server
+  8  a capture without a connection that can be replayed";
 
 /// Which exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +31,10 @@ pub(crate) enum Kind {
     Taken = 5,
     /// A run of a scenario that failed.
     Scenario = 6,
+    /// A replay that differs.
+    Difference = 7,
+    /// A capture without a connection that can be replayed.
+    NothingToReplay = 8,
 }
 
 /// Why the program ends.

@@ -2,7 +2,7 @@
 //! the stack as plain values.
 //!
 //! Read in this order: [`serve`] (a live port), [`demo`] (a simulated one), [`sim`] (worlds written
-//! down in files), [`relay`] (a simulated link between real hosts), [`content_table`] (what preparing
+//! down in files), [`replay`] (captures), [`relay`] (a simulated link between real hosts), [`content_table`] (what preparing
 //! takes), [`site`] (a directory as a catalogue), [`failure`] (how the program ends).
 
 mod content_table;
@@ -10,6 +10,7 @@ mod demo;
 mod failure;
 mod human;
 mod relay;
+mod replay;
 mod serve;
 mod sim;
 mod site;
@@ -42,6 +43,9 @@ enum Command {
     /// Put a simulated link in real time between two TAP devices
     #[command(after_help = format!("{}\n\n{}", relay::EXAMPLE, failure::EXIT_CODES))]
     Relay(relay::Args),
+    /// Play a capture's clients against our stack, and compare it with the captured server
+    #[command(after_help = format!("{}\n\n{}", replay::EXAMPLE, failure::EXIT_CODES))]
+    Replay(replay::Args),
     /// Show what preparing a directory takes: objects, variants, segments, bytes of memory
     #[command(after_help = failure::EXIT_CODES)]
     Content(content_table::Args),
@@ -53,6 +57,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Sim(args) => sim::run(&args),
         Command::Relay(args) => relay::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Content(args) => content_table::run(&args),
     };
     match done {
