@@ -23,6 +23,19 @@ fn simulated_nic_passes_under_every_policy() {
 }
 
 #[test]
+fn simulated_nic_that_gathers_passes_under_every_policy() {
+    for dma in DmaPolicy::ALL {
+        for completion in CompletionPolicy::ALL {
+            for (idle, max_frags) in [(0, 2), (1, 2), (1, 4)] {
+                eprintln!("{dma:?}, {completion:?}, {idle} held when idle, {max_frags} parts");
+                let policies = (dma, completion);
+                run_suite(|| SimHarness::gathering(policies, (48, 16), idle, 200, max_frags));
+            }
+        }
+    }
+}
+
+#[test]
 fn simulated_nic_passes_with_frames_of_every_length() {
     let policies = (DmaPolicy::Random, CompletionPolicy::WholeRing);
     run_suite(|| SimHarness::new(policies, (48, 16), 1, 1514));
