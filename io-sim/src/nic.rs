@@ -577,7 +577,7 @@ impl SimPort {
         }
         self.pushed = self.ring.len();
         if how == TxSync::PushAndReclaim {
-            let no_buffer = self.tx_free() > 0;
+            let no_buffer = self.tx_free() >= usize::from(self.config.caps.max_frags);
             if let Some(passed) = &mut self.passed {
                 let what = Passage::Starved { no_buffer };
                 passed.push(Passed { at: self.now, stack: self.stack, what });

@@ -18,7 +18,7 @@ pub mod scripted;
 pub mod vec_port;
 mod watch;
 
-pub use same_bytes::same_bytes;
+pub use same_bytes::{same_bytes, same_bytes_in_parts};
 
 use simoom_core::port::{BATCH_MAX, Port};
 use std::fmt;
