@@ -186,7 +186,8 @@ pub trait Port {
     /// Queues a frame of the first `header_len` bytes of a buffer and, behind them, pieces of pinned
     /// ones: at least one and fewer than [`PortCaps::max_frags`], of at most
     /// [`PortCaps::frame_max`] bytes with the header. `reclaim` hands the header back, in its turn
-    /// among all frames; each piece is a use of its buffer until then.
+    /// among all frames, when the device reads no part of the frame any more; each piece is a use of
+    /// its buffer until then.
     ///
     /// # Panics
     /// Where the port does not gather.
