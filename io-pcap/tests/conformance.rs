@@ -26,6 +26,12 @@ fn a_recorder_around_a_device_that_reads_and_reports_late_passes() {
 }
 
 #[test]
+fn a_recorder_around_a_device_that_gathers_passes_and_writes_whole_frames() {
+    run_suite(|| Recorded::new(VecPort::at_once(64).gathering(3)));
+    run_suite(|| Recorded::new(VecPort::late(64).gathering(2)));
+}
+
+#[test]
 fn turn_logs_give_the_same_bytes_through_a_recorder() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testvectors/turn-logs");
     let mut logs = 0;

@@ -7,8 +7,13 @@ use simoom_core::content::{
     Config, Cut, Loan, Mode, PIECE_MIN, PinnedFields, ReadAt, SharedPiece, Store,
 };
 use simoom_core::port::{Buf, Piece, Port, TxSync};
+use simoom_core::secrets::Secrets;
+use simoom_core::server::{Catalogue, FileServer, MemoryBodies, ServerConfig};
+use simoom_core::stack::{self, Stack};
+use simoom_core::wire::MacAddr;
 use simoom_core::wire::checksum::Sum;
 use simoom_port_conformance::vec_port::VecPort;
+use std::net::Ipv4Addr;
 
 fn world(config: &Config, buffers: u32) -> World {
     let mut world = World::new(config, buffers);
@@ -192,6 +197,22 @@ fn payload_in_use_is_not_given_up_and_unused_payload_is() {
         world.flush();
     }
     assert!(world.source.reads > reads, "what was given up is read again");
+}
+
+#[test]
+fn over_a_port_of_whole_frames_the_mode_is_copies_on_demand() {
+    for (max_frags, is) in [(1, Mode::CopiesOnDemand), (2, Mode::Gather), (4, Mode::Gather)] {
+        let port = VecPort::at_once(64).gathering(max_frags);
+        let mut stack = stack::Config::new(MacAddr([2, 0, 0, 0, 0, 1]), Ipv4Addr::LOCALHOST, 24);
+        stack.content = config(Mode::Gather);
+        let app = FileServer::new(
+            Catalogue::builder(0).build(),
+            MemoryBodies::new(),
+            ServerConfig::default(),
+        );
+        let stack = Stack::new(stack, Secrets::new([1; 4]), port.caps(), app);
+        assert_eq!(stack.config().content.mode, is);
+    }
 }
 
 /// A release with frames in flight leaves what they use; the next one takes that as well.
