@@ -85,6 +85,7 @@ impl Row {
             (_, Mode::Copy) => "copy",
             (_, Mode::CopiesInAdvance(_)) => "copies-in-advance",
             (_, Mode::CopiesOnDemand) => "copies-on-demand",
+            (_, Mode::Gather) => "gather",
         }
     }
 
@@ -177,6 +178,7 @@ impl Row {
                     row.content = match value {
                         "copy" => Mode::Copy,
                         "copies-in-advance" => Mode::CopiesInAdvance(COPIES_IN_ADVANCE),
+                        "gather" => Mode::Gather,
                         "copies-on-demand" | "socket-buffer" | "no-class" => Mode::CopiesOnDemand,
                         _ => return None,
                     };

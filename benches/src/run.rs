@@ -5,7 +5,7 @@ use crate::row::{Lifetime, Row, Stack};
 use crate::simoom::{self, Setup, Simoom};
 use crate::smol::Smol;
 use crate::subject::Subject;
-use simoom_core::content::{ContentSource, ObjectId, ReadAt};
+use simoom_core::content::{ContentSource, Mode, ObjectId, ReadAt};
 use simoom_core::stack::app::App;
 use simoom_sim::machine::Work;
 use std::time::Duration;
@@ -34,6 +34,8 @@ pub struct Outcome {
     pub requests: u64,
     /// What the stack did for them.
     pub work: Work,
+    /// The most packet buffers that were out of the pool at once, warm-up and all.
+    pub buffers: u32,
     /// Pages of the buffers, as the system gave them: `4KB` or `2MB`.
     pub memory: &'static str,
 }
@@ -41,6 +43,9 @@ pub struct Outcome {
 /// Sets up the row's stack and measures.
 pub fn run(row: &Row, amount: Amount) -> Outcome {
     match row.stack {
+        Stack::Simoom if row.content == Mode::Gather => {
+            drive(row, Simoom::<true>::new(setup_of(row)), amount)
+        }
         Stack::Simoom => drive(row, simoom_of(row), amount),
         Stack::Smoltcp => drive(row, smol_of(row), amount),
     }
@@ -48,7 +53,11 @@ pub fn run(row: &Row, amount: Amount) -> Outcome {
 
 /// simoom as the row asks for it.
 pub fn simoom_of(row: &Row) -> Simoom {
-    Simoom::new(Setup {
+    Simoom::new(setup_of(row))
+}
+
+fn setup_of(row: &Row) -> Setup {
+    Setup {
         object_bytes: row.object_bytes,
         objects: row.objects,
         connections: row.open + 8,
@@ -56,7 +65,7 @@ pub fn simoom_of(row: &Row) -> Simoom {
         mode: row.content,
         class: row.class,
         pages: row.pages,
-    })
+    }
 }
 
 /// smoltcp with the same answers.
@@ -130,7 +139,8 @@ fn drive<S: Subject>(row: &Row, subject: S, amount: Amount) -> Outcome {
             let outcome =
                 measure(spend, batch, || script.keep_alive(rounds, row.active, false, &mut pick));
             let work = script.subject.work().since(&before);
-            Outcome { memory: pages_in_use(), work, ..outcome }
+            let buffers = script.subject.buffers_used();
+            Outcome { memory: pages_in_use(), work, buffers, ..outcome }
         }
     }
 }
@@ -156,7 +166,8 @@ fn drive_close<S: Subject>(row: &Row, script: &mut Script<S>, amount: Amount) ->
                 done
             });
             let work = script.subject.work().since(&before);
-            Outcome { memory: pages_in_use(), work, ..outcome }
+            let buffers = script.subject.buffers_used();
+            Outcome { memory: pages_in_use(), work, buffers, ..outcome }
         }
     }
 }
@@ -182,6 +193,7 @@ fn measure(spend: Duration, batch: u32, mut one: impl FnMut() -> Done) -> Outcom
         allocations: each(total.allocations),
         requests,
         work: Work::default(),
+        buffers: 0,
         memory: "",
     }
 }

@@ -37,12 +37,12 @@ pub struct Setup {
     pub pages: Pages,
 }
 
-/// The stack and its port.
-pub struct Simoom {
+/// The stack and its port, which gathers or does not.
+pub struct Simoom<const GATHERS: bool = false> {
     /// The stack.
     pub stack: Stack<App>,
     /// Its port.
-    pub port: MemoryPort,
+    pub port: MemoryPort<GATHERS>,
     response_lens: Vec<u64>,
 }
 
@@ -84,7 +84,7 @@ pub fn config(connections: u32) -> stack::Config {
     config
 }
 
-impl Simoom {
+impl<const GATHERS: bool> Simoom<GATHERS> {
     /// A server, cold: nothing is cut.
     pub fn new(setup: Setup) -> Self {
         Self::with_config(setup, config(setup.connections))
@@ -112,7 +112,7 @@ impl Simoom {
     }
 }
 
-impl Subject for Simoom {
+impl<const GATHERS: bool> Subject for Simoom<GATHERS> {
     fn rx(&mut self) -> &mut RxQueue {
         &mut self.port.rx
     }
@@ -124,7 +124,7 @@ impl Subject for Simoom {
     }
 
     fn last_frames(&self, show: &mut dyn FnMut(&[u8])) {
-        self.port.last_frames().for_each(show);
+        self.port.show_last_frames(show);
     }
 
     fn sent(&self) -> (u64, u64) {
@@ -138,6 +138,10 @@ impl Subject for Simoom {
     fn work(&self) -> Work {
         let copied_bytes = self.port.copied_bytes;
         Work { copied_bytes, turns: self.stack.stats().turns, ..PortStack::work(&self.stack) }
+    }
+
+    fn buffers_used(&self) -> u32 {
+        self.port.buffers_used()
     }
 
     fn diagnosis(&self) -> String {

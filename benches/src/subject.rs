@@ -21,6 +21,10 @@ pub trait Subject {
     fn work(&self) -> Work {
         Work::default()
     }
+    /// The most packet buffers that were out of the pool at once, where it has such.
+    fn buffers_used(&self) -> u32 {
+        0
+    }
     /// What went wrong, for the message of a script that did not go as written.
     fn diagnosis(&self) -> String;
 }

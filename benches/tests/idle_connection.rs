@@ -18,7 +18,7 @@ const CONNECTIONS: u32 = 100_000;
 
 /// Bytes that a stack for so many connections keeps, with its application.
 fn stack_bytes(connections: u32) -> u64 {
-    let port = MemoryPort::new(64, false, Pages::Small);
+    let port: MemoryPort = MemoryPort::new(64, false, Pages::Small);
     let before = counting::bytes_live();
     let app = file_server(1_024, 1);
     let stack = Stack::new(config(connections), Secrets::new([1, 2, 3, 4]), port.caps(), app);

@@ -24,7 +24,7 @@ const USUAL_MSS: u16 = MTU - 40;
 pub(crate) struct Args {
     /// The directory
     dir: PathBuf,
-    /// Show one mode only: copy, copies-in-advance, copies-in-advance:N or copies-on-demand
+    /// Show one mode only: copy, copies-in-advance, copies-in-advance:N, copies-on-demand or gather
     #[arg(long, value_name = "MODE", value_parser = parse_content_mode)]
     content_mode: Option<Mode>,
     /// Objects to list, the longest first
@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let modes = match args.content_mode {
         Some(mode) => vec![mode],
-        None => vec![Mode::Copy, Mode::CopiesInAdvance(4), Mode::CopiesOnDemand],
+        None => vec![Mode::Copy, Mode::CopiesInAdvance(4), Mode::CopiesOnDemand, Mode::Gather],
     };
     let plan = Plan::of(&site, &modes);
     let text = if args.json { format!("{:#}\n", plan.json()) } else { plan.table(args.objects) };
@@ -184,8 +184,10 @@ impl Plan {
         out.push_str(
             "\nVariants are cut as they are first asked for. copy keeps one master a segment and needs\n\
              a free buffer for each frame in flight besides; copies-on-demand starts with one copy a\n\
-             segment and makes further ones while all are in flight. With fewer buffers than this\n\
-             (serve --buffers), segments not asked for lately make room.\n",
+             segment and makes further ones while all are in flight; gather, where the device takes a\n\
+             frame in two parts, keeps one payload a segment and needs a free buffer for the headers of\n\
+             each frame in flight besides. With fewer buffers than this (serve --buffers), segments not\n\
+             asked for lately make room.\n",
         );
         out
     }
@@ -252,7 +254,7 @@ impl Variant {
 impl Memory {
     fn of(mode: Mode, segments: u64, runs: u64) -> Self {
         let buffers = match mode {
-            Mode::Copy | Mode::CopiesOnDemand => segments,
+            Mode::Copy | Mode::CopiesOnDemand | Mode::Gather => segments,
             Mode::CopiesInAdvance(copies) => segments * u64::from(copies),
         };
         Self {
@@ -269,6 +271,7 @@ fn mode_name(mode: Mode) -> String {
         Mode::Copy => "copy".into(),
         Mode::CopiesInAdvance(copies) => format!("copies-in-advance:{copies}"),
         Mode::CopiesOnDemand => "copies-on-demand".into(),
+        Mode::Gather => "gather".into(),
     }
 }
 

@@ -32,6 +32,12 @@ fn a_recorder_around_a_device_that_reads_and_reports_late_passes() {
 }
 
 #[test]
+fn a_recorder_around_a_device_that_gathers_passes_and_writes_whole_frames() {
+    run_suite(|| Recorded::new(VecPort::at_once(64).gathering(3)));
+    run_suite(|| Recorded::new(VecPort::late(64).gathering(2)));
+}
+
+#[test]
 fn turn_logs_give_the_same_bytes_through_a_recorder() {
     for (path, log) in turn_logs() {
         let wire = same_bytes(&log, &mut Recorded::new(VecPort::at_once(512))).unwrap();

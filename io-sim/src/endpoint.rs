@@ -97,6 +97,9 @@ impl fmt::Display for HostFault {
             Self::Nic(NicViolation::WrittenWithoutRight { buffer }) => {
                 write!(f, "buffer {buffer} was opened for writing by one who does not own it")
             }
+            Self::Nic(NicViolation::NotPinned { buffer }) => {
+                write!(f, "a frame had a piece of buffer {buffer}, which was not pinned")
+            }
             Self::Nic(NicViolation::TokenOfAnother { buffer }) => {
                 write!(f, "there is more than one token of buffer {buffer}")
             }

@@ -3,21 +3,25 @@
 //! A frame's bytes are copied when the modelled DMA runs, not when the frame was submitted: what
 //! memory holds *then* goes on the wire. When that is, and when completions show, is a policy.
 //! Two oracles are always on: a copy taken at submit is compared when DMA runs, and a write to a
-//! buffer that the device owns is noticed as it happens.
+//! buffer that the device owns, or that is pinned, is noticed as it happens. A frame of several parts
+//! is read, all of it, when its DMA runs.
 //!
 //! Time comes in through [`SimPort::advance`]; frames come in through [`SimPort::deliver`] and go
 //! out through [`SimPort::take_sent`]. Must not know links, hosts or worlds.
 
 mod config;
+mod gather;
 mod port;
 mod stall;
 
 pub use config::{CompletionPolicy, DmaPolicy, NicConfig};
+pub use gather::FRAGS_MAX;
 pub use stall::{RandomStalls, Stall, Stalled};
 
 use crate::frames::{FrameId, Frames};
 use crate::oracle::promises::{Passage, Passed};
 use crate::seed::Draws;
+use gather::Pieces;
 use simoom_core::port::{Buf, Port, TxSync};
 use simoom_core::time::Instant;
 use simoom_core::wire::rewrite::TcpFrameMut;
@@ -35,14 +39,20 @@ pub enum NicViolation {
         /// Bytes of the frame.
         len: u16,
     },
-    /// A buffer was opened for writing while the device owned it, or while it was free.
+    /// A buffer was opened for writing while the device owned it, while it was pinned, or while it was
+    /// free.
     WrittenWithoutRight {
         /// The buffer.
         buffer: u32,
     },
-    /// A buffer was submitted or given back that was not in the caller's hands: its token was
+    /// A buffer was submitted, pinned or given back that was not in the caller's hands: its token was
     /// made twice.
     TokenOfAnother {
+        /// The buffer.
+        buffer: u32,
+    },
+    /// A piece of a frame was of a buffer that is not pinned, or such a one was unpinned.
+    NotPinned {
         /// The buffer.
         buffer: u32,
     },
@@ -53,6 +63,8 @@ pub enum NicViolation {
 pub struct NicStats {
     /// Given to the wire.
     pub tx: u64,
+    /// Of these, made of several parts.
+    pub tx_gathered: u64,
     /// Taken into the receive ring.
     pub rx: u64,
     /// Dropped, the receive ring being full.
@@ -80,12 +92,15 @@ pub struct Sent {
     pub at: Instant,
 }
 
-/// A frame in the transmit ring.
+/// A frame in the transmit ring, in one slot or several.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     buffer: u32,
+    /// Bytes of the frame.
     len: u16,
-    /// What the buffer held when it was submitted: what goes on the wire, if it still does.
+    /// What follows the bytes in `buffer`.
+    pieces: Pieces,
+    /// What the buffers held when it was submitted: what goes on the wire, if it still does.
     submitted: FrameId,
     /// When it may be read by policy; final from the doorbell on, but for `WholeRing` and `NextTurn`.
     due: Instant,
@@ -98,6 +113,8 @@ struct Slot {
 enum Place {
     Free,
     Caller,
+    /// The caller's, and nobody's to write.
+    Pinned,
     Device,
 }
 
@@ -122,10 +139,14 @@ pub struct SimPort {
     stride: usize,
     free: Vec<u32>,
     places: Vec<Place>,
+    /// Of each buffer, its pieces in the ring. Empty where the device does not gather.
+    uses: Vec<u32>,
     caller: u32,
     /// Oldest first: the first `reported` are done and shown, the first `read` were read, the
     /// first `pushed` are visible to the device. `reported <= read <= pushed <= ring.len()`.
     ring: VecDeque<Slot>,
+    /// Slots that its frames take beyond one each.
+    more_slots: usize,
     reported: usize,
     read: usize,
     pushed: usize,
@@ -161,11 +182,15 @@ impl SimPort {
     pub fn new(config: NicConfig, id: u32, mut draws: Draws) -> Self {
         let caps = &config.caps;
         assert!(
-            caps.tx_slots > caps.tx_hold_idle,
+            caps.tx_slots >= u32::from(caps.max_frags) * (caps.tx_hold_idle + 1),
             "a ring that an idle device holds passes nothing"
         );
         assert!(caps.buffers > 0 && config.rx_slots > 0, "a NIC has buffers and a receive ring");
-        assert_eq!(caps.max_frags, 1, "this NIC does not gather");
+        assert!(
+            (1..=FRAGS_MAX).contains(&caps.max_frags),
+            "a frame takes from 1 to {FRAGS_MAX} slots of this NIC"
+        );
+        let gathers = caps.max_frags > 1;
         let stride = usize::from(caps.frame_max).next_multiple_of(64);
         let random = config.stalls;
         let stalls = random.map(|random| Box::new(Stalls::new(Some(random), &mut draws)));
@@ -179,8 +204,10 @@ impl SimPort {
             // Buffer 0 is taken first.
             free: (0..caps.buffers).rev().collect(),
             places: vec![Place::Free; caps.buffers as usize],
+            uses: vec![0; if gathers { caps.buffers as usize } else { 0 }],
             caller: 0,
             ring: VecDeque::with_capacity(caps.tx_slots as usize),
+            more_slots: 0,
             reported: 0,
             read: 0,
             pushed: 0,
@@ -390,14 +417,30 @@ impl SimPort {
 
     #[inline]
     fn is_waited_for(&self) -> bool {
-        self.asked > 0 || self.ring.len() >= self.config.caps.tx_slots as usize
+        self.asked > 0 || self.is_full()
+    }
+
+    /// Whether the ring has no room for a frame of as many parts as there may be.
+    #[inline]
+    fn is_full(&self) -> bool {
+        let most = usize::from(self.config.caps.max_frags);
+        self.ring.len() + self.more_slots + most > self.config.caps.tx_slots as usize
+    }
+
+    /// Slots of the frames in that part of the ring.
+    #[inline]
+    fn slots(&self, frames: std::ops::Range<usize>) -> usize {
+        if self.more_slots == 0 {
+            return frames.len();
+        }
+        self.ring.range(frames).map(|slot| 1 + slot.pieces.len()).sum()
     }
 
     /// When the next unread frame is read; there is one.
     #[inline]
     fn due(&self) -> Instant {
         let slot = &self.ring[self.read];
-        let full = self.ring.len() >= self.config.caps.tx_slots as usize;
+        let full = self.is_full();
         let due = match self.config.dma {
             DmaPolicy::WholeRing if full => self.wire_free_at.max(self.now),
             DmaPolicy::WholeRing | DmaPolicy::WhenWireIsFree => slot.due.max(self.wire_free_at),
@@ -444,7 +487,7 @@ impl SimPort {
     #[inline]
     fn work(&mut self) {
         let half = (self.config.caps.tx_slots as usize).div_ceil(2);
-        self.draining |= self.pushed - self.read >= half;
+        self.draining |= self.slots(self.read..self.pushed) >= half;
         while self.read < self.pushed && self.due() <= self.now {
             self.read_one();
         }
@@ -458,16 +501,21 @@ impl SimPort {
         // What was due before now was read then: its place on the wire does not depend on when
         // the model gets to it.
         let read_at = self.due().min(self.now);
+        let slot = self.ring[self.read];
+        let frame = slot.submitted;
+        if slot.pieces.is_empty() {
+            let start = slot.buffer as usize * self.stride;
+            let bytes = &self.memory[start..start + usize::from(slot.len)];
+            if bytes != self.frames.get(frame) {
+                let (buffer, len) = (slot.buffer, slot.len);
+                self.violation.get_or_insert(NicViolation::FrameChangedAfterSubmit { buffer, len });
+                self.frames.get_mut(frame).copy_from_slice(bytes);
+            }
+        } else {
+            self.read_parts(&slot);
+        }
         let slot = &mut self.ring[self.read];
         self.read += 1;
-        let start = slot.buffer as usize * self.stride;
-        let bytes = &self.memory[start..start + usize::from(slot.len)];
-        let frame = slot.submitted;
-        if bytes != self.frames.get(frame) {
-            let (buffer, len) = (slot.buffer, slot.len);
-            self.violation.get_or_insert(NicViolation::FrameChangedAfterSubmit { buffer, len });
-            self.frames.get_mut(frame).copy_from_slice(bytes);
-        }
         if self.config.caps.checksum.tx {
             fill_checksums(self.frames.get_mut(frame));
         }
@@ -490,8 +538,8 @@ impl SimPort {
         if self.reported >= end {
             return;
         }
-        let held = end - self.reported;
-        let full = self.ring.len() >= caps.tx_slots as usize;
+        let held = self.slots(self.reported..end);
+        let full = self.is_full();
         let by_policy = match self.config.completion {
             CompletionPolicy::AtRead => end,
             CompletionPolicy::AtSent => {
@@ -529,7 +577,7 @@ impl SimPort {
         }
         self.pushed = self.ring.len();
         if how == TxSync::PushAndReclaim {
-            let no_buffer = self.tx_free() > 0;
+            let no_buffer = self.tx_free() >= usize::from(self.config.caps.max_frags);
             if let Some(passed) = &mut self.passed {
                 let what = Passage::Starved { no_buffer };
                 passed.push(Passed { at: self.now, stack: self.stack, what });

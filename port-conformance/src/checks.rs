@@ -1,5 +1,6 @@
 //! The checks: each a claim about one thing, in the order in which one would want to read them.
 
+mod gather;
 mod pool;
 mod receive;
 mod transmit;
@@ -42,6 +43,13 @@ pub(crate) fn all<H: Harness>() -> Vec<Check<H>> {
         receive::batches_are_bounded,
         receive::frames_of_every_length_are_received,
         receive::received_frames_are_released,
+        gather::parts_leave_as_one_frame,
+        gather::parts_take_a_slot_each,
+        gather::pinned_payload_stays_while_it_is_used,
+        gather::payload_is_unpinned_when_no_use_is_left,
+        gather::header_comes_home_after_the_device_has_read,
+        gather::many_frames_share_a_payload,
         walk::random_walk_keeps_every_claim,
+        walk::random_walk_with_shared_payloads_keeps_every_claim,
     ]
 }

@@ -4,7 +4,7 @@
 //! ```text
 //! simoom fixture 1
 //! start 1700000000000000000          the UTC time of instant 0, in nanoseconds since 1970
-//! mode copies-on-demand              or copy, or copies-in-advance 2
+//! mode copies-on-demand              or copy, or copies-in-advance 2, or gather
 //! copies 16                          copies kept at most
 //! reserve 8                          buffers left to the copying way
 //! file /a.bin 22000 7                path, bytes, seed of the pattern; any number of these
@@ -118,6 +118,7 @@ impl fmt::Display for Fixture {
             Mode::Copy => writeln!(f, "mode copy")?,
             Mode::CopiesInAdvance(copies) => writeln!(f, "mode copies-in-advance {copies}")?,
             Mode::CopiesOnDemand => writeln!(f, "mode copies-on-demand")?,
+            Mode::Gather => writeln!(f, "mode gather")?,
         }
         writeln!(f, "copies {}\nreserve {}", self.copies_max, self.reserve)?;
         for FixtureFile { path, len, seed } in &self.files {
@@ -177,6 +178,7 @@ impl Line<'_> {
         match self.words[..] {
             ["mode", "copy"] => Ok(Mode::Copy),
             ["mode", "copies-on-demand"] => Ok(Mode::CopiesOnDemand),
+            ["mode", "gather"] => Ok(Mode::Gather),
             ["mode", "copies-in-advance", copies] => Ok(Mode::CopiesInAdvance(self.parse(copies)?)),
             _ => Err(self.error("not a mode that there is".into())),
         }
@@ -205,7 +207,7 @@ mod tests {
 
     #[test]
     fn text_of_a_fixture_is_read_back() {
-        for mode in [Mode::Copy, Mode::CopiesInAdvance(3), Mode::CopiesOnDemand] {
+        for mode in [Mode::Copy, Mode::CopiesInAdvance(3), Mode::CopiesOnDemand, Mode::Gather] {
             assert_eq!(fixture(mode).to_string().parse(), Ok(fixture(mode)));
         }
     }
@@ -217,7 +219,7 @@ mod tests {
         assert_eq!(line(String::new()), 0);
         assert_eq!(line("simoom fixture 2".into()), 1);
         assert_eq!(line(good.replace("start 5", "start x")), 2);
-        assert_eq!(line(good.replace("mode copy", "mode gather")), 3);
+        assert_eq!(line(good.replace("mode copy", "mode scatter")), 3);
         assert_eq!(line(good.replace("copies 16", "copies 4294967296")), 4);
         assert_eq!(line(good.replace("reserve", "copies")), 5);
         assert_eq!(line(good.replace("/b/c.bin 0", "/b/c.bin")), 7);

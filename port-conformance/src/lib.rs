@@ -18,7 +18,7 @@ pub mod scripted;
 pub mod vec_port;
 mod watch;
 
-pub use same_bytes::same_bytes;
+pub use same_bytes::{same_bytes, same_bytes_in_parts};
 
 use simoom_core::port::{BATCH_MAX, Port};
 use std::fmt;
@@ -77,15 +77,32 @@ pub enum Claim {
     /// The census is right: free, caller and device are what they must be after what was called,
     /// add up to `buffers`, and `free` agrees.
     CensusRight,
-    /// A frame takes one slot: `tx_free` is one less after `submit`. Between calls only the device
-    /// changes it, and only upwards.
+    /// A frame takes one slot, and a gathered one as many as it has parts: `tx_free` is so many less
+    /// after `submit`. Between calls only the device changes it, and only upwards.
     OneSlotAFrame,
+    /// A gathered frame takes as many slots as it has parts.
+    OneSlotAPart,
     /// `tx_free` is never above `tx_slots`.
     SlotsBounded,
     /// `submit` refuses when `tx_free` is 0, and only then.
     TxFullAtZero,
-    /// A refused buffer comes back: the same buffer with the same bytes.
+    /// `submit_gather` refuses when `tx_free` is less than the frame has parts, and only then.
+    GatherFullWhenShort,
+    /// A refused buffer, or header, comes back: the same buffer with the same bytes.
     TxFullGivesBack,
+    /// What is pinned keeps its bytes and is handed out to nobody, whatever is sent of it.
+    PinnedStays,
+    /// `pin` and `unpin` answer the buffer that they were given.
+    PinKeepsTheBuffer,
+    /// `unpin` is refused while a frame that has not been reclaimed has a piece of the buffer.
+    UnpinRefusedInUse,
+    /// `unpin` gives the buffer once every frame with a piece of it has been reclaimed.
+    UnpinGivesUnused,
+    /// The header of a gathered frame comes home, once, and nothing else does.
+    HeaderComesHome,
+    /// A gathered frame leaves as its header and its pieces in their order, each with the bytes that
+    /// it had when it was submitted.
+    PiecesOnTheWire,
     /// `sync_tx` succeeds.
     SyncSucceeds,
     /// Frames leave in the order of submission.

@@ -5,14 +5,19 @@
 //! completions that show early wait here, and for one that is late the device is driven: doorbell,
 //! time to work, and at last frames of our own (*fillers*, taken off the wire again) that push out
 //! what an idle device would keep.
+//!
+//! A frame of several parts takes the way of the real port in parts where that port gathers, else as a
+//! whole. Uses of payload are counted here, by the completions that the caller was told of.
 
 use crate::Harness;
 use crate::frames::{FRAME_MIN, is_ours, numbered};
 use crate::watch::ROUNDS_MAX;
 use simoom_core::port::turn_log::{Output, OutputSum, Reclaim, Turn, TurnLog};
-use simoom_core::port::{Buf, Census, Port, PortCaps, RxFrame, TxFull, TxSync};
+use simoom_core::port::{
+    Buf, Census, GatherFull, Piece, Pinned, Port, PortCaps, RxFrame, TxFull, TxSync, assembled,
+};
 use simoom_core::time::Instant;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 /// Why a port did not, or could not, do what the log says.
@@ -143,9 +148,40 @@ impl std::error::Error for Divergence {}
 pub fn replay<H: Harness>(
     log: &TurnLog,
     harness: &mut H,
+    turn: impl FnMut(Instant, &mut Scripted<'_, H>) -> Result<(), Divergence>,
+) -> Result<Vec<Vec<u8>>, Divergence> {
+    run(log, Scripted::new(harness, log.header.caps, Telling::AsLogged)?, turn)
+}
+
+/// The same for a log of whole frames with a caller that sends frames of two parts: see
+/// [`crate::same_bytes_in_parts`].
+pub fn replay_in_parts<H: Harness>(
+    log: &TurnLog,
+    harness: &mut H,
+    turn: impl FnMut(Instant, &mut Scripted<'_, H>) -> Result<(), Divergence>,
+) -> Result<Vec<Vec<u8>>, Divergence> {
+    run(log, Scripted::new(harness, log.header.caps, Telling::TwoSlotsAFrame)?, turn)
+}
+
+/// How slots and buffers of a log are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Telling {
+    AsLogged,
+    /// For each slot two, of which every frame takes both.
+    TwoSlotsAFrame,
+}
+
+impl Telling {
+    fn slots(self, logged: u32) -> u32 {
+        if self == Self::AsLogged { logged } else { logged.saturating_mul(2) }
+    }
+}
+
+fn run<H: Harness>(
+    log: &TurnLog,
+    mut port: Scripted<'_, H>,
     mut turn: impl FnMut(Instant, &mut Scripted<'_, H>) -> Result<(), Divergence>,
 ) -> Result<Vec<Vec<u8>>, Divergence> {
-    let mut port = Scripted::new(harness, log.header.caps)?;
     for entry in &log.turns {
         port.begin(entry);
         turn(entry.now, &mut port)?;
@@ -160,14 +196,18 @@ pub fn replay<H: Harness>(
 /// The port that a log tells of, over the port of a harness. Made by [`replay`].
 pub struct Scripted<'h, H> {
     harness: &'h mut H,
-    /// The recorded port's.
+    telling: Telling,
+    /// The recorded port's, as they are told.
     caps: PortCaps,
     /// Buffers kept back for fillers.
     spares: Vec<Buf>,
-    /// The device's buffers that the caller waits for, oldest first; a filler is None.
-    ring: VecDeque<Option<u32>>,
+    /// The device's frames that the caller waits for, oldest first, each with the pinned buffers that
+    /// it has pieces of; a filler is None.
+    ring: VecDeque<Option<Vec<u32>>>,
     /// Home, and not yet told.
-    home: VecDeque<Buf>,
+    home: VecDeque<(Buf, Vec<u32>)>,
+    /// Pieces of each pinned buffer in frames whose completion was not told.
+    uses: BTreeMap<u32, u32>,
     /// Buffers in the caller's hands.
     hands: u32,
     tx_free: u32,
@@ -184,9 +224,14 @@ pub struct Scripted<'h, H> {
 impl<'h, H: Harness> Scripted<'h, H> {
     /// Shows a caller the port with the capabilities `caps` over the port of `harness`, which must
     /// be fresh, and larger by the few buffers that an idle device of its kind keeps (at least one).
-    fn new(harness: &'h mut H, caps: PortCaps) -> Result<Self, Divergence> {
+    fn new(harness: &'h mut H, mut caps: PortCaps, telling: Telling) -> Result<Self, Divergence> {
         let real = *harness.port().caps();
         let spare = real.tx_hold_idle.max(1);
+        if telling == Telling::TwoSlotsAFrame {
+            caps.tx_slots = telling.slots(caps.tx_slots);
+            caps.max_frags = 2;
+            caps.buffers = caps.buffers.max(real.buffers.saturating_sub(spare));
+        }
         for (what, need, have) in [
             ("frame_max", caps.frame_max.into(), real.frame_max.into()),
             ("buffers", caps.buffers + spare, real.buffers),
@@ -203,10 +248,12 @@ impl<'h, H: Harness> Scripted<'h, H> {
         let spares = (0..spare).filter_map(|_| harness.port_mut().take_free()).collect();
         Ok(Self {
             harness,
+            telling,
             caps,
             spares,
             ring: VecDeque::new(),
             home: VecDeque::new(),
+            uses: BTreeMap::new(),
             hands: 0,
             tx_free: caps.tx_slots,
             reclaims: VecDeque::new(),
@@ -221,12 +268,12 @@ impl<'h, H: Harness> Scripted<'h, H> {
 
     /// What this turn of the log says is told from here on.
     fn begin(&mut self, turn: &Turn) {
-        self.tx_free = turn.tx_free;
+        self.tx_free = self.telling.slots(turn.tx_free);
         self.reclaims = turn.reclaims.iter().copied().collect();
         self.received = turn.received.iter().cloned().collect();
         (self.reclaim_calls, self.receive_calls) = (0, 0);
         let (logged, is) = (turn.buffers_free, self.free() as u32);
-        if logged != is {
+        if logged != is && self.telling == Telling::AsLogged {
             self.diverge(Divergence::Pool { logged, is });
         }
     }
@@ -264,7 +311,7 @@ impl<'h, H: Harness> Scripted<'h, H> {
         let Self { harness, ring, home, spares, .. } = self;
         harness.port_mut().reclaim(|buf| {
             match ring.pop_front() {
-                Some(Some(_)) => home.push_back(buf),
+                Some(Some(pieces)) => home.push_back((buf, pieces)),
                 Some(None) | None => spares.push(buf),
             }
             None
@@ -296,6 +343,19 @@ impl<'h, H: Harness> Scripted<'h, H> {
         }
     }
 
+    /// Whether the port below makes frames out of parts.
+    fn in_parts(&self) -> bool {
+        H::Port::GATHERS && self.harness.port().caps().max_frags > 1
+    }
+
+    /// A frame is in the ring, with pieces of these buffers.
+    fn is_queued(&mut self, slots: u32, used: Vec<u32>) {
+        self.ring.push_back(Some(used));
+        self.hands -= 1;
+        self.tx_free -= slots;
+        self.submitted += 1;
+    }
+
     /// Buffers that the caller believes to be with the device.
     fn away(&self) -> usize {
         self.home.len() + self.ring.iter().flatten().count()
@@ -304,6 +364,8 @@ impl<'h, H: Harness> Scripted<'h, H> {
 
 impl<H: Harness> Port for Scripted<'_, H> {
     type Error = Divergence;
+
+    const GATHERS: bool = true;
 
     fn caps(&self) -> &PortCaps {
         &self.caps
@@ -377,18 +439,15 @@ impl<H: Harness> Port for Scripted<'_, H> {
     }
 
     fn submit(&mut self, buf: Buf, len: u16) -> Result<(), TxFull> {
-        if self.tx_free == 0 {
+        let slots = self.telling.slots(1);
+        if self.tx_free < slots {
             return Err(TxFull(buf));
         }
-        let index = buf.index();
         let mut offered = buf;
         for _ in 0..ROUNDS_MAX {
             match self.harness.port_mut().submit(offered, len) {
                 Ok(()) => {
-                    self.ring.push_back(Some(index));
-                    self.hands -= 1;
-                    self.tx_free -= 1;
-                    self.submitted += 1;
+                    self.is_queued(slots, Vec::new());
                     return Ok(());
                 }
                 // The log's port had a slot; this one gets one as soon as its device has worked.
@@ -400,20 +459,77 @@ impl<H: Harness> Port for Scripted<'_, H> {
         Err(TxFull(offered))
     }
 
+    fn pin(&mut self, buf: Buf) -> Pinned {
+        if self.in_parts() { self.harness.port_mut().pin(buf) } else { Pinned::mint(buf) }
+    }
+
+    fn unpin(&mut self, pinned: Pinned) -> Result<Buf, Pinned> {
+        if self.uses.get(&pinned.buf().index()).is_some_and(|uses| *uses > 0) {
+            return Err(pinned);
+        }
+        if self.in_parts() { self.harness.port_mut().unpin(pinned) } else { Ok(pinned.into_buf()) }
+    }
+
+    fn submit_gather(
+        &mut self,
+        header: Buf,
+        header_len: u16,
+        pieces: &[Piece<'_>],
+    ) -> Result<(), GatherFull> {
+        let slots = match self.telling {
+            Telling::AsLogged => 1 + pieces.len() as u32,
+            Telling::TwoSlotsAFrame => 2,
+        };
+        if self.tx_free < slots {
+            return Err(GatherFull(header));
+        }
+        let in_parts =
+            self.in_parts() && self.harness.port().caps().max_frags as usize > pieces.len();
+        let mut offered = header;
+        let mut len = header_len;
+        if !in_parts {
+            let whole = assembled(self.harness.port(), &offered, header_len, pieces);
+            self.harness.port_mut().bytes_mut(&mut offered)[..whole.len()].copy_from_slice(&whole);
+            len = whole.len() as u16;
+        }
+        for _ in 0..ROUNDS_MAX {
+            let port = self.harness.port_mut();
+            let answer = if in_parts {
+                port.submit_gather(offered, len, pieces).map_err(|GatherFull(back)| back)
+            } else {
+                port.submit(offered, len).map_err(|TxFull(back)| back)
+            };
+            match answer {
+                Ok(()) => {
+                    let used: Vec<_> = pieces.iter().map(|piece| piece.of.buf().index()).collect();
+                    used.iter().for_each(|index| *self.uses.entry(*index).or_default() += 1);
+                    self.is_queued(slots, used);
+                    return Ok(());
+                }
+                Err(back) => offered = back,
+            }
+            self.drive(TxSync::PushAndReclaim);
+        }
+        self.diverge(Divergence::PortTooSmall { what: "tx_slots", need: slots, have: 0 });
+        Err(GatherFull(offered))
+    }
+
     fn reclaim(&mut self, mut on_done: impl FnMut(Buf) -> Option<Buf>) -> usize {
         self.reclaim_calls += 1;
         let said = self.reclaims.pop_front();
-        let Reclaim { completed, tx_free } =
-            said.unwrap_or(Reclaim { completed: 0, tx_free: self.tx_free });
+        let Reclaim { completed, tx_free } = said.unwrap_or(Reclaim { completed: 0, tx_free: 0 });
         let away = self.away();
         if completed as usize > away {
             self.diverge(Divergence::CompletionsOfNothing { logged: completed, away });
         }
         let due = (completed as usize).min(away);
         self.bring_home(due);
-        self.tx_free = tx_free;
+        self.tx_free = self.telling.slots(tx_free);
         let due = due.min(self.home.len());
-        for buf in self.home.drain(..due) {
+        for (buf, pieces) in self.home.drain(..due) {
+            for piece in pieces {
+                self.uses.entry(piece).and_modify(|uses| *uses -= 1);
+            }
             self.hands += 1;
             if let Some(back) = on_done(buf) {
                 self.hands -= 1;

@@ -5,7 +5,8 @@
 
 use crate::Harness;
 use simoom_core::port::{
-    BATCH_MAX, Buf, Census, ChecksumOffload, Port, PortCaps, RxFrame, TxFull, TxSync,
+    BATCH_MAX, Buf, Census, ChecksumOffload, GatherFull, Piece, Pinned, Port, PortCaps, RxFrame,
+    TxFull, TxSync, gathered_len,
 };
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -20,7 +21,21 @@ pub enum ReadAt {
     Work,
 }
 
-/// A device in memory.
+/// A frame in the ring: where its parts are, the first of them its own buffer.
+#[derive(Clone, Debug)]
+struct Queued {
+    parts: Vec<Part>,
+}
+
+/// Bytes of a buffer.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    buffer: u32,
+    at: u16,
+    len: u16,
+}
+
+/// A device in memory, with or without gathering ([`PortCaps::max_frags`]).
 #[derive(Clone, Debug)]
 pub struct VecPort {
     caps: PortCaps,
@@ -30,7 +45,11 @@ pub struct VecPort {
     free: Vec<u32>,
     /// Submitted and not reclaimed, oldest first; the first `visible` were rung in, the first
     /// `read` have left, the first `done` may be reported.
-    ring: VecDeque<(u32, u16)>,
+    ring: VecDeque<Queued>,
+    /// Slots that they take.
+    slots: usize,
+    /// Pieces of each buffer in the ring.
+    uses: Vec<u32>,
     visible: usize,
     read: usize,
     done: usize,
@@ -56,6 +75,8 @@ impl VecPort {
             memory: vec![buffer; caps.buffers as usize],
             free: (0..caps.buffers).rev().collect(),
             ring: VecDeque::new(),
+            slots: 0,
+            uses: vec![0; caps.buffers as usize],
             visible: 0,
             read: 0,
             done: 0,
@@ -75,6 +96,13 @@ impl VecPort {
     /// after a ring of later frames and keeps one buffer when idle, as netmap does.
     pub fn late(buffers: u32) -> Self {
         Self::new(caps(buffers, buffers / 2 - 1, 1), ReadAt::Work, 2)
+    }
+
+    /// The same device, one that makes a frame out of up to `max_frags` parts.
+    #[must_use]
+    pub fn gathering(mut self, max_frags: u8) -> Self {
+        self.caps.max_frags = max_frags;
+        self
     }
 
     /// Puts a frame in the receive ring.
@@ -103,10 +131,24 @@ impl VecPort {
 
     /// What memory holds now is what goes on the wire.
     fn read_up_to(&mut self, end: usize) {
-        for &(index, len) in self.ring.range(self.read.min(end)..end) {
-            self.wire.push(self.memory[index as usize][..usize::from(len)].to_vec());
+        for queued in self.ring.range(self.read.min(end)..end) {
+            let bytes = |part: &Part| {
+                let at = usize::from(part.at);
+                &self.memory[part.buffer as usize][at..at + usize::from(part.len)]
+            };
+            self.wire.push(queued.parts.iter().flat_map(bytes).copied().collect());
         }
         self.read = self.read.max(end);
+    }
+
+    fn enqueue(&mut self, parts: Vec<Part>) {
+        self.slots += parts.len();
+        self.ring.push_back(Queued { parts });
+    }
+
+    /// Whether the longest frame that there may be finds no room.
+    fn is_full(&self) -> bool {
+        self.tx_free() < usize::from(self.caps.max_frags)
     }
 
     /// Frames in front of the last `hold` that were read may be reported.
@@ -130,6 +172,8 @@ fn caps(buffers: u32, tx_hold_max: u32, tx_hold_idle: u32) -> PortCaps {
 
 impl Port for VecPort {
     type Error = Infallible;
+
+    const GATHERS: bool = true;
 
     fn caps(&self) -> &PortCaps {
         &self.caps
@@ -178,7 +222,7 @@ impl Port for VecPort {
     }
 
     fn tx_free(&self) -> usize {
-        self.caps.tx_slots as usize - self.ring.len()
+        self.caps.tx_slots as usize - self.slots
     }
 
     fn submit(&mut self, buf: Buf, len: u16) -> Result<(), TxFull> {
@@ -186,14 +230,57 @@ impl Port for VecPort {
         if self.tx_free() == 0 {
             return Err(TxFull(buf));
         }
-        self.ring.push_back((buf.index(), len));
+        self.enqueue(vec![Part { buffer: buf.index(), at: 0, len }]);
+        Ok(())
+    }
+
+    fn pin(&mut self, buf: Buf) -> Pinned {
+        buf.assert_port(self.id);
+        Pinned::mint(buf)
+    }
+
+    fn unpin(&mut self, pinned: Pinned) -> Result<Buf, Pinned> {
+        pinned.buf().assert_port(self.id);
+        if self.uses[pinned.buf().index() as usize] > 0 {
+            Err(pinned)
+        } else {
+            Ok(pinned.into_buf())
+        }
+    }
+
+    fn submit_gather(
+        &mut self,
+        header: Buf,
+        header_len: u16,
+        pieces: &[Piece<'_>],
+    ) -> Result<(), GatherFull> {
+        header.assert_port(self.id);
+        let most = usize::from(self.caps.max_frags);
+        assert!((1..most).contains(&pieces.len()), "{} pieces of {most} parts", pieces.len());
+        let len = gathered_len(header_len, pieces);
+        assert!(len <= usize::from(self.caps.frame_max), "a frame of {len} bytes is too long");
+        if self.tx_free() < 1 + pieces.len() {
+            return Err(GatherFull(header));
+        }
+        let mut parts = vec![Part { buffer: header.index(), at: 0, len: header_len }];
+        for Piece { of, at, len } in pieces {
+            of.buf().assert_port(self.id);
+            self.uses[of.buf().index() as usize] += 1;
+            parts.push(Part { buffer: of.buf().index(), at: *at, len: *len });
+        }
+        self.enqueue(parts);
         Ok(())
     }
 
     fn reclaim(&mut self, mut on_done: impl FnMut(Buf) -> Option<Buf>) -> usize {
         let count = std::mem::take(&mut self.done);
-        for (index, _) in self.ring.drain(..count) {
-            if let Some(buf) = on_done(Buf::mint(self.id, index)) {
+        for Queued { parts } in self.ring.drain(..count) {
+            self.slots -= parts.len();
+            let [header, pieces @ ..] = &parts[..] else { unreachable!("a frame has a buffer") };
+            for piece in pieces {
+                self.uses[piece.buffer as usize] -= 1;
+            }
+            if let Some(buf) = on_done(Buf::mint(self.id, header.buffer)) {
                 self.free.push(buf.index());
             }
         }
@@ -206,7 +293,7 @@ impl Port for VecPort {
         self.visible = self.ring.len();
         if self.read_at == ReadAt::Doorbell {
             self.work();
-        } else if self.tx_free() == 0 {
+        } else if self.is_full() {
             self.read_up_to(self.ring.len() / 2);
         }
         self.report_all_but(self.caps.tx_hold_max as usize);

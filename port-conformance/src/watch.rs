@@ -5,8 +5,10 @@
 
 use crate::frames::{self, POISON};
 use crate::{Claim, Harness};
-use simoom_core::port::{BATCH_MAX, Buf, Census, Port, PortCaps, TxFull, TxSync};
-use std::collections::{BTreeSet, VecDeque};
+use simoom_core::port::{
+    BATCH_MAX, Buf, Census, GatherFull, Piece, Pinned, Port, PortCaps, TxFull, TxSync, assembled,
+};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A claim that did not hold, and how.
 #[derive(Debug)]
@@ -34,16 +36,39 @@ pub(crate) use ensure;
 pub(crate) struct Watch<H> {
     harness: H,
     pub(crate) caps: PortCaps,
-    /// Buffers in the caller's hands.
+    /// Buffers in the caller's hands, but for pinned ones.
     hands: BTreeSet<u32>,
-    /// Buffers that the device has, oldest first.
-    device: VecDeque<u32>,
+    /// Buffers that are pinned.
+    pinned: BTreeMap<u32, PinnedState>,
+    /// Frames that the device has, oldest first.
+    device: VecDeque<Away>,
     /// Frames submitted and not yet seen on the wire.
-    due: VecDeque<Vec<u8>>,
+    due: VecDeque<Due>,
     /// What `tx_free` said after the last call that may change it.
     slots: usize,
     /// Frames made so far.
     serial: u32,
+}
+
+/// What is known of a pinned buffer.
+struct PinnedState {
+    bytes: Vec<u8>,
+    /// Frames with the device that have a piece of it; a frame with two counts twice.
+    uses: usize,
+}
+
+/// A frame that the device has.
+struct Away {
+    /// The buffer that comes home.
+    buffer: u32,
+    /// Pinned buffers of which it has pieces.
+    pieces: Vec<u32>,
+}
+
+/// A frame that has to leave.
+struct Due {
+    bytes: Vec<u8>,
+    gathered: bool,
 }
 
 impl<H: Harness> Watch<H> {
@@ -54,6 +79,7 @@ impl<H: Harness> Watch<H> {
             harness,
             caps,
             hands: BTreeSet::new(),
+            pinned: BTreeMap::new(),
             device: VecDeque::new(),
             due: VecDeque::new(),
             slots,
@@ -76,7 +102,18 @@ impl<H: Harness> Watch<H> {
 
     /// Buffers that the pool must have.
     pub(crate) fn pooled(&self) -> usize {
-        (self.caps.buffers as usize).saturating_sub(self.hands.len() + self.device.len())
+        let elsewhere = self.hands.len() + self.pinned.len() + self.device.len();
+        (self.caps.buffers as usize).saturating_sub(elsewhere)
+    }
+
+    /// Parts that a frame may have: 1 where the port does not gather.
+    pub(crate) fn parts_max(&self) -> usize {
+        usize::from(self.caps.max_frags)
+    }
+
+    /// Slots free, as the port said last.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots
     }
 
     /// The next frame, of `len` bytes, unlike every other.
@@ -89,7 +126,7 @@ impl<H: Harness> Watch<H> {
     pub(crate) fn settled(&mut self) -> Checked {
         let expected = Census {
             free: self.pooled() as u32,
-            caller: self.hands.len() as u32,
+            caller: (self.hands.len() + self.pinned.len()) as u32,
             device: self.device.len() as u32,
         };
         let (caps, slots, due_slots) = (self.caps, self.slots, self.port().tx_free());
@@ -114,7 +151,9 @@ impl<H: Harness> Watch<H> {
         let index = buf.index();
         let known = index < self.caps.buffers;
         ensure!(known, TokensDistinct, "{buf:?} of {} buffers", self.caps.buffers);
-        let away = self.device.contains(&index);
+        let pinned = self.pinned.contains_key(&index);
+        ensure!(!pinned, PinnedStays, "take_free gave {buf:?}, which is pinned");
+        let away = self.device.iter().any(|away| away.buffer == index);
         ensure!(!away, AwayIsAway, "take_free gave {buf:?}, which the device has");
         ensure!(self.hands.insert(index), TokensDistinct, "take_free gave {buf:?} twice");
         ensure!(pooled > 0, PoolEmpties, "take_free gave {buf:?} out of an empty pool");
@@ -166,14 +205,114 @@ impl<H: Harness> Watch<H> {
             Ok(()) => {
                 ensure!(slots > 0, TxFullAtZero, "a frame was taken with no slot free");
                 self.hands.remove(&index);
-                self.device.push_back(index);
-                self.due.push_back(before[..len].to_vec());
+                self.device.push_back(Away { buffer: index, pieces: Vec::new() });
+                self.due.push_back(Due { bytes: before[..len].to_vec(), gathered: false });
                 self.slots -= 1;
                 self.settled()?;
                 Ok(None)
             }
             Err(TxFull(back)) => {
                 ensure!(slots == 0, TxFullAtZero, "refused with {slots} slots free");
+                let same = back.index() == index;
+                ensure!(same, TxFullGivesBack, "{back:?} came back for buffer {index}");
+                let same = self.port().bytes(&back) == before;
+                ensure!(same, TxFullGivesBack, "{back:?} came back with other bytes");
+                self.settled()?;
+                Ok(Some(back))
+            }
+        }
+    }
+
+    /// Pins a buffer.
+    pub(crate) fn pin(&mut self, buf: Buf) -> Checked<Pinned> {
+        let index = buf.index();
+        let bytes = self.port().bytes(&buf).to_vec();
+        let pinned = self.port().pin(buf);
+        let same = pinned.buf().index() == index;
+        ensure!(same, PinKeepsTheBuffer, "{pinned:?} was made of buffer {index}");
+        self.hands.remove(&index);
+        self.pinned.insert(index, PinnedState { bytes, uses: 0 });
+        self.settled()?;
+        Ok(pinned)
+    }
+
+    /// A pinned buffer whose first bytes are those of a new frame of `len` bytes.
+    pub(crate) fn pin_new(&mut self, len: usize) -> Checked<Pinned> {
+        let mut buf = self.take_one()?;
+        let bytes = self.new_frame(len);
+        self.write(&mut buf, &bytes)?;
+        self.pin(buf)
+    }
+
+    /// Unpins a buffer, or does not, as its uses demand.
+    pub(crate) fn unpin(&mut self, pinned: Pinned) -> Checked<Result<Buf, Pinned>> {
+        let index = pinned.buf().index();
+        self.pinned_stays(&pinned)?;
+        let uses = self.pinned.get(&index).map_or(0, |state| state.uses);
+        match self.port().unpin(pinned) {
+            Ok(buf) => {
+                ensure!(uses == 0, UnpinRefusedInUse, "{buf:?} was unpinned with {uses} uses left");
+                let same = buf.index() == index;
+                ensure!(same, PinKeepsTheBuffer, "{buf:?} came for buffer {index}");
+                self.pinned.remove(&index);
+                self.hands.insert(index);
+                self.settled()?;
+                Ok(Ok(buf))
+            }
+            Err(pinned) => {
+                ensure!(uses > 0, UnpinGivesUnused, "{pinned:?} is in no frame, and stays pinned");
+                let same = pinned.buf().index() == index;
+                ensure!(same, PinKeepsTheBuffer, "{pinned:?} came back for buffer {index}");
+                self.settled()?;
+                Ok(Err(pinned))
+            }
+        }
+    }
+
+    /// A pinned buffer has the bytes that it had.
+    pub(crate) fn pinned_stays(&mut self, pinned: &Pinned) -> Checked {
+        let Self { harness, pinned: all, .. } = self;
+        let state = all.get(&pinned.buf().index());
+        let same = state.is_some_and(|s| s.bytes == harness.port().bytes(pinned.buf()));
+        ensure!(same, PinnedStays, "{pinned:?} has other bytes than when it was pinned");
+        Ok(())
+    }
+
+    /// Submits a frame of a new header of `len` bytes and these pieces; the header where the ring is
+    /// full.
+    pub(crate) fn submit_parts(
+        &mut self,
+        mut header: Buf,
+        len: usize,
+        pieces: &[Piece<'_>],
+    ) -> Checked<Option<Buf>> {
+        let bytes = self.new_frame(len);
+        self.write(&mut header, &bytes)?;
+        let (index, slots, parts) = (header.index(), self.slots, 1 + pieces.len());
+        let before = self.port().bytes(&header).to_vec();
+        let bytes = assembled(self.port(), &header, len as u16, pieces);
+        match self.port().submit_gather(header, len as u16, pieces) {
+            Ok(()) => {
+                let said = "taken with fewer slots free";
+                ensure!(slots >= parts, GatherFullWhenShort, "{parts} parts, {slots} free: {said}");
+                let used: Vec<_> = pieces.iter().map(|piece| piece.of.buf().index()).collect();
+                for buffer in &used {
+                    if let Some(state) = self.pinned.get_mut(buffer) {
+                        state.uses += 1;
+                    }
+                }
+                self.hands.remove(&index);
+                self.device.push_back(Away { buffer: index, pieces: used });
+                self.due.push_back(Due { bytes, gathered: true });
+                self.slots -= parts;
+                let (left, is) = (self.slots, self.port().tx_free());
+                ensure!(is == left, OneSlotAPart, "{parts} parts: slots from {slots} to {is}");
+                self.settled()?;
+                Ok(None)
+            }
+            Err(GatherFull(back)) => {
+                let short = slots < parts;
+                ensure!(short, GatherFullWhenShort, "{parts} parts refused with {slots} free");
                 let same = back.index() == index;
                 ensure!(same, TxFullGivesBack, "{back:?} came back for buffer {index}");
                 let same = self.port().bytes(&back) == before;
@@ -195,14 +334,26 @@ impl<H: Harness> Watch<H> {
     /// Reclaims. `keep` says, completion by completion, whether the caller keeps the buffer (they
     /// are answered, full of poison) or the pool gets it.
     pub(crate) fn reclaim(&mut self, mut keep: impl FnMut() -> bool) -> Checked<Vec<Buf>> {
-        let Self { harness, hands, device, .. } = self;
+        let Self { harness, hands, pinned, device, .. } = self;
         let (mut kept, mut shown) = (Vec::new(), 0);
-        let mut wrong = None;
+        let (mut wrong, mut wrong_header) = (None, None);
         let count = harness.port_mut().reclaim(|buf| {
             shown += 1;
             let due = device.pop_front();
-            if due != Some(buf.index()) && wrong.is_none() {
-                wrong = Some(format!("{buf:?} was reported, the oldest away is {due:?}"));
+            let name = due.as_ref().map(|due| due.buffer);
+            if name != Some(buf.index()) {
+                let said = format!("{buf:?} was reported, the oldest away is {name:?}");
+                let gathered = due.as_ref().is_some_and(|due| !due.pieces.is_empty());
+                if gathered || pinned.contains_key(&buf.index()) {
+                    wrong_header.get_or_insert(said);
+                } else {
+                    wrong.get_or_insert(said);
+                }
+            }
+            for piece in due.into_iter().flat_map(|due| due.pieces) {
+                if let Some(state) = pinned.get_mut(&piece) {
+                    state.uses -= 1;
+                }
             }
             if keep() {
                 hands.insert(buf.index());
@@ -211,6 +362,7 @@ impl<H: Harness> Watch<H> {
             }
             Some(buf)
         });
+        ensure!(wrong_header.is_none(), HeaderComesHome, "{}", wrong_header.unwrap_or_default());
         ensure!(wrong.is_none(), ReclaimOrder, "{}", wrong.unwrap_or_default());
         ensure!(count == shown, ReclaimCounts, "{shown} shown, {count} answered");
         for buf in &mut kept {
@@ -275,6 +427,7 @@ impl<H: Harness> Watch<H> {
                 ensure!(false, WireOnlySubmitted, "nothing was due, {} left", show(&frame));
                 continue;
             };
+            let Due { bytes: due, gathered } = due;
             if frame == due {
                 continue;
             }
@@ -287,12 +440,14 @@ impl<H: Harness> Watch<H> {
                 "{} left with what was written after its completion",
                 show(&due)
             );
-            let later = self.due.contains(&frame);
+            let later = self.due.iter().any(|later| later.bytes == frame);
             ensure!(!later, WireOrder, "{} was due, {} left", show(&due), show(&frame));
             let submitted = frames::serial(&frame).is_some_and(|n| Some(n) < frames::serial(&due));
             let again = submitted
                 && frame == frames::numbered(frames::serial(&frame).unwrap_or(0), frame.len());
             ensure!(!again, WireOnlySubmitted, "{} left once more", show(&frame));
+            let (was, is) = (show(&due), show(&frame));
+            ensure!(!gathered, PiecesOnTheWire, "{was} was due in parts, {is} left");
             ensure!(false, WireBytes, "{} was due, {} left", show(&due), show(&frame));
         }
         self.settled()
@@ -302,7 +457,7 @@ impl<H: Harness> Watch<H> {
     pub(crate) fn all_left(&mut self) -> Checked {
         self.sync(TxSync::Push)?;
         self.work()?;
-        let due = self.due.front().map(|frame| show(frame));
+        let due = self.due.front().map(|frame| show(&frame.bytes));
         ensure!(due.is_none(), WireComplete, "{} did not leave", due.unwrap_or_default());
         Ok(())
     }
@@ -321,7 +476,9 @@ impl<H: Harness> Watch<H> {
         }
         let away = self.away();
         ensure!(away <= idle, ComesHome, "{away} stay with an idle device, {idle} may");
-        let (slots, least) = (self.slots, (self.caps.tx_slots as usize).saturating_sub(idle));
+        let held: usize = self.device.iter().map(|away| 1 + away.pieces.len()).sum();
+        let (slots, least) =
+            (self.slots, (self.caps.tx_slots as usize).saturating_sub(held.max(idle)));
         ensure!(slots >= least, ComesHome, "{slots} slots of an idle ring are free, not {least}");
         Ok(())
     }

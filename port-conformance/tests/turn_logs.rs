@@ -4,9 +4,9 @@
 mod scenarios;
 
 use simoom_core::port::turn_log::TurnLog;
-use simoom_port_conformance::same_bytes;
 use simoom_port_conformance::scripted::Divergence;
 use simoom_port_conformance::vec_port::{VecHarness, VecPort};
+use simoom_port_conformance::{same_bytes, same_bytes_in_parts};
 use std::fs;
 use std::path::PathBuf;
 
@@ -31,6 +31,27 @@ fn logs_give_the_same_bytes_whenever_the_device_reads_and_reports() {
         for buffers in [140, 200, 1024] {
             let late = same_bytes(&log, &mut VecHarness::new(VecPort::late(buffers)));
             assert_eq!(late.as_ref(), Ok(&first), "{name} over a late port of {buffers} buffers");
+        }
+    }
+}
+
+/// Logs of every mode, frames made of private headers and shared payload, and a payload that keeps
+/// its buffer until the log says that its frames are done.
+#[test]
+fn frames_in_parts_are_the_same_bytes() {
+    for (name, log) in logs() {
+        let whole = same_bytes(&log, &mut VecHarness::new(VecPort::at_once(256))).unwrap();
+        for port in [VecPort::at_once(1024), VecPort::late(1024)] {
+            for max_frags in [1, 2, 3] {
+                let mut harness = VecHarness::new(port.clone().gathering(max_frags));
+                let logged = same_bytes(&log, &mut harness);
+                assert_eq!(logged.as_ref(), Ok(&whole), "{name}, {max_frags} parts");
+                if log.header.caps.max_frags == 1 {
+                    let mut harness = VecHarness::new(port.clone().gathering(max_frags));
+                    let parts = same_bytes_in_parts(&log, &mut harness);
+                    assert_eq!(parts.as_ref(), Ok(&whole), "{name} in parts, {max_frags}");
+                }
+            }
         }
     }
 }

@@ -15,12 +15,21 @@ fn device_that_reads_late_and_reports_lazily_passes() {
 }
 
 #[test]
+fn devices_that_gather_pass() {
+    for max_frags in [2, 3, 4, 8] {
+        run_suite(|| VecHarness::new(VecPort::at_once(64).gathering(max_frags)));
+        run_suite(|| VecHarness::new(VecPort::late(64).gathering(max_frags)));
+    }
+}
+
+#[test]
 fn devices_of_every_small_shape_pass() {
     for read_at in [ReadAt::Doorbell, ReadAt::Work] {
-        for buffers in [2, 3, 8] {
-            for tx_slots in [2, 3, 16] {
-                for (tx_hold_max, tx_hold_idle) in [(0, 0), (1, 0), (1, 1), (2, 1)] {
-                    if tx_hold_max >= tx_slots {
+        for (buffers, tx_slots) in [2, 3, 8].into_iter().flat_map(|b| [2, 3, 16].map(|s| (b, s))) {
+            for (tx_hold_max, tx_hold_idle) in [(0, 0), (1, 0), (1, 1), (2, 1)] {
+                for max_frags in [1, 2, 3] {
+                    let longest = u32::from(max_frags) * (tx_hold_idle + 1);
+                    if tx_hold_max >= tx_slots || longest > tx_slots {
                         continue;
                     }
                     let checksum = ChecksumOffload::default();
@@ -30,7 +39,7 @@ fn devices_of_every_small_shape_pass() {
                         tx_slots,
                         tx_hold_max,
                         tx_hold_idle,
-                        max_frags: 1,
+                        max_frags,
                         checksum,
                     };
                     run_suite(|| VecHarness::new(VecPort::new(caps, read_at, 3)));

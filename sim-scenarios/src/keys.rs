@@ -237,11 +237,12 @@ pub(crate) const DMA: &[&str] =
 pub(crate) const COMPLETION: &[&str] = &["at-read", "at-sent", "half-ring", "whole-ring", "any"];
 
 /// How content is sent, as files say it.
-pub(crate) const MODES: &[&str] = &["copy", "copies-in-advance", "copies-on-demand", "any"];
+pub(crate) const MODES: &[&str] =
+    &["copy", "copies-in-advance", "copies-on-demand", "gather", "any"];
 
 static NIC_KEYS: &[Key] = &[
     key("nic_mbit", Kind::Number(0.001, 1_000_000.0), "10000", "the NIC's rate, million bits a second"),
-    key("tx_slots", Kind::Whole(2, 65_536), "256", "frames that the transmit ring holds"),
+    key("tx_slots", Kind::Whole(2, 65_536), "256", "slots of the transmit ring: one a frame, two where text is sent in the mode `gather`"),
     key("rx_slots", Kind::Whole(1, 1_000_000), "256", "frames that the receive ring holds; more are dropped"),
     key("buffers", Kind::Whole(16, 1_000_000), "1024, or four for each slot of the ring", "packet buffers"),
     key("dma", Kind::OneOf(DMA), "any", "when the NIC reads a frame that was submitted; `random` draws a time for each frame, `any` draws one of the policies from the seed"),
@@ -289,7 +290,7 @@ static SERVER_KEYS: &[Key] = &[
     key("site_pages", Kind::Whole(1, 10_000), "none", "a site of so many pages, for browsers"),
     key("site_objects_max", Kind::Whole(0, 1000), "20", "objects of a page at most, besides its document; at least a tenth"),
     key("site_object_kb_max", Kind::Number(1.0, 1e6), "2000", "thousand bytes of an object at most; sizes are Pareto distributed from 500 bytes on"),
-    key("mode", Kind::OneOf(MODES), "any", "how content is sent; `any` draws from the seed"),
+    key("mode", Kind::OneOf(MODES), "any", "how content is sent; `gather` has a NIC that makes frames of two parts; `any` draws one of the other three from the seed"),
     key("copies", Kind::Whole(1, 64), "2", "copies of each segment in mode `copies-in-advance`"),
     key("connections_max", Kind::Whole(1, 4_000_000), "what its clients need", "connections in any state, at most"),
     key("half_open_max", Kind::Whole(1, 4_000_000), "as many", "connections not yet established, at most"),

@@ -63,7 +63,8 @@ pub(crate) struct Args {
     /// Congestion control
     #[arg(long, value_name = "NAME", value_enum, default_value = "new-reno")]
     cc: Congestion,
-    /// How prepared segments are sent: copy, copies-in-advance, copies-in-advance:N or copies-on-demand
+    /// How prepared segments are sent: copy, copies-in-advance, copies-in-advance:N, copies-on-demand,
+    /// or gather where the port's device makes a frame out of two parts
     #[arg(long, value_name = "MODE", default_value = "copies-on-demand",
           value_parser = parse_content_mode)]
     content_mode: Mode,
@@ -110,9 +111,10 @@ pub(crate) fn parse_content_mode(text: &str) -> Result<Mode, String> {
             "copy" => Ok(Mode::Copy),
             "copies-in-advance" => Ok(Mode::CopiesInAdvance(COPIES_IN_ADVANCE)),
             "copies-on-demand" => Ok(Mode::CopiesOnDemand),
-            _ => {
-                Err("write copy, copies-in-advance, copies-in-advance:N or copies-on-demand".into())
-            }
+            "gather" => Ok(Mode::Gather),
+            _ => Err("write copy, copies-in-advance, copies-in-advance:N, copies-on-demand or \
+                      gather"
+                .into()),
         },
         Some(("copies-in-advance", n)) => match n.parse() {
             Ok(n @ 1..=1024) => Ok(Mode::CopiesInAdvance(n)),
@@ -221,6 +223,13 @@ fn plan(args: &Args) -> Result<Vec<Plan>, Failure> {
                 human::count(ports as u64, "port")
             ));
         }
+    }
+    if args.content_mode == Mode::Gather
+        && let Some(port) = args.ports.first()
+    {
+        return usage(format!(
+            "--content-mode gather: {port} takes whole frames only; write copies-on-demand"
+        ));
     }
     let mut plans: Vec<Plan> = Vec::with_capacity(ports);
     for (i, port) in args.ports.iter().enumerate() {

@@ -2,7 +2,8 @@
 //!
 //! An *object* is a byte string that never changes: a response head and its body. A *variant* is
 //! one way to cut it (payload size, options layout); it is cut a segment at a time, as they are
-//! first sent. A *copy* is one buffer that holds one segment. [`store`] keeps them.
+//! first sent. A *copy* is one buffer that holds one segment; where the device gathers, one *payload*
+//! is shared by all who send the segment. [`store`] keeps them.
 //!
 //! Knows ports and frames. Must not know connections, TCP state or HTTP.
 
@@ -10,7 +11,10 @@ mod pins;
 mod store;
 
 pub use pins::{PINNED_BYTES_MAX, PinnedFields};
-pub use store::{Checkout, Config, Cut, IdleRun, Mode, SEGMENTS_PER_RUN, Stats, Store};
+pub use store::{
+    Checkout, Config, Cut, IdleRun, Loan, Mode, PIECE_MIN, SEGMENTS_PER_RUN, SharedPiece, Stats,
+    Store,
+};
 
 /// An object of the application's catalogue. The application gives the numbers; a number must
 /// mean the same bytes for ever (a changed file is a new object).

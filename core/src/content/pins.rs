@@ -54,6 +54,13 @@ impl PinnedFields {
         }
     }
 
+    /// Where the last of the fields ends in the object; 0 where there is none.
+    #[inline]
+    pub(super) fn end(&self) -> usize {
+        let ends = self.fields.iter().filter(|(_, len)| *len != 0);
+        ends.map(|(offset, len)| usize::from(*offset) + usize::from(*len)).max().unwrap_or(0)
+    }
+
     /// Overwrites what `payload`, which starts at `offset` of the object, shows of the fields.
     pub fn apply(&self, offset: u64, payload: &mut [u8]) {
         self.for_each(|at, bytes| {

@@ -2,13 +2,18 @@
 //!
 //! Segments are kept in runs of [`SEGMENTS_PER_RUN`] neighbours, the unit of look-up and eviction.
 //! A copy that was checked out is written by nobody until the port hands it back
-//! ([`Store::on_done`]): the store holds no token for it meanwhile, so it cannot.
+//! ([`Store::on_done`]): the store holds no token for it meanwhile, so it cannot. A payload that is
+//! shared is pinned: the store may read it, and nobody may write ([`shared`]).
+
+mod shared;
+
+pub use shared::{Loan, PIECE_MIN, SharedPiece};
 
 use super::pins::PinnedFields;
 use super::{ContentSource, ObjectId, ReadAt};
 use crate::marks::mark;
 use crate::mutants::mutant;
-use crate::port::{Buf, Port};
+use crate::port::{Buf, Pinned, Port};
 use crate::wire::checksum::{Sum, sum};
 use alloc::vec::Vec;
 use hashbrown::HashTable;
@@ -32,6 +37,9 @@ pub enum Mode {
     /// A further copy is made when all are away, and kept.
     #[default]
     CopiesOnDemand,
+    /// One payload a segment, pinned; every send puts a private header in front of it. Over a port
+    /// that does not gather as [`Mode::CopiesOnDemand`].
+    Gather,
 }
 
 /// How the store cuts and how much it may keep.
@@ -39,10 +47,11 @@ pub enum Mode {
 pub struct Config {
     /// How segments are sent.
     pub mode: Mode,
-    /// Copies kept over the whole store, at most; idle ones are stolen beyond it. Also limited
-    /// by what the port has.
+    /// Copies, or payloads, kept over the whole store, at most; idle ones are stolen beyond it. Also
+    /// limited by what the port has.
     pub copies_max: u32,
-    /// Buffers of the port that the store leaves to the copying way and to segments without text.
+    /// Buffers of the port that the store leaves to the copying way, to segments without text and to
+    /// private headers.
     pub reserve: u32,
     /// Runs of [`SEGMENTS_PER_RUN`] segments known at once, at most.
     pub runs_max: u32,
@@ -114,6 +123,8 @@ pub struct Stats {
     pub copies_made: u64,
     /// Frames copied from a master ([`Mode::Copy`]).
     pub master_copies: u64,
+    /// Of `checkouts`, those that share a payload ([`Mode::Gather`]).
+    pub shared: u64,
     /// Copies given up to make room.
     pub stolen: u64,
     /// Copies that came back from the device without their bytes.
@@ -223,6 +234,8 @@ pub struct Store {
     free_runs: Vec<u32>,
     table: HashTable<u32>,
     homes: Vec<Home>,
+    /// The payloads of [`Mode::Gather`], one place a segment of `runs`; else without capacity.
+    payloads: Vec<Option<Pinned>>,
     hand: usize,
     kept: u32,
     away: u32,
@@ -244,6 +257,7 @@ impl Store {
             // Twice the entries: hashbrown then cleans tombstones in place and never grows.
             table: HashTable::with_capacity(runs_max * 2),
             homes: (0..buffers).map(|_| Home { segment: NONE, next: None }).collect(),
+            payloads: shared::table(config.mode, runs_max),
             hand: 0,
             kept: 0,
             away: 0,
@@ -256,12 +270,12 @@ impl Store {
         &self.stats
     }
 
-    /// Tokens that the store holds: copies at home.
+    /// Tokens that the store holds: copies at home, and payloads.
     pub fn idle(&self) -> u32 {
         self.kept - self.away
     }
 
-    /// Copies kept, at home and away.
+    /// Copies kept, at home and away, or payloads.
     pub fn kept(&self) -> u32 {
         self.kept
     }
@@ -281,6 +295,7 @@ impl Store {
     pub fn table_bytes(&self) -> usize {
         self.runs.capacity() * size_of::<Run>()
             + self.homes.capacity() * size_of::<Home>()
+            + self.payloads.capacity() * size_of::<Option<Pinned>>()
             + (self.table.capacity() + self.free_runs.capacity()) * size_of::<u32>()
     }
 
@@ -296,15 +311,7 @@ impl Store {
         pins: &PinnedFields,
         hint: &mut u32,
     ) -> Checkout {
-        let key = RunKey::new(cut, index);
-        let slot = match self.runs.get(*hint as usize) {
-            Some(run) if run.key == key && run.live => *hint,
-            _ => match self.find_or_make(port, &key) {
-                Some(slot) => slot,
-                None => return Checkout::Miss,
-            },
-        };
-        *hint = slot;
+        let Some(slot) = self.run_of(port, cut, index, hint) else { return Checkout::Miss };
         let at = index as usize % SEGMENTS_PER_RUN;
         let run = &mut self.runs[slot as usize];
         run.referenced = true;
@@ -320,6 +327,24 @@ impl Store {
         let sum = show_pins(port, &mut buf, segment.sum, cut, index, pins);
         self.count_away();
         Checkout::Ready { buf, sum }
+    }
+
+    /// The run that holds segment `index`, known or made; None where no more can be known.
+    #[inline]
+    fn run_of<P: Port>(
+        &mut self,
+        port: &mut P,
+        cut: &Cut,
+        index: u32,
+        hint: &mut u32,
+    ) -> Option<u32> {
+        let key = RunKey::new(cut, index);
+        let slot = match self.runs.get(*hint as usize) {
+            Some(run) if run.key == key && run.live => *hint,
+            _ => self.find_or_make(port, &key)?,
+        };
+        *hint = slot;
+        Some(slot)
     }
 
     /// The copies at home of the run that holds segment `index`, where that is the run of `hint` and
@@ -390,8 +415,8 @@ impl Store {
         })
     }
 
-    /// Gives every idle copy back to the port, and forgets the segments. For shutting down, and
-    /// for tests of conservation.
+    /// Gives every idle copy and every unused payload back to the port, and forgets the segments. For
+    /// shutting down, and for tests of conservation.
     pub fn release<P: Port>(&mut self, port: &mut P) {
         let stolen = self.stats.stolen;
         for slot in 0..self.runs.len() {
@@ -425,6 +450,7 @@ impl Store {
                 .iter()
                 .map(|home| Home { segment: home.segment, next: fork(&home.next) })
                 .collect(),
+            payloads: self.fork_payloads(),
             ..*self
         }
     }
@@ -458,7 +484,7 @@ impl Store {
                 self.stats.misses_all_away += 1;
                 return Checkout::Miss;
             }
-            Mode::CopiesOnDemand => 1,
+            Mode::CopiesOnDemand | Mode::Gather => 1,
         };
         let mut buf = match self.make_copy(port, content, cut, index, pins, slot) {
             Ok(buf) => buf,
@@ -583,7 +609,8 @@ impl Store {
         port.take_free()
     }
 
-    /// Frees the idle copies of one run that was not asked for lately, other than `except`.
+    /// Frees the idle copies, or the unused payloads, of one run that was not asked for lately, other
+    /// than `except`.
     #[cold]
     fn steal<P: Port>(&mut self, port: &mut P, except: u32) {
         for _ in 0..EVICTION_STEPS_MAX.min(self.runs.len() * 2) {
@@ -609,9 +636,10 @@ impl Store {
         slot
     }
 
-    /// Gives back the idle copies of a run, and forgets the run where none is left.
+    /// Gives back the idle copies of a run, or its payloads that no frame uses, and forgets the run
+    /// where none is left.
     fn steal_from<P: Port>(&mut self, port: &mut P, slot: usize) -> u32 {
-        let mut freed = 0;
+        let mut freed = if P::GATHERS { self.unpin_unused(port, slot) } else { 0 };
         let run = &mut self.runs[slot];
         let mut left = 0;
         for segment in &mut run.segments {

@@ -2,11 +2,15 @@
 //!
 //! A buffer is in one place at any time: the port's free pool, the caller's hands, or the device.
 //! A [`Buf`] is the right to one buffer in the caller's hands. Submitting it gives the right away,
-//! so there is nothing left to write through while the device may still read.
+//! so there is nothing left to write through while the device may still read. Where the device makes
+//! a frame out of several buffers, all but the first are [`Pinned`]: the right to read them only.
 //!
 //! Must not know TCP, HTTP or content.
 
+mod gather;
 pub mod turn_log;
+
+pub use gather::{GatherFull, Piece, Pinned, assembled, for_each_part, gathered_len};
 
 use crate::time::Instant;
 use core::fmt;
@@ -97,13 +101,14 @@ pub struct PortCaps {
     pub frame_max: u16,
     /// Buffers of the transmit side, in the free pool at start: tokens have indexes below this.
     pub buffers: u32,
-    /// Frames that the transmit ring holds.
+    /// Slots of the transmit ring. A frame takes one, a gathered one as many as it has parts.
     pub tx_slots: u32,
     /// Later frames before a completion shows, at most (netmap: a whole ring).
     pub tx_hold_max: u32,
-    /// Buffers that stay with an idle device (netmap: 1).
+    /// Frames that stay with an idle device, each with its buffer and its slots (netmap: 1).
     pub tx_hold_idle: u32,
-    /// Slots per frame; 1 = no gather.
+    /// Slots that a frame may take: its header and so many pieces less one. 1 = no gather; more only
+    /// where [`Port::GATHERS`].
     pub max_frags: u8,
     /// Who computes and checks checksums.
     pub checksum: ChecksumOffload,
@@ -138,7 +143,8 @@ pub enum TxSync {
     PushAndReclaim,
 }
 
-/// Where the buffers of a port are. The three add up to [`PortCaps::buffers`] at all times.
+/// Where the buffers of a port are. The three add up to [`PortCaps::buffers`] at all times. A pinned
+/// buffer is the caller's, whatever the device reads of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Census {
     /// In the free pool.
@@ -153,6 +159,12 @@ pub struct Census {
 pub trait Port {
     /// Why the device failed. Fatal for this port.
     type Error: fmt::Debug;
+
+    /// Whether [`Port::pin`], [`Port::unpin`] and [`Port::submit_gather`] are there to be called. A
+    /// constant, so that a stack over a port without them has nothing of it in its code; whether the
+    /// device at hand can do it is [`PortCaps::max_frags`]. A port over another one that does not pass
+    /// them on says nothing, and gets whole frames.
+    const GATHERS: bool = false;
 
     /// What the port can do.
     fn caps(&self) -> &PortCaps;
@@ -173,11 +185,40 @@ pub trait Port {
     /// Shows received frames, oldest first: at most `max`, at most [`BATCH_MAX`], in one call of
     /// `on_batch`; none, and no call, where nothing came. All are released on return.
     fn receive(&mut self, max: usize, on_batch: impl FnMut(&[RxFrame<'_>])) -> usize;
-    /// Free slots of the transmit ring: the budget that TCP sees. Each `submit` takes one; while
-    /// the caller does something else, the device may free some but never takes any.
+    /// Free slots of the transmit ring: the budget that TCP sees. Each `submit` takes one, each
+    /// `submit_gather` one and one for each piece; while the caller does something else, the device
+    /// may free some but never takes any.
     fn tx_free(&self) -> usize;
     /// Queues the first `len` bytes of the buffer. The device owns it until it is reclaimed.
     fn submit(&mut self, buf: Buf, len: u16) -> Result<(), TxFull>;
+    /// Gives up the right to write to a buffer, so that frames can share what is in it.
+    ///
+    /// # Panics
+    /// Where the port does not gather.
+    fn pin(&mut self, buf: Buf) -> Pinned {
+        panic!("{buf:?} is of a port that does not gather")
+    }
+    /// Takes the right to write back. Refused while a queued frame that has not been reclaimed has a
+    /// piece of the buffer.
+    fn unpin(&mut self, pinned: Pinned) -> Result<Buf, Pinned> {
+        Err(pinned)
+    }
+    /// Queues a frame of the first `header_len` bytes of a buffer and, behind them, pieces of pinned
+    /// ones: at least one and fewer than [`PortCaps::max_frags`], of at most
+    /// [`PortCaps::frame_max`] bytes with the header. `reclaim` hands the header back, in its turn
+    /// among all frames, when the device reads no part of the frame any more; each piece is a use of
+    /// its buffer until then.
+    ///
+    /// # Panics
+    /// Where the port does not gather.
+    fn submit_gather(
+        &mut self,
+        header: Buf,
+        _header_len: u16,
+        _pieces: &[Piece<'_>],
+    ) -> Result<(), GatherFull> {
+        panic!("{header:?} is of a port that does not gather")
+    }
     /// Hands back buffers that the device no longer reads, in the order of submission, with the
     /// bytes that were submitted unless [`Buf::has_lost_bytes`]. What `on_done` returns goes to the
     /// free pool; what it keeps is the caller's. Answers how many were shown.

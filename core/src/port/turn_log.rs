@@ -12,7 +12,10 @@ pub mod codec;
 #[cfg(test)]
 mod tests;
 
-use super::{Buf, Census, Port, PortCaps, RxFrame, TxFull, TxSync};
+use super::{
+    Buf, Census, GatherFull, Piece, Pinned, Port, PortCaps, RxFrame, TxFull, TxSync, for_each_part,
+    gathered_len,
+};
 use crate::time::Instant;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -92,10 +95,19 @@ pub struct OutputSum {
 impl OutputSum {
     /// Adds the next frame.
     pub fn push(&mut self, frame: &[u8]) {
+        self.begin(frame.len());
+        self.push_part(frame);
+    }
+
+    /// Begins the next frame, of `len` bytes in one part or several.
+    fn begin(&mut self, len: usize) {
         self.frames += 1;
-        self.bytes += frame.len() as u64;
-        self.hasher.write(&(frame.len() as u32).to_le_bytes());
-        self.hasher.write(frame);
+        self.bytes += len as u64;
+        self.hasher.write(&(len as u32).to_le_bytes());
+    }
+
+    fn push_part(&mut self, part: &[u8]) {
+        self.hasher.write(part);
     }
 
     /// The sum of the frames so far.
@@ -218,6 +230,8 @@ fn slots<P: Port>(port: &P) -> u32 {
 impl<P: Port> Port for Recorder<P> {
     type Error = P::Error;
 
+    const GATHERS: bool = P::GATHERS;
+
     fn caps(&self) -> &PortCaps {
         self.port.caps()
     }
@@ -276,6 +290,33 @@ impl<P: Port> Port for Recorder<P> {
         self.port.submit(buf, len)?;
         self.sum = sum;
         self.tx_free -= 1;
+        Ok(())
+    }
+
+    fn pin(&mut self, buf: Buf) -> Pinned {
+        self.port.pin(buf)
+    }
+
+    fn unpin(&mut self, pinned: Pinned) -> Result<Buf, Pinned> {
+        self.port.unpin(pinned)
+    }
+
+    fn submit_gather(
+        &mut self,
+        header: Buf,
+        header_len: u16,
+        pieces: &[Piece<'_>],
+    ) -> Result<(), GatherFull> {
+        let slots = 1 + pieces.len() as u32;
+        if self.tx_free < slots {
+            return Err(GatherFull(header));
+        }
+        let mut sum = self.sum;
+        sum.begin(gathered_len(header_len, pieces));
+        for_each_part(&self.port, &header, header_len, pieces, |part| sum.push_part(part));
+        self.port.submit_gather(header, header_len, pieces)?;
+        self.sum = sum;
+        self.tx_free -= slots;
         Ok(())
     }
 

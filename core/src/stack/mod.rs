@@ -162,7 +162,8 @@ impl<A: App> Stack<A> {
 }
 
 impl<A: App, T: Trace> Stack<A, T> {
-    /// The same with an observer.
+    /// The same with an observer. [`Stack::config`] then says how content is sent: the mode *gather*
+    /// over a port whose frames take one slot becomes *copies on demand*.
     ///
     /// # Panics
     /// Where a full-sized segment would not fit a frame of the port, or a class of the store is too
@@ -175,6 +176,10 @@ impl<A: App, T: Trace> Stack<A, T> {
             usize::from(smallest) >= content::Pin::REACH + TIMESTAMPS_LEN,
             "pinned fields would not fit the first segment of a class of {smallest} bytes"
         );
+        let mut config = config;
+        if config.content.mode == content::Mode::Gather && caps.max_frags < 2 {
+            config.content.mode = content::Mode::CopiesOnDemand;
+        }
         let connections = config.connections_max;
         Self {
             template: HeaderTemplate::new(config.mac, config.vlan, config.ip, config.ttl),
@@ -313,11 +318,13 @@ impl<A: App, T: Trace> Stack<A, T> {
     }
 
     /// Ends every connection with RST, as far as the ring has room, and gives all buffers back.
-    /// What the device still holds comes home through [`Port::reclaim`].
+    /// What the device still holds comes home through [`Port::reclaim`]; payload that its frames share
+    /// stays pinned until this is called again.
     pub fn shut_down<P: Port>(&mut self, now: Instant, port: &mut P) -> Result<(), P::Error> {
         for slot in 0..self.conns.used() {
             if self.replies.len() == REPLIES_MAX {
-                self.send_replies(now, port, &mut port.tx_free());
+                let mut room = transmit::room(&self.store, port);
+                self.send_replies(now, port, &mut room);
                 port.sync_tx(crate::port::TxSync::PushAndReclaim)?;
                 let store = &mut self.store;
                 port.reclaim(|buf| store.on_done(buf));
@@ -325,8 +332,12 @@ impl<A: App, T: Trace> Stack<A, T> {
             self.abort_connection(now, slot, app::CloseReason::Aborted);
         }
         self.transmit(now, port);
-        self.store.release(port);
-        port.sync_tx(crate::port::TxSync::PushAndReclaim)
+        let synced = port.sync_tx(crate::port::TxSync::PushAndReclaim);
+        // What is done by now is given back as well, and payload that only this was sharing.
+        let store = &mut self.store;
+        port.reclaim(|buf| store.on_done(buf));
+        store.release(port);
+        synced
     }
 
     /// A second stack in the same state, holding the same tokens: the port must be forked with it.

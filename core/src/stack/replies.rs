@@ -3,7 +3,7 @@
 
 use super::app::App;
 use super::demux::FlowKey;
-use super::transmit::{header, submit};
+use super::transmit::{header, room as room_of, submit};
 use super::turn::Held;
 use super::{ECHO_FRAME_MAX, REPLIES_MAX, Stack};
 use crate::marks::mark;
@@ -90,6 +90,9 @@ impl<A: App, T: Trace> Stack<A, T> {
         room: &mut usize,
     ) -> Held {
         while let Some(reply) = self.replies.front() {
+            if P::GATHERS && *room == 0 {
+                *room = room_of(&self.store, port);
+            }
             if *room == 0 {
                 self.stats.tx_ring_full += 1;
                 return Held::RingFull;

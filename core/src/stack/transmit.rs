@@ -3,6 +3,8 @@
 //! Text is planned only when a slot and a buffer for it are at hand: TCP never learns of text that
 //! could not be sent. A segment without text that finds no buffer counts as lost on the wire.
 
+mod shared;
+
 use super::app::{App, CloseReason, Source};
 use super::connection::{Connection, Phase};
 use super::demux::FlowKey;
@@ -47,7 +49,7 @@ enum Visit {
 impl<A: App, T: Trace> Stack<A, T> {
     /// Sends until nobody is ready, the ring is full, or the buffers are used up.
     pub(super) fn transmit<P: Port>(&mut self, now: Instant, port: &mut P) -> Held {
-        let mut room = port.tx_free();
+        let mut room = room(&self.store, port);
         if !self.replies.is_empty() {
             let held = self.send_replies(now, port, &mut room);
             if held != Held::No {
@@ -166,7 +168,7 @@ impl<A: App, T: Trace> Stack<A, T> {
 struct Out<'a, P: Port, T: Trace> {
     now: Instant,
     port: &'a mut P,
-    /// Free slots of the ring.
+    /// Frames that the ring has slots for.
     room: &'a mut usize,
     /// Frames left of this connection's share.
     quantum: usize,
@@ -287,14 +289,27 @@ impl<P: Port, T: Trace> Out<'_, P, T> {
                 break stop;
             }
             let in_step = goal == mss && (len == mss || ends);
-            let (buf, sum) = match self.fetch(conn, content, &cut, &text, index, in_step, len, pins)
-            {
-                Ok(fetched) => fetched,
-                Err(stop) => break stop,
-            };
-            let burst = burst.get_or_insert_with(|| self.begin_burst(conn));
             let last = ends || partial;
-            self.send_segment(&mut conn.tcb, burst, buf, len, sum, last, fin, ends);
+            let shares = P::GATHERS && in_step && conn.prepared && self.store.shares();
+            let burst = if shares {
+                let what = (&cut, &text, index, pins);
+                let fetched = match self.fetch_shared(conn, content, what, len) {
+                    Ok(fetched) => fetched,
+                    Err(stop) => break stop,
+                };
+                let burst = burst.get_or_insert_with(|| self.begin_burst(conn));
+                self.send_shared(&mut conn.tcb, burst, fetched, len, (last, fin, ends));
+                burst
+            } else {
+                let fetched = self.fetch(conn, content, &cut, &text, index, in_step, len, pins);
+                let (buf, sum) = match fetched {
+                    Ok(fetched) => fetched,
+                    Err(stop) => break stop,
+                };
+                let burst = burst.get_or_insert_with(|| self.begin_burst(conn));
+                self.send_segment(&mut conn.tcb, burst, buf, len, sum, last, fin, ends);
+                burst
+            };
             if last {
                 break Visit::Done;
             }
@@ -304,7 +319,11 @@ impl<P: Port, T: Trace> Out<'_, P, T> {
             goal = mss;
             if in_step {
                 let hint = conn.run_hint;
-                let sent = self.send_middle(&conn.tcb, burst, &cut, &text, index, hint, allowed);
+                let sent = if shares {
+                    self.send_middle_shared(&conn.tcb, burst, &cut, &text, (index, hint), allowed)
+                } else {
+                    self.send_middle(&conn.tcb, burst, &cut, &text, index, hint, allowed)
+                };
                 text.advance(sent * mss);
                 allowed -= sent * mss;
                 index += sent;
@@ -409,6 +428,19 @@ impl<P: Port, T: Trace> Out<'_, P, T> {
             mark!(CopiedNoClass);
             self.stats.copied_no_class += 1;
         }
+        self.fill(content, cut, text, len, pins)
+    }
+
+    /// The copying way: a buffer that is filled from the source for this one send.
+    #[inline]
+    fn fill<C: ContentSource>(
+        &mut self,
+        content: &mut C,
+        cut: &Cut,
+        text: &Text,
+        len: u32,
+        pins: &PinnedFields,
+    ) -> Result<(Buf, Sum), Visit> {
         let Some(mut buf) = self.store.take_buffer(self.port) else { return Err(Visit::NoBuffer) };
         let start = usize::from(cut.text_at);
         let out = &mut self.port.bytes_mut(&mut buf)[start..start + len as usize];
@@ -476,7 +508,11 @@ impl<P: Port, T: Trace> Out<'_, P, T> {
 
     /// Whether this connection must stop before its next segment.
     #[inline]
-    fn stop(&self) -> Option<Visit> {
+    fn stop(&mut self) -> Option<Visit> {
+        if P::GATHERS && *self.room == 0 {
+            // Frames of one slot leave room for others.
+            *self.room = room(self.store, self.port);
+        }
         if *self.room == 0 {
             Some(Visit::RingFull)
         } else if self.quantum == 0 {
@@ -496,7 +532,27 @@ impl<P: Port, T: Trace> Out<'_, P, T> {
         UntoldBurst { headers, seq, untold: 0 }
     }
 
-    /// Sends one segment of a burst. TCP is told of all but the last together.
+    /// The sequence number and flags of the next segment of a burst: whether it is the last, carries
+    /// FIN, carries PSH. TCP is told of all but the last together.
+    #[inline]
+    fn number(
+        &self,
+        tcb: &mut Tcb,
+        burst: &mut UntoldBurst,
+        len: u32,
+        (last, fin, push): (bool, bool, bool),
+    ) -> (SeqNumber, TcpFlags) {
+        if last {
+            self.tell(tcb, burst);
+            tcb.take_text(&self.config.tcp, self.now, len, fin, push)
+        } else {
+            let seq = burst.seq + burst.untold;
+            burst.untold += len;
+            (seq, TcpFlags::ACK)
+        }
+    }
+
+    /// Sends one segment of a burst.
     #[inline]
     #[allow(clippy::too_many_arguments, reason = "what a segment is, none belonging together")]
     fn send_segment(
@@ -511,14 +567,7 @@ impl<P: Port, T: Trace> Out<'_, P, T> {
         push: bool,
     ) {
         let again = tcb.was_sent(burst.seq + burst.untold);
-        let (seq, flags) = if last {
-            self.tell(tcb, burst);
-            tcb.take_text(&self.config.tcp, self.now, len, fin, push)
-        } else {
-            let seq = burst.seq + burst.untold;
-            burst.untold += len;
-            (seq, TcpFlags::ACK)
-        };
+        let (seq, flags) = self.number(tcb, burst, len, (last, fin, push));
         let out = self.port.bytes_mut(&mut buf);
         let len = len as usize;
         let start = burst.headers.write(self.template, out, seq, flags, len, sum, self.offload);
@@ -597,6 +646,13 @@ impl Text {
         self.left -= u64::from(len);
         self.offset += u64::from(len);
     }
+}
+
+/// Frames that the ring takes for certain: where they are made of two parts, two slots each.
+#[inline]
+pub(super) fn room<P: Port>(store: &Store, port: &P) -> usize {
+    let slots = port.tx_free();
+    if P::GATHERS && store.shares() { slots / 2 } else { slots }
 }
 
 /// Queues a finished frame. The ring was seen to have room; should it refuse all the same, the

@@ -1,6 +1,7 @@
 //! The store of prepared segments over a port in memory, compared with a slow twin that reads the
 //! source anew, writes the pinned fields and sums word by word.
 
+mod shared;
 mod walk;
 
 use simoom_core::content::{
@@ -152,7 +153,8 @@ impl World {
     }
 }
 
-const MODES: [Mode; 3] = [Mode::Copy, Mode::CopiesInAdvance(2), Mode::CopiesOnDemand];
+/// How whole segments are sent. Over a port that does not gather, the mode *gather* is copies on demand.
+const MODES: [Mode; 4] = [Mode::Copy, Mode::CopiesInAdvance(2), Mode::CopiesOnDemand, Mode::Gather];
 
 #[test]
 fn every_segment_has_the_text_and_sum_of_the_slow_twin() {

@@ -29,7 +29,10 @@
 mod tests;
 
 use crate::writer::{Direction, Packet, Writer};
-use simoom_core::port::{Advance, Buf, Census, Port, PortCaps, RxFrame, TxFull, TxSync};
+use simoom_core::port::{
+    Advance, Buf, Census, GatherFull, Piece, Pinned, Port, PortCaps, RxFrame, TxFull, TxSync,
+    assembled,
+};
 use simoom_core::time::{Duration, Instant};
 use std::io::Write;
 
@@ -103,6 +106,8 @@ fn packet(start: u64, now: Instant, direction: Direction, bytes: &[u8]) -> Packe
 impl<P: Port, W: Write> Port for Recorder<P, W> {
     type Error = P::Error;
 
+    const GATHERS: bool = P::GATHERS;
+
     fn caps(&self) -> &PortCaps {
         self.port.caps()
     }
@@ -155,6 +160,30 @@ impl<P: Port, W: Write> Port for Recorder<P, W> {
         let (start, now) = (self.unix_nanos_at_start, self.now);
         let mark = self.writer.append(&packet(start, now, Direction::Outbound, bytes));
         let answer = self.port.submit(buf, len);
+        if answer.is_err() {
+            self.writer.retract(mark);
+        }
+        answer
+    }
+
+    fn pin(&mut self, buf: Buf) -> Pinned {
+        self.port.pin(buf)
+    }
+
+    fn unpin(&mut self, pinned: Pinned) -> Result<Buf, Pinned> {
+        self.port.unpin(pinned)
+    }
+
+    fn submit_gather(
+        &mut self,
+        header: Buf,
+        header_len: u16,
+        pieces: &[Piece<'_>],
+    ) -> Result<(), GatherFull> {
+        let frame = assembled(&self.port, &header, header_len, pieces);
+        let (start, now) = (self.unix_nanos_at_start, self.now);
+        let mark = self.writer.append(&packet(start, now, Direction::Outbound, &frame));
+        let answer = self.port.submit_gather(header, header_len, pieces);
         if answer.is_err() {
             self.writer.retract(mark);
         }

@@ -1,13 +1,34 @@
 //! The driver's side of the NIC.
 
+use super::gather::Pieces;
 use super::{Doorbell, NicViolation, Place, SimPort, Slot};
+use crate::frames::FrameId;
 use crate::oracle::promises::{Glimpse, Passage, Passed};
-use simoom_core::port::{BATCH_MAX, Buf, Census, Port, PortCaps, RxFrame, TxFull, TxSync};
+use simoom_core::port::{
+    BATCH_MAX, Buf, Census, GatherFull, Piece, Pinned, Port, PortCaps, RxFrame, TxFull, TxSync,
+};
 use simoom_core::time::Instant;
 use std::convert::Infallible;
 
+impl SimPort {
+    /// The caller queued a frame, whose bytes are in the arena.
+    #[inline]
+    pub(super) fn enqueue(&mut self, buffer: u32, len: u16, pieces: Pieces, submitted: FrameId) {
+        if let Some(passed) = &mut self.passed
+            && let Some(seg) = Glimpse::of(self.frames.get(submitted), false)
+        {
+            passed.push(Passed { at: self.now, stack: self.stack, what: Passage::Sent(seg) });
+        }
+        self.more_slots += pieces.len();
+        let never = Instant::FAR_FUTURE;
+        self.ring.push_back(Slot { buffer, len, pieces, submitted, due: never, left: never });
+    }
+}
+
 impl Port for SimPort {
     type Error = Infallible;
+
+    const GATHERS: bool = true;
 
     fn caps(&self) -> &PortCaps {
         &self.config.caps
@@ -95,7 +116,7 @@ impl Port for SimPort {
 
     #[inline]
     fn tx_free(&self) -> usize {
-        (self.config.caps.tx_slots as usize).saturating_sub(self.ring.len())
+        (self.config.caps.tx_slots as usize).saturating_sub(self.ring.len() + self.more_slots)
     }
 
     #[inline]
@@ -113,21 +134,44 @@ impl Port for SimPort {
         self.caller -= 1;
         let start = buffer as usize * self.stride;
         let bytes = &self.memory[start..start + usize::from(len)];
-        if let Some(passed) = &mut self.passed
-            && let Some(seg) = Glimpse::of(bytes, false)
-        {
-            passed.push(Passed { at: self.now, stack: self.stack, what: Passage::Sent(seg) });
-        }
         let submitted = self.frames.add(bytes);
-        let never = Instant::FAR_FUTURE;
-        self.ring.push_back(Slot { buffer, len, submitted, due: never, left: never });
+        self.enqueue(buffer, len, Pieces::NONE, submitted);
         Ok(())
+    }
+
+    #[inline]
+    fn pin(&mut self, buf: Buf) -> Pinned {
+        buf.assert_port(self.id);
+        let buffer = buf.index();
+        if self.is_callers(buffer, NicViolation::TokenOfAnother { buffer }) {
+            self.places[buffer as usize] = Place::Pinned;
+        }
+        Pinned::mint(buf)
+    }
+
+    #[inline]
+    fn unpin(&mut self, pinned: Pinned) -> Result<Buf, Pinned> {
+        self.unpin_unused(pinned)
+    }
+
+    #[inline]
+    fn submit_gather(
+        &mut self,
+        header: Buf,
+        header_len: u16,
+        pieces: &[Piece<'_>],
+    ) -> Result<(), GatherFull> {
+        self.enqueue_parts(header, header_len, pieces)
     }
 
     #[inline]
     fn reclaim(&mut self, mut on_done: impl FnMut(Buf) -> Option<Buf>) -> usize {
         let count = self.reported;
         for slot in self.ring.drain(..count) {
+            self.more_slots -= slot.pieces.len();
+            for piece in slot.pieces.iter() {
+                self.uses[piece.buffer as usize] -= 1;
+            }
             self.places[slot.buffer as usize] = Place::Caller;
             self.caller += 1;
             if let Some(buf) = on_done(Buf::mint(self.id, slot.buffer)) {

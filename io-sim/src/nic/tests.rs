@@ -1,7 +1,7 @@
 use super::*;
 use crate::link::Rate;
 use crate::seed::{Seed, Stream, check};
-use simoom_core::port::{Census, Port, PortCaps, TxFull};
+use simoom_core::port::{Census, GatherFull, Piece, Pinned, Port, PortCaps, TxFull};
 use simoom_core::seq::SeqNumber;
 use simoom_core::time::Duration;
 use simoom_core::wire::checksum;
@@ -180,6 +180,108 @@ fn a_token_made_twice_is_noticed_where_it_is_used() {
     port.give_back(Buf::mint(7, 5));
     assert_eq!(port.take_violation(), Some(NicViolation::TokenOfAnother { buffer: 5 }));
     assert_conserved(&port);
+}
+
+/// A NIC that makes frames of up to three parts, with a ring of eight slots.
+fn gathering(dma: DmaPolicy, completion: CompletionPolicy) -> SimPort {
+    let caps = PortCaps { max_frags: 3, ..caps(8) };
+    let config = NicConfig { rate: Rate::gbit(1), caps, dma, completion, ..NicConfig::default() };
+    SimPort::new(config, 7, Seed(1).stream(Stream::Dma(7)))
+}
+
+/// A payload of 200 bytes, each its number.
+fn payload(port: &mut SimPort) -> Pinned {
+    let mut buf = port.take_free().unwrap();
+    port.bytes_mut(&mut buf)[..200].iter_mut().zip(0..).for_each(|(byte, n)| *byte = n);
+    port.pin(buf)
+}
+
+/// Submits a frame of one byte `fill` and 100 bytes of the payload from 50 on.
+fn submit_shared(port: &mut SimPort, fill: u8, of: &Pinned) -> Result<(), GatherFull> {
+    let mut header = port.take_free().unwrap();
+    port.bytes_mut(&mut header)[0] = fill;
+    port.submit_gather(header, 1, &[Piece { of, at: 50, len: 100 }])
+}
+
+#[test]
+fn frame_of_parts_goes_out_as_one_under_every_policy() {
+    for dma in DmaPolicy::ALL {
+        for completion in CompletionPolicy::ALL {
+            let mut port = gathering(dma, completion);
+            let [one, two] = [payload(&mut port), payload(&mut port)];
+            submit_shared(&mut port, 9, &one).unwrap();
+            let header = port.take_free().unwrap();
+            let pieces = [Piece { of: &two, at: 7, len: 3 }, Piece { of: &one, at: 198, len: 2 }];
+            port.submit_gather(header, 2, &pieces).unwrap();
+            assert_eq!(port.tx_free(), 8 - 2 - 3);
+            port.sync_tx(TxSync::PushAndReclaim).unwrap();
+            run(&mut port, us(1_000));
+            let first = port.take_sent().unwrap().frame;
+            assert_eq!(port.frames.get(first)[..3], [9, 50, 51]);
+            assert_eq!(port.frames.get(first).len(), 101);
+            let second = port.take_sent().unwrap().frame;
+            assert_eq!(port.frames.get(second)[2..], [7, 8, 9, 198, 199]);
+            let [one, two] = [one, two].map(|pinned| port.unpin(pinned).unwrap_err());
+            assert_eq!((reclaim(&mut port), port.tx_free()), (2, 8), "{dma:?} {completion:?}");
+            for pinned in [one, two] {
+                let buf = port.unpin(pinned).unwrap();
+                port.give_back(buf);
+            }
+            assert_eq!(port.census(), Census { free: 64, caller: 0, device: 0 });
+            assert_eq!((port.stats().tx_gathered, port.take_violation()), (2, None));
+        }
+    }
+}
+
+/// What a store has that unpins too early: a token to write with.
+#[test]
+fn payload_reused_in_flight_is_seen_as_it_happens_and_at_dma() {
+    let mut port = gathering(DmaPolicy::NextTurn, CompletionPolicy::AtRead);
+    let pinned = payload(&mut port);
+    let buffer = pinned.buf().index();
+    submit_shared(&mut port, 1, &pinned).unwrap();
+    push(&mut port);
+    let pinned = port.unpin(pinned).unwrap_err();
+    let mut early = pinned.into_buf();
+    port.bytes_mut(&mut early)[149] = 0;
+    assert_eq!(port.take_violation(), Some(NicViolation::WrittenWithoutRight { buffer }));
+    push(&mut port);
+    let changed = NicViolation::FrameChangedAfterSubmit { buffer, len: 101 };
+    assert_eq!(port.take_violation(), Some(changed));
+    let sent = port.take_sent().unwrap().frame;
+    assert_eq!(port.frames.get(sent)[99..], [148, 0], "what memory holds goes out");
+    port.give_back(early);
+    assert_eq!(port.take_violation(), Some(NicViolation::TokenOfAnother { buffer }));
+    let loose = Pinned::mint(port.take_free().unwrap());
+    let buffer = loose.buf().index();
+    submit_shared(&mut port, 2, &loose).unwrap();
+    assert_eq!(port.take_violation(), Some(NicViolation::NotPinned { buffer }));
+}
+
+/// The longest frame takes three slots: with two left the ring is full as far as anybody can tell.
+#[test]
+fn ring_without_room_for_the_longest_frame_is_full() {
+    let mut port = gathering(DmaPolicy::WholeRing, CompletionPolicy::WholeRing);
+    let pinned = payload(&mut port);
+    for fill in 0..2 {
+        submit_shared(&mut port, fill, &pinned).unwrap();
+    }
+    push(&mut port);
+    assert_eq!((port.tx_free(), sent(&mut port)), (4, vec![]));
+    submit_shared(&mut port, 2, &pinned).unwrap();
+    push(&mut port);
+    run(&mut port, us(50));
+    assert_eq!(sent(&mut port).len(), 3);
+    assert!(port.has_awaited_completions());
+    assert_eq!((reclaim(&mut port), port.tx_free()), (3, 8));
+    for fill in 0..3 {
+        submit_shared(&mut port, fill, &pinned).unwrap();
+    }
+    let header = port.take_free().unwrap();
+    let piece = Piece { of: &pinned, at: 0, len: 9 };
+    let GatherFull(header) = port.submit_gather(header, 1, &[piece, piece]).unwrap_err();
+    port.submit_gather(header, 1, &[piece]).unwrap();
+    assert_eq!(port.tx_free(), 0);
 }
 
 #[test]

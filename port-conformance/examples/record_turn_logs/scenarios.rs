@@ -49,7 +49,7 @@ const PLAIN: Scenario = Scenario {
 };
 
 /// Every recording.
-pub(crate) const ALL: [Scenario; 6] = [
+pub(crate) const ALL: [Scenario; 8] = [
     PLAIN,
     Scenario {
         name: "loss-small-ring",
@@ -99,6 +99,28 @@ pub(crate) const ALL: [Scenario; 6] = [
         damages: 3,
         ..PLAIN
     },
+    Scenario {
+        name: "gather",
+        mode: Mode::Gather,
+        connections: 3,
+        requests: 9,
+        loses: 19,
+        ..PLAIN
+    },
+    // Payload has to make room for other payload while frames use it.
+    Scenario {
+        name: "gather-few-buffers",
+        mode: Mode::Gather,
+        port: (40, 16, 7),
+        copies_max: 20,
+        reserve: 12,
+        files: &[0, 1, 300, 1_000, 40_000, 9_000],
+        connections: 5,
+        requests: 24,
+        requests_per_connection: 4,
+        loses: 23,
+        ..PLAIN
+    },
 ];
 
 /// The UTC time of instant 0: a Tuesday in November 2023, just before a second ends, so that
@@ -137,7 +159,7 @@ impl Scenario {
             tx_slots,
             tx_hold_max,
             tx_hold_idle: 1,
-            max_frags: 1,
+            max_frags: if self.mode == Mode::Gather { 2 } else { 1 },
             checksum,
         };
         let secrets = Some([11, 22, 33, 44]);

@@ -11,6 +11,11 @@ pub(crate) fn capabilities_make_sense<H: Harness>(w: &mut Watch<H>) -> Checked {
     ensure!(room, CapsPlausible, "a frame of at most {} bytes", caps.frame_max);
     ensure!(caps.tx_slots > 0, CapsPlausible, "a ring without slots");
     ensure!(caps.max_frags > 0, CapsPlausible, "frames without fragments");
+    let gathers = caps.max_frags == 1 || H::Port::GATHERS;
+    ensure!(gathers, CapsPlausible, "frames of {} parts, and no way to make them", caps.max_frags);
+    let longest = u32::from(caps.max_frags) * (caps.tx_hold_idle + 1);
+    let passes = longest <= caps.tx_slots;
+    ensure!(passes, CapsPlausible, "no frame fits beside what an idle device keeps: {caps:?}");
     let enough = caps.buffers > caps.tx_hold_idle;
     ensure!(enough, CapsPlausible, "an idle device keeps all {} buffers", caps.buffers);
     let idle = caps.tx_hold_idle <= caps.tx_hold_max;
@@ -25,7 +30,8 @@ pub(crate) fn fresh_port_has_every_buffer_and_its_ring_free<H: Harness>(
     let full = free == caps.buffers as usize;
     ensure!(full, PoolStartsFull, "{free} buffers of {} are free", caps.buffers);
     w.settled()?;
-    let (slots, least) = (w.port().tx_free(), caps.tx_slots.saturating_sub(caps.tx_hold_idle));
+    let held = caps.tx_hold_idle * u32::from(caps.max_frags);
+    let (slots, least) = (w.port().tx_free(), caps.tx_slots.saturating_sub(held));
     let least = (least as usize).max(1);
     ensure!(slots >= least, ComesHome, "{slots} slots of a fresh ring are free, not {least}");
     Ok(())

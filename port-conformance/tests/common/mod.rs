@@ -16,10 +16,21 @@ pub(crate) struct SimHarness {
 impl SimHarness {
     /// A NIC with these policies, `buffers` buffers and a ring of `slots`.
     pub(crate) fn new(
+        policies: (DmaPolicy, CompletionPolicy),
+        memory: (u32, u32),
+        tx_hold_idle: u32,
+        frame_max: u16,
+    ) -> Self {
+        Self::gathering(policies, memory, tx_hold_idle, frame_max, 1)
+    }
+
+    /// The same whose frames have up to `max_frags` parts.
+    pub(crate) fn gathering(
         (dma, completion): (DmaPolicy, CompletionPolicy),
         (buffers, slots): (u32, u32),
         tx_hold_idle: u32,
         frame_max: u16,
+        max_frags: u8,
     ) -> Self {
         let caps = PortCaps {
             frame_max,
@@ -31,7 +42,7 @@ impl SimHarness {
                 CompletionPolicy::WholeRing => slots,
             },
             tx_hold_idle,
-            max_frags: 1,
+            max_frags,
             checksum: ChecksumOffload::default(),
         };
         let config = NicConfig {

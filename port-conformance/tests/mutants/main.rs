@@ -78,4 +78,22 @@ caught! {
     call_for_nothing_is_caught: CallsForNothing => ReceiveOneCall;
     wrong_count_of_frames_is_caught: MiscountsFrames => ReceiveCounts;
     receive_slots_that_leak_are_caught: LeaksRx => ReceiveReleases;
+    // Frames of several parts.
+    payload_unpinned_while_in_flight_is_caught: UnpinsInUse => UnpinRefusedInUse;
+    use_counted_down_twice_is_caught: CountsDownTwice => UnpinRefusedInUse;
+    use_never_counted_down_is_caught: NeverCountsDown => UnpinGivesUnused;
+    buffer_exchanged_by_unpin_is_caught: UnpinsAnother => PinKeepsTheBuffer;
+    buffer_exchanged_by_pin_is_caught: PinsAnother => PinKeepsTheBuffer;
+    pinned_buffer_handed_out_is_caught: HandsOutPinned => PinnedStays;
+    pinned_buffer_written_to_is_caught: WritesPinned => PinnedStays;
+    header_reused_early_is_caught: ReportsHeaderEarly => ReadBeforeReported;
+    payload_reported_for_the_header_is_caught: ReportsPayload => HeaderComesHome;
+    wrong_piece_is_caught: TakesWrongPiece => PiecesOnTheWire;
+    piece_of_another_payload_is_caught: TakesWrongPayload => PiecesOnTheWire;
+    pieces_that_change_places_are_caught: ExchangesPieces => PiecesOnTheWire;
+    piece_cut_short_is_caught: CutsLastPiece => PiecesOnTheWire;
+    parts_that_share_a_slot_are_caught: OneSlotForAll => OneSlotAPart;
+    parts_refused_with_slots_free_are_caught: RefusesPartsEarly => GatherFullWhenShort;
+    parts_lost_when_refused_are_caught: SwallowsGatherFull => GatherFullWhenShort;
+    refusal_that_returns_another_header_is_caught: RefusesWithAnotherHeader => TxFullGivesBack;
 }

@@ -1,10 +1,13 @@
 //! A port with one fault. It wraps a late-reading [`VecPort`], keeps the pool itself, and is right
 //! in every respect but one.
 
-use simoom_core::port::{Buf, Census, ChecksumOffload, Port, PortCaps, RxFrame, TxFull, TxSync};
+use simoom_core::port::{
+    Buf, Census, ChecksumOffload, GatherFull, Piece, Pinned, Port, PortCaps, RxFrame, TxFull,
+    TxSync,
+};
 use simoom_port_conformance::Harness;
 use simoom_port_conformance::vec_port::{RX_SLOTS, ReadAt, VecPort};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +61,23 @@ pub(crate) enum Fault {
     CallsForNothing,
     MiscountsFrames,
     LeaksRx,
+    UnpinsInUse,
+    UnpinsAnother,
+    PinsAnother,
+    HandsOutPinned,
+    WritesPinned,
+    CountsDownTwice,
+    NeverCountsDown,
+    ReportsHeaderEarly,
+    ReportsPayload,
+    TakesWrongPiece,
+    TakesWrongPayload,
+    ExchangesPieces,
+    CutsLastPiece,
+    OneSlotForAll,
+    RefusesPartsEarly,
+    SwallowsGatherFull,
+    RefusesWithAnotherHeader,
 }
 
 const ID: u32 = 7;
@@ -70,7 +90,7 @@ const CAPS: PortCaps = PortCaps {
     tx_slots: SLOTS,
     tx_hold_max: 5,
     tx_hold_idle: 1,
-    max_frags: 1,
+    max_frags: 3,
     checksum: ChecksumOffload { tx: false, rx: false },
 };
 
@@ -83,6 +103,10 @@ pub(crate) struct Mutant {
     away: VecDeque<u32>,
     /// The same, as far as the wrapped port has not reported them.
     beneath: VecDeque<u32>,
+    /// Of frames that were not reported, by header: the payloads that they have pieces of.
+    pieces: BTreeMap<u32, Vec<u32>>,
+    /// Uses of payloads.
+    uses: BTreeMap<u32, usize>,
     /// Frames that came and were not shown.
     inbox: VecDeque<Vec<u8>>,
     /// Receive slots that are never free again.
@@ -114,6 +138,8 @@ impl Mutant {
             pool,
             away: VecDeque::new(),
             beneath: VecDeque::new(),
+            pieces: BTreeMap::new(),
+            uses: BTreeMap::new(),
             inbox: VecDeque::new(),
             leaked: 0,
             calls: 0,
@@ -170,6 +196,8 @@ impl Mutant {
 impl Port for Mutant {
     type Error = &'static str;
 
+    const GATHERS: bool = true;
+
     fn caps(&self) -> &PortCaps {
         &self.caps
     }
@@ -211,6 +239,12 @@ impl Port for Mutant {
         }
         if self.fault == Fault::HandsOutAway && self.pool.is_empty() {
             return self.away.front().map(|&index| Buf::mint(ID, index));
+        }
+        if self.fault == Fault::HandsOutPinned
+            && self.pool.is_empty()
+            && let Some((&index, _)) = self.uses.iter().next()
+        {
+            return Some(Buf::mint(ID, index));
         }
         if self.fault == Fault::HidesLast && self.pool.len() == 1 {
             return None;
@@ -271,6 +305,7 @@ impl Port for Mutant {
         match self.fault {
             Fault::TwoSlotsAFrame => free.saturating_sub(self.beneath.len()),
             Fault::SlotTooMany => free + 1,
+            Fault::OneSlotForAll => CAPS.tx_slots as usize - self.beneath.len(),
             _ => free,
         }
     }
@@ -293,6 +328,71 @@ impl Port for Mutant {
         self.device.submit(buf, len)
     }
 
+    fn pin(&mut self, buf: Buf) -> Pinned {
+        self.uses.insert(buf.index(), 0);
+        if self.fault == Fault::PinsAnother {
+            return Pinned::mint(Buf::mint(ID, (buf.index() + 1) % BUFFERS));
+        }
+        self.device.pin(buf)
+    }
+
+    fn unpin(&mut self, pinned: Pinned) -> Result<Buf, Pinned> {
+        let index = pinned.buf().index();
+        let in_use = self.uses.get(&index).is_some_and(|uses| *uses > 0);
+        if in_use && self.fault != Fault::UnpinsInUse {
+            return Err(pinned);
+        }
+        self.uses.remove(&index);
+        if self.fault == Fault::UnpinsAnother {
+            return Ok(Buf::mint(ID, (index + 1) % BUFFERS));
+        }
+        Ok(pinned.into_buf())
+    }
+
+    fn submit_gather(
+        &mut self,
+        header: Buf,
+        header_len: u16,
+        pieces: &[Piece<'_>],
+    ) -> Result<(), GatherFull> {
+        let free = self.device.tx_free();
+        let refuses = self.fault == Fault::RefusesPartsEarly && free == 1 + pieces.len();
+        if refuses || free < 1 + pieces.len() {
+            if self.fault == Fault::SwallowsGatherFull {
+                return Ok(());
+            }
+            if self.fault == Fault::RefusesWithAnotherHeader
+                && let Some(other) = self.pool.pop()
+            {
+                self.pool.push(header);
+                return Err(GatherFull(other));
+            }
+            return Err(GatherFull(header));
+        }
+        let (index, used) = (header.index(), pieces.iter().map(|piece| piece.of.buf().index()));
+        let used: Vec<_> = used.collect();
+        used.iter().for_each(|payload| *self.uses.entry(*payload).or_default() += 1);
+        self.away.push_back(index);
+        self.beneath.push_back(index);
+        self.pieces.insert(index, used.clone());
+        let mut pieces = pieces.to_vec();
+        let other = Pinned::mint(Buf::mint(ID, (used[0] + 1) % BUFFERS));
+        match self.fault {
+            Fault::TakesWrongPiece if pieces[0].at > 0 => pieces[0].at -= 1,
+            Fault::TakesWrongPayload => pieces[0].of = &other,
+            Fault::ExchangesPieces => pieces.reverse(),
+            Fault::CutsLastPiece if pieces[pieces.len() - 1].len > 1 => {
+                pieces.last_mut().expect("there is one").len -= 1;
+            }
+            _ => {}
+        }
+        self.device.submit_gather(header, header_len, &pieces)?;
+        if self.strikes(Fault::WritesPinned, 2) {
+            self.device.bytes_mut(&mut Buf::mint(ID, used[0]))[0] ^= 1;
+        }
+        Ok(())
+    }
+
     fn reclaim(&mut self, mut on_done: impl FnMut(Buf) -> Option<Buf>) -> usize {
         let mut done = VecDeque::new();
         let beneath = &mut self.beneath;
@@ -304,6 +404,12 @@ impl Port for Mutant {
         if self.fault == Fault::ReportsBeforeReading {
             done = self.away.clone();
         }
+        if self.fault == Fault::ReportsHeaderEarly {
+            let is_shared = |index: &u32| self.pieces.contains_key(index);
+            if self.away.iter().all(is_shared) {
+                done = self.away.clone();
+            }
+        }
         if self.fault == Fault::ReportsReversed {
             done.make_contiguous().reverse();
         }
@@ -314,6 +420,7 @@ impl Port for Mutant {
         for index in done {
             self.away.retain(|&away| away != index);
             let again = self.strikes(Fault::ReportsTwice, 4);
+            let index = self.count_down(index);
             match on_done(Buf::mint(ID, index)) {
                 Some(_) if self.strikes(Fault::LosesReturned, 6) => {}
                 Some(_) if self.fault == Fault::PoolsShownNotReturned => {
@@ -348,6 +455,22 @@ impl Port for Mutant {
 }
 
 impl Mutant {
+    /// A frame is reported: what it shared has a use less. The buffer that is reported.
+    fn count_down(&mut self, header: u32) -> u32 {
+        let Some(used) = self.pieces.remove(&header) else { return header };
+        let less = match self.fault {
+            Fault::CountsDownTwice => 2,
+            Fault::NeverCountsDown => 0,
+            _ => 1,
+        };
+        for payload in &used {
+            if let Some(uses) = self.uses.get_mut(payload) {
+                *uses = uses.saturating_sub(less);
+            }
+        }
+        if self.fault == Fault::ReportsPayload { used[0] } else { header }
+    }
+
     fn refuse(&mut self, mut buf: Buf) -> Result<(), TxFull> {
         match self.fault {
             Fault::SwallowsTxFull => return Ok(()),

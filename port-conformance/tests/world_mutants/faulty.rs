@@ -1,7 +1,9 @@
 //! A port with one fault over a sound device, and a device that keeps its knowledge to itself.
 
 use crate::world::PORT_ID;
-use simoom_core::port::{Buf, Census, Port, PortCaps, RxFrame, TxFull, TxSync};
+use simoom_core::port::{
+    Buf, Census, GatherFull, Piece, Pinned, Port, PortCaps, RxFrame, TxFull, TxSync,
+};
 use simoom_core::time::{Duration, Instant};
 use simoom_port_conformance::vec_port::{RX_SLOTS, ReadAt, VecPort};
 use simoom_sim::nic::{NicViolation, SimPort};
@@ -20,6 +22,10 @@ pub(crate) enum Fault {
     LosesBuffer,
     /// The last byte of one frame of 40 is changed once the device has it.
     ChangesAfterSubmit,
+    /// A payload is unpinned though frames in flight have pieces of it.
+    UnpinsInUse,
+    /// The piece of one frame of 40 begins a byte too early.
+    TakesWrongPiece,
 }
 
 /// A NIC as the host of a world uses it.
@@ -58,6 +64,8 @@ impl<D: Device> Faulty<D> {
 
 impl<D: Device> Port for Faulty<D> {
     type Error = Infallible;
+
+    const GATHERS: bool = true;
 
     fn caps(&self) -> &PortCaps {
         self.device.caps()
@@ -102,6 +110,36 @@ impl<D: Device> Port for Faulty<D> {
         if self.strikes(Fault::ChangesAfterSubmit) {
             let mut again = Buf::mint(PORT_ID, index);
             self.device.bytes_mut(&mut again)[usize::from(len) - 1] ^= 1;
+        }
+        Ok(())
+    }
+
+    fn pin(&mut self, buf: Buf) -> Pinned {
+        self.device.pin(buf)
+    }
+
+    fn unpin(&mut self, pinned: Pinned) -> Result<Buf, Pinned> {
+        match self.device.unpin(pinned) {
+            Err(in_use) if self.fault == Fault::UnpinsInUse => Ok(in_use.into_buf()),
+            answer => answer,
+        }
+    }
+
+    fn submit_gather(
+        &mut self,
+        header: Buf,
+        header_len: u16,
+        pieces: &[Piece<'_>],
+    ) -> Result<(), GatherFull> {
+        let index = header.index();
+        let early = u16::from(self.strikes(Fault::TakesWrongPiece));
+        let pieces: Vec<_> =
+            pieces.iter().map(|piece| Piece { at: piece.at - early, ..*piece }).collect();
+        self.device.submit_gather(header, header_len, &pieces)?;
+        self.away.push_back(index);
+        if self.strikes(Fault::ChangesAfterSubmit) {
+            let mut again = Buf::mint(PORT_ID, pieces[0].of.buf().index());
+            self.device.bytes_mut(&mut again)[usize::from(pieces[0].at)] ^= 1;
         }
         Ok(())
     }
@@ -216,6 +254,8 @@ impl Silent {
 impl Port for Silent {
     type Error = Infallible;
 
+    const GATHERS: bool = true;
+
     fn caps(&self) -> &PortCaps {
         self.port.caps()
     }
@@ -256,6 +296,23 @@ impl Port for Silent {
 
     fn submit(&mut self, buf: Buf, len: u16) -> Result<(), TxFull> {
         self.port.submit(buf, len)
+    }
+
+    fn pin(&mut self, buf: Buf) -> Pinned {
+        self.port.pin(buf)
+    }
+
+    fn unpin(&mut self, pinned: Pinned) -> Result<Buf, Pinned> {
+        self.port.unpin(pinned)
+    }
+
+    fn submit_gather(
+        &mut self,
+        header: Buf,
+        header_len: u16,
+        pieces: &[Piece<'_>],
+    ) -> Result<(), GatherFull> {
+        self.port.submit_gather(header, header_len, pieces)
     }
 
     fn reclaim(&mut self, on_done: impl FnMut(Buf) -> Option<Buf>) -> usize {

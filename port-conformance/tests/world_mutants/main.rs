@@ -10,28 +10,41 @@ mod world;
 
 use faulty::{Fault, Silent};
 use newer_date::NewerDate;
+use simoom_core::content::Mode;
 use simoom_sim::endpoint::HostFault;
 use simoom_sim::oracle::WireViolation;
 use simoom_sim::seed::{Seed, check};
 use simoom_sim::world::{RunError, Why};
-use world::{run, sim_port};
+use world::{caps, run, sim_port};
 
 /// Seeds of each test: every policy of reading three times.
 const SEEDS: std::ops::Range<u64> = 0..18;
 
 /// A server with this fault below it, behind the simulator's NIC.
 fn watched(seed: Seed, fault: Fault) -> Result<(), RunError> {
-    run(seed, fault, sim_port(seed), |server| server)
+    watched_in(Mode::CopiesOnDemand, seed, fault)
+}
+
+fn watched_in(mode: Mode, seed: Seed, fault: Fault) -> Result<(), RunError> {
+    run(seed, (mode, fault), sim_port(seed, mode), |server| server)
 }
 
 /// The same behind a device without oracles of its own: what is on the wire has to tell.
 fn silent(seed: Seed, fault: Fault) -> Result<(), RunError> {
-    run(seed, fault, Silent::new(sim_port(seed).config().caps), |server| server)
+    silent_in(Mode::CopiesOnDemand, seed, fault)
+}
+
+fn silent_in(mode: Mode, seed: Seed, fault: Fault) -> Result<(), RunError> {
+    run(seed, (mode, fault), Silent::new(caps(mode)), |server| server)
 }
 
 /// A server whose retransmissions show a newer `Date`.
 fn newer_date(seed: Seed) -> Result<(), RunError> {
-    run(seed, Fault::None, sim_port(seed), NewerDate::new)
+    newer_date_in(Mode::CopiesOnDemand, seed)
+}
+
+fn newer_date_in(mode: Mode, seed: Seed) -> Result<(), RunError> {
+    run(seed, (mode, Fault::None), sim_port(seed, mode), NewerDate::new)
 }
 
 /// What ended each run that did not end well.
@@ -64,7 +77,60 @@ fn server_without_a_fault_passes() {
     check(SEEDS, |seed| {
         watched(seed, Fault::None).unwrap_or_else(|error| panic!("{error}"));
         silent(seed, Fault::None).unwrap_or_else(|error| panic!("{error}"));
+        watched_in(Mode::Gather, seed, Fault::None).unwrap_or_else(|error| panic!("{error}"));
+        silent_in(Mode::Gather, seed, Fault::None).unwrap_or_else(|error| panic!("{error}"));
     });
+}
+
+#[test]
+fn payload_unpinned_while_in_flight_is_caught_by_the_nic() {
+    let caught = caught(|seed| watched_in(Mode::Gather, seed, Fault::UnpinsInUse));
+    assert_caught(&caught, 6, by_nic);
+}
+
+#[test]
+fn payload_unpinned_while_in_flight_is_caught_on_the_wire() {
+    let caught = caught(|seed| silent_in(Mode::Gather, seed, Fault::UnpinsInUse));
+    assert_caught(&caught, 6, by_wire);
+}
+
+#[test]
+fn wrong_piece_is_caught_on_the_wire() {
+    for run in [watched_in, silent_in] {
+        let caught = caught(|seed| run(Mode::Gather, seed, Fault::TakesWrongPiece));
+        assert_caught(&caught, SEEDS.count(), by_wire);
+    }
+}
+
+#[test]
+fn shared_payload_changed_after_submit_is_caught_by_the_nic() {
+    let caught = caught(|seed| watched_in(Mode::Gather, seed, Fault::ChangesAfterSubmit));
+    assert!(caught.iter().any(by_nic));
+    assert_caught(&caught, SEEDS.count(), |why| by_nic(why) || by_wire(why));
+}
+
+#[test]
+fn shared_payload_changed_after_submit_is_caught_on_the_wire() {
+    let caught = caught(|seed| silent_in(Mode::Gather, seed, Fault::ChangesAfterSubmit));
+    assert_caught(&caught, SEEDS.count(), by_wire);
+}
+
+#[test]
+fn private_header_that_is_reused_too_early_is_caught() {
+    let by_nic_or_wire = |why: &Why| by_nic(why) || by_wire(why);
+    assert_caught(
+        &caught(|seed| watched_in(Mode::Gather, seed, Fault::ReusesTooEarly)),
+        6,
+        by_nic_or_wire,
+    );
+    assert_caught(&caught(|seed| silent_in(Mode::Gather, seed, Fault::ReusesTooEarly)), 6, by_wire);
+}
+
+#[test]
+fn lost_private_header_is_caught_by_the_census() {
+    let by_census = |why: &Why| matches!(why, Why::Host(_, HostFault::BuffersLost { .. }));
+    let caught = caught(|seed| watched_in(Mode::Gather, seed, Fault::LosesBuffer));
+    assert_caught(&caught, SEEDS.count(), by_census);
 }
 
 #[test]
@@ -117,4 +183,5 @@ fn frame_changed_after_submit_is_caught_on_the_wire() {
 fn retransmission_with_a_newer_date_is_caught_by_one_value_a_byte() {
     let by_value = |why: &Why| matches!(why, Why::Wire(_, WireViolation::ByteChanged { .. }));
     assert_caught(&caught(newer_date), 6, by_value);
+    assert_caught(&caught(|seed| newer_date_in(Mode::Gather, seed)), 6, by_value);
 }

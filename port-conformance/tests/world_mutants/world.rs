@@ -39,11 +39,21 @@ const CAPS: PortCaps = PortCaps {
     checksum: ChecksumOffload { tx: false, rx: false },
 };
 
+/// The server's port where it sends in that mode.
+pub(crate) fn caps(mode: Mode) -> PortCaps {
+    PortCaps { max_frags: if mode == Mode::Gather { 2 } else { 1 }, ..CAPS }
+}
+
+/// Copies, or payloads, kept at most. Shared payload has to make room for other payload.
+fn copies_max(mode: Mode) -> u32 {
+    if mode == Mode::Gather { 24 } else { 64 }
+}
+
 /// A NIC with a policy chosen by the seed.
-pub(crate) fn sim_port(seed: Seed) -> SimPort {
+pub(crate) fn sim_port(seed: Seed, mode: Mode) -> SimPort {
     let dma = DmaPolicy::ALL[seed.0 as usize % DmaPolicy::ALL.len()];
     let config = NicConfig {
-        caps: CAPS,
+        caps: caps(mode),
         rx_slots: 256,
         rate: Rate::gbit(1),
         overhead_bytes: 24,
@@ -61,12 +71,12 @@ type ClientHost = FaultyHost<SimPort, FetchClient<ExpectPatterns>>;
 /// and no oracle has anything to say.
 pub(crate) fn run<D: Device, A: App>(
     seed: Seed,
-    fault: Fault,
+    (mode, fault): (Mode, Fault),
     device: D,
     app: impl FnOnce(FileServer<MemoryBodies>) -> A,
 ) -> Result<(), RunError> {
     let mut world = World::new(seed);
-    let server = world.add_host(Either::Left(server_host(seed, fault, device, app)));
+    let server = world.add_host(Either::Left(server_host(seed, (mode, fault), device, app)));
     let client = world.add_host(Either::Right(client_host(seed)));
     let link = LinkConfig {
         rate: Rate::mbit(200),
@@ -113,7 +123,7 @@ fn client_host(seed: Seed) -> ClientHost {
 
 fn server_host<D: Device, A: App>(
     seed: Seed,
-    fault: Fault,
+    (mode, fault): (Mode, Fault),
     device: D,
     app: impl FnOnce(FileServer<MemoryBodies>) -> A,
 ) -> FaultyHost<D, A> {
@@ -134,8 +144,8 @@ fn server_host<D: Device, A: App>(
     let config = Config {
         unix_nanos_at_start: 1_700_000_000_000_000_000,
         content: content::Config {
-            mode: Mode::CopiesOnDemand,
-            copies_max: 64,
+            mode,
+            copies_max: copies_max(mode),
             reserve: 16,
             ..content::Config::default()
         },

@@ -59,6 +59,7 @@ fn server_setup(spec: &ServerSpec, number: u16, making: Making) -> StackSetup {
     let mut setup = setup(&spec.stack, number, making, spec.connections_max);
     setup.stack.half_open_max = spec.half_open_max;
     setup.stack.content.mode = spec.mode.unwrap_or(drawn);
+    setup.nic.caps.max_frags = if setup.stack.content.mode == Mode::Gather { 2 } else { 1 };
     setup
 }
 

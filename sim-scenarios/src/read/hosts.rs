@@ -174,8 +174,12 @@ fn read_server(fields: &Fields<'_>, sink: &mut Sink<'_>) -> ServerSpec {
         Some("copy") => Some(Mode::Copy),
         Some("copies-in-advance") => Some(Mode::CopiesInAdvance(copies)),
         Some("copies-on-demand") => Some(Mode::CopiesOnDemand),
+        Some("gather") => Some(Mode::Gather),
         _ => None,
     };
+    if mode == Some(Mode::Gather) && fields.whole("tx_slots").is_some_and(|slots| slots < 4) {
+        fields.complain("tx_slots", "must be at least 4 in the mode gather", sink);
+    }
     let timeout = |key, s| fields.number(key).map_or(Duration::from_secs(s), seconds);
     ServerSpec {
         stack: read_stack(fields, 16.384, sink),
