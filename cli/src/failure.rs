@@ -12,7 +12,8 @@ Exit codes:
   3  a missing privilege or driver; the message says what to type
   4  a directory or file that cannot be read or written
   5  an interface, address or subnet that is taken
-  6  a simulated run that broke a rule, missed what its file expects, or did not end";
+  6  a simulated run that broke a rule, missed what its file expects, or did not end
+  7  a capture with damaged places: the answer is about what could be read of it";
 
 /// Which exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub(crate) enum Kind {
     Taken = 5,
     /// A run of a scenario that failed.
     Scenario = 6,
+    /// A capture that could be read in part.
+    Capture = 7,
 }
 
 /// Why the program ends.
