@@ -19,13 +19,17 @@ pub(super) const COLUMNS_MAX: usize = 100;
 /// Findings shown.
 pub(super) const FINDINGS_MAX: usize = 3;
 
+/// A finding on the screen took at least one such part of all time.
+const FINDING_PART: u64 = 1000;
+
 /// Connections named with a finding, the first of them with all there is to say.
 const NAMED_MAX: usize = 4;
 
 /// The whole screen.
 pub(super) fn screen(summary: &Summary, read: &Read, inputs: usize) -> String {
     let mut out = String::new();
-    out += &fitted(&server_line(summary));
+    out += &fitted(&format!("{}.", servers(summary)));
+    out += &fitted(&format!("{}.", capitalised(&vantage(summary))));
     out += &fitted(&capture_line(summary, read, inputs));
     let classes = classes(summary);
     wrapped(&mut out, "connections", &classes, 4);
@@ -84,7 +88,7 @@ fn servers(summary: &Summary) -> String {
 fn vantage(summary: &Summary) -> String {
     let medians = match (summary.to_server.quantile(500), summary.to_client.quantile(500)) {
         (Some(server), Some(client)) => {
-            format!(" ({} ms to it, {} ms to the client)", ms(server), ms(client))
+            format!(": {} ms to it and back, {} ms to the client and back", ms(server), ms(client))
         }
         _ => String::new(),
     };
@@ -199,7 +203,9 @@ fn divisions(out: &mut String, summary: &Summary) {
 }
 
 fn findings(out: &mut String, summary: &Summary, inputs: usize) {
-    let worst = summary.findings.worst();
+    let total = summary.turns.sum.total();
+    let mut worst = summary.findings.worst();
+    worst.retain(|finding| finding.nanos.saturating_mul(FINDING_PART) >= total);
     if worst.is_empty() {
         out.push_str("No findings.\n");
     }
@@ -291,22 +297,21 @@ fn counters(out: &mut String, summary: &Summary) {
         let _ = write!(line, ", keep-alives {}", grouped(u64::from(server.keep_alives)));
     }
     *out += &fitted(&line);
-    let mut line = String::from("Round trips (ms)");
     let spreads = [
         ("to the client by timestamps", &summary.by_timestamps[1]),
-        ("by sequence", &summary.by_sequence[1]),
-        ("to the server", &summary.by_sequence[0]),
+        ("to the client by sequence", &summary.by_sequence[1]),
+        ("to the server by sequence", &summary.by_sequence[0]),
         ("handshakes", &summary.handshakes),
     ];
-    for (name, spread) in spreads {
-        if let (Some(median), Some(p99)) = (spread.quantile(500), spread.quantile(990)) {
-            let _ = write!(line, ", {name} {} to {}", ms(median), ms(p99));
-        }
-    }
-    line = line.replacen(',', ":", 1);
-    if line.len() > 20 {
-        line += " (median to p99)";
-        *out += &fitted(&line);
+    let shown: Vec<_> = spreads
+        .into_iter()
+        .filter_map(|(name, spread)| {
+            let (median, p99) = (spread.quantile(500)?, spread.quantile(990)?);
+            Some(format!("{name} {} to {}", ms(median), ms(p99)))
+        })
+        .collect();
+    if !shown.is_empty() {
+        wrapped(out, "round trips, median to p99 (ms)", &shown, 2);
     }
 }
 

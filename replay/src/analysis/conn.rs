@@ -298,11 +298,12 @@ impl Conn {
     }
 
     /// The connection is over. Answers its last turn.
-    pub(super) fn finish(&mut self, frame: u64) -> Option<Turn> {
+    pub(super) fn finish(&mut self, flow: &Flow) -> Option<Turn> {
         for sender in &mut self.senders {
             sender.finish(self.now);
         }
-        self.turns.finish(self.now, frame)
+        let is_one_way = flow.frames.contains(&0);
+        self.turns.finish(self.now, flow.last_frame, is_one_way)
     }
 
     /// What is told of it once it is over.

@@ -2,6 +2,7 @@
 
 use super::Placed;
 use super::class::{Ending, Side};
+use super::echo::Echoes;
 use super::key::FlowKey;
 use super::select::Selection;
 use super::stream::{AHEAD_MAX, Text};
@@ -103,7 +104,7 @@ pub(super) fn begin(
         streams: Default::default(),
         syns: [None; 2],
         was_open: !is_syn,
-        echoes: Default::default(),
+        numbering: Default::default(),
         server_is_high,
         is_out: false,
         hash,
@@ -157,6 +158,7 @@ pub(super) fn place(
     frame: &FrameInfo,
     segment: &Segment<'_>,
     is_damaged: bool,
+    echoes: &mut Echoes,
 ) -> Placed {
     let is_turned_round = !is_damaged && tells_otherwise(flow, src_is_high, segment);
     let from = side_of(flow, src_is_high);
@@ -182,7 +184,8 @@ pub(super) fn place(
         flow.damaged += 1;
         return placed;
     }
-    placed.is_copy = flow.echoes[n].is_copy(frame, segment);
+    let way = flow.hash ^ u64::from(src_is_high);
+    placed.is_copy = echoes.is_copy(way, &mut flow.numbering[n], frame, segment);
     if placed.is_copy {
         flow.copies += 1;
         return placed;
