@@ -13,7 +13,9 @@ Exit codes:
   4  a directory or file that cannot be read or written
   5  an interface, address or subnet that is taken
   6  a simulated run that broke a rule, missed what its file expects, or did not end
-  7  a capture with damaged places: the answer is about what could be read of it";
+  7  a replay in which our stack does otherwise than the captured server
+  8  a capture without a connection that can be replayed
+  9  a capture with damaged places: the answer is about what could be read of it";
 
 /// Which exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +32,12 @@ pub(crate) enum Kind {
     Taken = 5,
     /// A run of a scenario that failed.
     Scenario = 6,
+    /// A replay that differs.
+    Difference = 7,
+    /// A capture without a connection that can be replayed.
+    NothingToReplay = 8,
     /// A capture that could be read in part.
-    Capture = 7,
+    Capture = 9,
 }
 
 /// Why the program ends.

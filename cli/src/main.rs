@@ -3,8 +3,8 @@
 //!
 //! Read in this order: [`serve`] (a live port), [`demo`] (a simulated one), [`sim`] (worlds written
 //! down in files), [`relay`] (a simulated link between real hosts), [`analyze`] (captures explained),
-//! [`content_table`] (what preparing takes), [`site`] (a directory as a catalogue), [`captures`]
-//! (opened for reading), [`failure`] (how the program ends).
+//! [`replay`] (captures played), [`content_table`] (what preparing takes), [`site`] (a directory as a
+//! catalogue), [`captures`] (opened for reading), [`failure`] (how the program ends).
 
 mod analyze;
 mod captures;
@@ -13,6 +13,7 @@ mod demo;
 mod failure;
 mod human;
 mod relay;
+mod replay;
 mod serve;
 mod sim;
 mod site;
@@ -48,6 +49,9 @@ enum Command {
     /// Say where the time of a server's answers went, from a capture of its connections
     #[command(after_help = format!("{}\n\n{}", analyze::EXAMPLE, failure::EXIT_CODES))]
     Analyze(analyze::Args),
+    /// Play a capture's clients against our stack, and compare it with the captured server
+    #[command(after_help = format!("{}\n\n{}", replay::EXAMPLE, failure::EXIT_CODES))]
+    Replay(replay::Args),
     /// Show what preparing a directory takes: objects, variants, segments, bytes of memory
     #[command(after_help = failure::EXIT_CODES)]
     Content(content_table::Args),
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
         Command::Sim(args) => sim::run(&args),
         Command::Relay(args) => relay::run(&args),
         Command::Analyze(args) => analyze::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Content(args) => content_table::run(&args),
     };
     match done {

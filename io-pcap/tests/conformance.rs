@@ -1,17 +1,23 @@
 //! A recorder is a port like any other, whatever it is around, and what left the port is in its
-//! capture.
+//! capture; and that capture, served again, gives itself. (The port over a capture passes the
+//! suite beside the simulator's, in `port-conformance`.)
 
 use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
 use pcap_file::pcapng::{Block, PcapNgReader};
-use simoom_core::port::turn_log::TurnLog;
+use simoom_core::port::turn_log::{Header, TurnLog};
+use simoom_core::port::{Advance, Port};
+use simoom_pcap::port::{CaptureFrames, CapturePort, FrameSource, PortConfig, Sent};
+use simoom_pcap::read::{Capture, Input};
 use simoom_pcap::recorder::Recorder;
-use simoom_pcap::writer::{Interface, Writer};
+use simoom_pcap::writer::{Direction, Interface, Writer};
+use simoom_port_conformance::fixture::Fixture;
 use simoom_port_conformance::vec_port::{RX_SLOTS, VecPort};
 use simoom_port_conformance::{Harness, run_suite, same_bytes};
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::thread;
 
@@ -27,18 +33,58 @@ fn a_recorder_around_a_device_that_reads_and_reports_late_passes() {
 
 #[test]
 fn turn_logs_give_the_same_bytes_through_a_recorder() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testvectors/turn-logs");
-    let mut logs = 0;
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|end| end == "turnlog") {
-            let log = TurnLog::decode(&fs::read(&path).unwrap()).unwrap();
-            let wire = same_bytes(&log, &mut Recorded::new(VecPort::at_once(512))).unwrap();
-            assert_eq!(wire.len() as u64, log.output.frames, "{path:?}");
-            logs += 1;
-        }
+    for (path, log) in turn_logs() {
+        let wire = same_bytes(&log, &mut Recorded::new(VecPort::at_once(512))).unwrap();
+        assert_eq!(wire.len() as u64, log.output.frames, "{path:?}");
     }
-    assert!(logs > 0);
+}
+
+#[test]
+fn a_recorded_server_serves_its_own_capture_to_the_same_bytes() {
+    for (path, log) in turn_logs() {
+        let start = log.header.config.parse::<Fixture>().unwrap().unix_nanos_at_start;
+        let arrivals = log
+            .turns
+            .iter()
+            .flat_map(|turn| turn.received.iter().flatten().map(|frame| (turn.now, frame.clone())));
+        let first = serve(&log, arrivals.collect::<VecDeque<_>>());
+
+        let file = io::Cursor::new(first.clone());
+        let capture = Capture::new(vec![Input::new("first", file)]).unwrap();
+        let inbound = CaptureFrames::new(capture, |frame| frame.direction == Direction::Inbound);
+        let again = serve(&log, inbound.starting_at(start));
+        assert!(first == again, "{path:?}: {} and {} bytes", first.len(), again.len());
+    }
+}
+
+/// Serves these frames with the server of `log` and its secrets. Answers the capture.
+fn serve(log: &TurnLog, source: impl FrameSource) -> Vec<u8> {
+    let fixture: Fixture = log.header.config.parse().unwrap();
+    let start = fixture.unix_nanos_at_start;
+    let writer = Writer::new(Vec::new(), &[Interface::new("served")]).unwrap();
+    let port = CapturePort::new(PortConfig::default(), source, Vec::<Sent>::new());
+    let mut port = Recorder::new(port, writer, start);
+    let header = Header { caps: *port.caps(), ..log.header.clone() };
+    let mut stack = fixture.stack(&header).unwrap();
+    let mut wake_at = None;
+    while let Some(now) = port.advance(wake_at) {
+        wake_at = stack.turn(now, &mut port).unwrap().map(|deadline| deadline.at);
+    }
+    let (port, writer) = port.into_inner();
+    assert!(port.stats().received > 10 && port.stats().sent > 10, "{:?}", port.stats());
+    assert_eq!(port.sink().len() as u64, port.stats().sent);
+    writer.finish().unwrap()
+}
+
+fn turn_logs() -> Vec<(PathBuf, TurnLog)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testvectors/turn-logs");
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let logs: Vec<_> = paths
+        .filter(|path| path.extension().is_some_and(|end| end == "turnlog"))
+        .map(|path| (path.clone(), TurnLog::decode(&fs::read(&path).unwrap()).unwrap()))
+        .collect();
+    assert!(!logs.is_empty());
+    logs
 }
 
 /// A recorder under test. When it goes, its capture is held to what went in and out.

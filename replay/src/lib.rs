@@ -4,8 +4,16 @@
 //! out, and the same capture gives the same answers. Prints nothing.
 //!
 //! Read in this order: [`flow`] (segments to connections), [`analysis`] (where the time of every
-//! answer went).
+//! answer went); for replay [`prepare`] (the first pass: [`tape`] and [`script`]), [`open`] (the
+//! second: the captured clients against our stack) and [`compare`] (what both servers sent, side by
+//! side).
 #![forbid(unsafe_code)]
 
 pub mod analysis;
+pub mod compare;
+pub mod content;
 pub mod flow;
+pub mod open;
+pub mod prepare;
+pub mod script;
+pub mod tape;

@@ -63,9 +63,9 @@ impl Sink for Ours {
 }
 
 fn analyse(names: &str) -> (Ours, Summary) {
-    let inputs = names.split('+').map(|name| {
-        Input::new(name, fs::File::open(folder().join(name)).expect("a capture"))
-    });
+    let inputs = names
+        .split('+')
+        .map(|name| Input::new(name, fs::File::open(folder().join(name)).expect("a capture")));
     let mut segments = Segments::new(Capture::new(inputs.collect()).unwrap());
     let mut analysis = Analysis::new(AnalysisOptions::default());
     let mut ours = Ours::default();

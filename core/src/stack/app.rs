@@ -4,6 +4,7 @@
 //! number: it is given bytes in order, and asked for bytes by offset of the stream it sends.
 
 use crate::content::{ContentSource, ObjectId, Pin};
+use crate::seq::SeqNumber;
 use crate::time::Instant;
 use core::net::SocketAddrV4;
 
@@ -208,6 +209,18 @@ pub trait App {
     /// for those whose wish arises outside of a call about a connection.
     #[inline]
     fn poll_open(&mut self) -> Option<OpenRequest> {
+        None
+    }
+
+    /// The initial sequence number of a connection about to be made and the offset of its timestamp
+    /// clock, where both are to be those of another run: of a captured server, in a replay. None, as
+    /// everywhere else: derived from the secrets, as RFC 6528 asks.
+    #[inline]
+    fn pin_initial_sequence(
+        &mut self,
+        _local: SocketAddrV4,
+        _remote: SocketAddrV4,
+    ) -> Option<(SeqNumber, u32)> {
         None
     }
 

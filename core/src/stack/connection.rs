@@ -194,8 +194,11 @@ impl<A: App, T: Trace> Stack<A, T> {
         slot
     }
 
-    fn initial_sequence(&self, now: Instant, key: &FlowKey) -> (crate::seq::SeqNumber, u32) {
+    fn initial_sequence(&mut self, now: Instant, key: &FlowKey) -> (crate::seq::SeqNumber, u32) {
         let (local, remote) = (key.local(), key.remote());
+        if let Some(pinned) = self.app.pin_initial_sequence(local, remote) {
+            return pinned;
+        }
         tcp::initial_sequence(
             &self.secrets,
             now,

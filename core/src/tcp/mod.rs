@@ -46,6 +46,8 @@ pub struct Config {
     pub timestamps: bool,
     /// Whether to offer and accept window scaling. RFC 7323 §2.
     pub window_scaling: bool,
+    /// The smallest shift that is offered, 14 at most, where the receive window would need less.
+    pub window_shift_min: u8,
     /// Initial congestion window, in segments. RFC 6928 allows 10.
     pub initial_window_segments: u16,
     /// The shortest retransmission timeout. RFC 6298 (2.4) says one second; Linux and others use
@@ -81,6 +83,7 @@ impl Default for Config {
             receive_window: 16_384,
             timestamps: true,
             window_scaling: true,
+            window_shift_min: 0,
             initial_window_segments: 10,
             min_rto: Duration::from_millis(200),
             initial_rto: Duration::from_secs(1),

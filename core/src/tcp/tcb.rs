@@ -170,8 +170,13 @@ impl Tcb {
     }
 
     fn new(config: &Config, now: Instant, iss: SeqNumber, ts_offset: u32, state: State) -> Self {
-        let shift =
-            if config.window_scaling { window::shift_for(config.receive_window) } else { 0 };
+        let shift = if config.window_scaling {
+            window::limit_shift(
+                window::shift_for(config.receive_window).max(config.window_shift_min),
+            )
+        } else {
+            0
+        };
         let mss = MSS_DEFAULT.min(config.mss);
         Self {
             snd: Send {

@@ -90,8 +90,8 @@ impl<W: Write> FrameSink for WriterSink<W> {
 
 /// The frames of a capture that a selection wants, as they are.
 ///
-/// The clock starts with the capture's first frame, selected or not; a frame earlier than that
-/// arrives at the start. Frames of other links than Ethernet, and those of which a part was not
+/// The clock starts with the capture's first frame, selected or not, if nothing else is said; a
+/// frame earlier than the start arrives at the start. Frames of other links than Ethernet, and those of which a part was not
 /// captured, are no frames that a stack could take: they are counted.
 pub struct CaptureFrames<F> {
     capture: Capture,
@@ -132,6 +132,14 @@ impl<F: FnMut(&Frame<'_>) -> bool> CaptureFrames<F> {
             stats: CaptureFramesStats::default(),
             error: None,
         }
+    }
+
+    /// The same, with the clock's start at this UTC time in nanoseconds since 1970, before the first
+    /// frame was read.
+    #[must_use]
+    pub fn starting_at(mut self, unix_nanos: u64) -> Self {
+        self.unix_nanos_at_start = Some(unix_nanos);
+        self
     }
 
     /// What was counted so far.

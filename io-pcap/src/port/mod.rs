@@ -22,8 +22,10 @@
 //! ```
 
 mod flow;
+#[cfg(test)]
+mod tests;
 
-pub use flow::{CaptureFrames, FrameSink, FrameSource, Sent, WriterSink};
+pub use flow::{CaptureFrames, CaptureFramesStats, FrameSink, FrameSource, Sent, WriterSink};
 
 use simoom_core::port::{
     Advance, BATCH_MAX, Buf, Census, ChecksumOffload, Port, PortCaps, RxFrame, TxFull, TxSync,

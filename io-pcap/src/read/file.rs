@@ -176,8 +176,17 @@ impl File {
         }
         let before = self.window.offset();
         let found = match (&error.kind, &self.state) {
-            // What a section of another version holds is not known.
-            (ReadErrorKind::Io(_) | ReadErrorKind::Version { .. }, _) => {
+            // What a section of another version or without a byte order holds is not known.
+            (
+                ReadErrorKind::Io(_)
+                | ReadErrorKind::Version { .. }
+                | ReadErrorKind::ByteOrder { .. },
+                _,
+            ) => {
+                self.end();
+                return error;
+            }
+            (ReadErrorKind::Cut { .. }, State::Pcap(pcap)) if pcap.is_record(&self.window) => {
                 self.end();
                 return error;
             }
@@ -208,6 +217,16 @@ impl File {
     fn end(&mut self) {
         self.state = State::Ended;
         self.window.close();
+    }
+
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.window.held()
+    }
+
+    #[cfg(test)]
+    pub(super) fn copied(&self) -> u64 {
+        self.window.copied
     }
 
     fn error(&self, kind: ReadErrorKind) -> ReadError {

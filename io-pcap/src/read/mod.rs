@@ -163,6 +163,18 @@ impl Capture {
     pub fn stats(&self) -> &ReadStats {
         &self.stats
     }
+
+    /// Bytes of windows held.
+    #[cfg(test)]
+    fn held(&self) -> usize {
+        self.files.iter().map(File::held).sum()
+    }
+
+    /// Bytes that windows moved to their front.
+    #[cfg(test)]
+    fn copied(&self) -> u64 {
+        self.files.iter().map(File::copied).sum()
+    }
 }
 
 impl fmt::Debug for Capture {

@@ -143,6 +143,12 @@ impl Pcap {
         }
     }
 
+    /// Whether the window begins with a record that is right as far as it goes: one that is cut is
+    /// then the end of the input, and not a length that lies.
+    pub(super) fn is_record(&self, window: &Window) -> bool {
+        self.record(window.bytes()).is_none_or(|record| self.is_plausible(&record))
+    }
+
     fn is_plausible(&self, record: &Record) -> bool {
         let fractions = 1_000_000_000 / self.nanos_per_fraction;
         record.captured > 0

@@ -1,6 +1,6 @@
 //! A window that moves over an input: as many bytes as were asked for, in one piece.
 //!
-//! Must not know formats. Grows to what is asked for and never beyond; whoever asks has a bound.
+//! Must not know formats. Grows to little more than what is asked for; whoever asks has a bound.
 
 use std::io::{self, ErrorKind, Read};
 
@@ -16,11 +16,22 @@ pub(super) struct Window {
     end: usize,
     /// Where `start` lies in the input.
     offset: u64,
+    /// Bytes moved to the front.
+    #[cfg(test)]
+    pub(super) copied: u64,
 }
 
 impl Window {
     pub(super) fn new(reader: Box<dyn Read>) -> Self {
-        Self { reader: Some(reader), bytes: Vec::new(), start: 0, end: 0, offset: 0 }
+        Self {
+            reader: Some(reader),
+            bytes: Vec::new(),
+            start: 0,
+            end: 0,
+            offset: 0,
+            #[cfg(test)]
+            copied: 0,
+        }
     }
 
     /// Where the window begins in the input.
@@ -42,12 +53,27 @@ impl Window {
 
     #[cold]
     fn read(&mut self, need: usize) -> io::Result<usize> {
-        self.bytes.copy_within(self.start..self.end, 0);
-        (self.start, self.end) = (0, self.end - self.start);
-        let room = need.max(CHUNK);
-        if self.bytes.len() < room {
-            self.bytes.resize(room, 0);
+        // What is left moves to the front where it is little, or where there is no room behind it.
+        // Then there are CHUNK / 2 bytes of room at least, and it moves no more until they are
+        // consumed: whoever asks for far more than it takes, byte for byte, copies a bounded
+        // number of times what it reads.
+        let have = self.end - self.start;
+        if self.reader.is_none() {
+            return Ok(have);
         }
+        if have <= CHUNK / 8 || self.start + need > self.bytes.len() {
+            self.bytes.copy_within(self.start..self.end, 0);
+            #[cfg(test)]
+            {
+                self.copied += have as u64;
+            }
+            (self.start, self.end) = (0, have);
+            let room = if need <= CHUNK / 2 { CHUNK } else { need + CHUNK };
+            if self.bytes.len() < room {
+                self.bytes.resize(room, 0);
+            }
+        }
+        let need = self.start + need;
         while self.end < need
             && let Some(reader) = &mut self.reader
         {
@@ -62,7 +88,7 @@ impl Window {
                 }
             }
         }
-        Ok(self.end)
+        Ok(self.end - self.start)
     }
 
     /// Moves the start forward over bytes that are there.
@@ -85,6 +111,11 @@ impl Window {
             left -= have as u64;
         }
         Ok(count - left)
+    }
+
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.bytes.capacity()
     }
 
     /// Gives the memory back: nothing more will be asked for.

@@ -45,6 +45,8 @@ pub struct FragmentStats {
     pub expired: u64,
     /// Incomplete datagrams pushed out by later ones: [`DATAGRAMS_MAX`], [`FRAGMENT_BYTES_MAX`].
     pub evicted: u64,
+    /// Datagrams that are incomplete at present; at the end of a capture, for good.
+    pub incomplete: u64,
 }
 
 /// Whose fragment: RFC 791's identification; in IPv6 the protocol is none of it and is 0 here.
@@ -76,7 +78,7 @@ pub(super) struct Reassembly {
     bytes: usize,
     /// The last datagram completed.
     done: Vec<u8>,
-    pub(super) stats: FragmentStats,
+    stats: FragmentStats,
 }
 
 #[derive(Debug)]
@@ -133,6 +135,11 @@ impl Reassembly {
         }
         while self.bytes > FRAGMENT_BYTES_MAX && self.evict() {}
         None
+    }
+
+    pub(super) fn stats(&self) -> FragmentStats {
+        let alive = self.datagrams.values().filter(|datagram| !datagram.is_dead).count();
+        FragmentStats { incomplete: alive as u64, ..self.stats }
     }
 
     fn complete(&mut self, key: &Key, sums: Checksums) -> Option<Dissected<'_>> {

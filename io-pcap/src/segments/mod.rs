@@ -96,7 +96,7 @@ impl Segments {
 
     /// What was counted so far.
     pub fn stats(&self) -> SegmentStats {
-        SegmentStats { fragment: self.fragments.stats, ..self.stats }
+        SegmentStats { fragment: self.fragments.stats(), ..self.stats }
     }
 
     /// What reading counted so far.

@@ -66,6 +66,15 @@ fn the_window_of_a_syn_ack_that_crosses_is_not_scaled() {
 }
 
 #[test]
+fn a_larger_shift_than_the_window_needs_is_offered_where_configured() {
+    for (least, offered) in [(0, 0), (7, 7), (200, 14)] {
+        let config = Config { window_scaling: true, window_shift_min: least, ..plain() };
+        let mut p = Script::passive(config, syn(5_000).scale(2));
+        p.expect(syn_ack(1_000, 5_001).scale(offered));
+    }
+}
+
+#[test]
 fn text_on_a_crossing_syn_ack_is_left_to_be_sent_again() {
     let mut p = Script::active(plain());
     p.expect(syn(1_000)).recv(syn(5_000)).expect(syn_ack(1_000, 5_001));

@@ -1,0 +1,253 @@
+//! The application of a replayed server: says what its scripts say, when they say it, to whoever
+//! asks and whatever was asked.
+
+use crate::content::Content;
+use crate::script::{End, Script, WriteOp};
+use simoom_core::content::ObjectId;
+use simoom_core::seq::SeqNumber;
+use simoom_core::stack::app::{App, CloseReason, Cx, Peer, Source};
+use simoom_core::time::Instant;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+/// Addresses that stand for captured clients: 10.0.0.0/8, without the server's own.
+const CLIENTS: u32 = 0x0a00_0000;
+
+/// The address that stands for every captured server.
+pub(super) const SERVER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 80);
+
+/// Connections alive at once, at most: what a client's address has room for.
+pub(super) const SLOTS_MAX: u32 = 1 << 20;
+
+/// Ports of one synthetic client.
+const PORTS: u32 = 64_000;
+
+/// The address that stands for the client of a connection: its slot in the upper bits, so that it is
+/// found again, and what makes two connections in one slot differ below.
+pub(super) fn synthetic_client(slot: u32, serial: u32) -> SocketAddrV4 {
+    let era = serial % (16 * PORTS);
+    let ip = CLIENTS | (slot % SLOTS_MAX) << 4 | era / PORTS;
+    SocketAddrV4::new(ip.into(), 1_024 + (era % PORTS) as u16)
+}
+
+/// The slot that a synthetic client stands for.
+#[inline]
+pub(super) fn slot_of(ip: Ipv4Addr) -> u32 {
+    (ip.to_bits() & 0x00ff_ffff) >> 4
+}
+
+/// Octets that the last write of a script has beyond the captured ones, where the capture ends within
+/// it: more than any window.
+const BEYOND_CAPTURE: u64 = 1 << 30;
+
+/// A connection's place in its script.
+#[derive(Debug)]
+struct Cursor {
+    server_isn: SeqNumber,
+    ts_offset: u32,
+    writes: Box<[WriteOp]>,
+    /// Where the last write ends.
+    upto: u64,
+    end: End,
+    /// Writes whose time has come.
+    due: usize,
+    /// Writes of which everything is acknowledged.
+    acked: usize,
+    ended: bool,
+}
+
+/// One application for all connections of a stack.
+#[derive(Debug)]
+pub(super) struct ScriptApp {
+    /// By slot.
+    cursors: Vec<Option<Cursor>>,
+    content: Content,
+    /// UTC of the stack's start.
+    base: u64,
+    /// UTC of this turn.
+    now: u64,
+}
+
+impl ScriptApp {
+    pub(super) fn new(content: Content, base: u64) -> Self {
+        Self { cursors: Vec::new(), content, base, now: base }
+    }
+
+    /// Says what time it is, before a turn: UTC, in nanoseconds since 1970.
+    #[inline]
+    pub(super) fn set_now(&mut self, now: u64) {
+        self.now = now;
+    }
+
+    /// A connection is about to be opened that follows this script. `soft`: whether every PSH ends a
+    /// write.
+    pub(super) fn begin(&mut self, script: &Script, ts_offset: u32, soft: bool) {
+        let slot = script.flow.slot as usize;
+        if self.cursors.len() <= slot {
+            self.cursors.resize_with(slot + 1, || None);
+        }
+        // The server did it before it could be captured.
+        let distance = script.distance();
+        let kept = script.writes.iter().filter(|write| soft || !write.soft);
+        let kept = kept.map(|write| {
+            // Not before what it answers.
+            let asked = write.request_at.min(write.at);
+            WriteOp { at: write.at.saturating_sub(distance).max(asked), ..*write }
+        });
+        let end = match script.end {
+            End::Open => End::Open,
+            End::Fin { at, with_text } => End::Fin { at: at.saturating_sub(distance), with_text },
+            End::Reset { at } => End::Reset { at: at.saturating_sub(distance) },
+        };
+        self.content.begin(script.flow, script.kept.clone());
+        self.cursors[slot] = Some(Cursor {
+            server_isn: script.server_isn,
+            ts_offset,
+            writes: kept.collect(),
+            upto: match script.goes_on {
+                true => script.cut.unwrap_or(script.server_bytes + BEYOND_CAPTURE),
+                false => script.cut.unwrap_or(script.server_bytes),
+            },
+            end,
+            due: 0,
+            acked: 0,
+            ended: false,
+        });
+    }
+
+    /// The connection is over.
+    pub(super) fn forget(&mut self, slot: u32) {
+        if let Some(cursor) = self.cursors.get_mut(slot as usize) {
+            *cursor = None;
+            self.content.forget(slot);
+        }
+    }
+
+    /// Stream offset up to which the application has something to say by now.
+    pub(super) fn ready_upto(&self, slot: u32) -> u64 {
+        match self.cursors.get(slot as usize) {
+            Some(Some(cursor)) => cursor.due_end(),
+            _ => 0,
+        }
+    }
+
+    /// What the time brings, and when to look again.
+    fn advance(&mut self, cx: &mut Cx<'_>, slot: u32) {
+        let (now, base) = (self.now, self.base);
+        let Some(Some(cursor)) = self.cursors.get_mut(slot as usize) else { return };
+        cursor.advance(now);
+        let end_at = match cursor.end {
+            End::Open => None,
+            // Said with the last of the text.
+            End::Fin { with_text: true, .. } => None,
+            End::Fin { at, .. } | End::Reset { at } => Some(at),
+        };
+        if let Some(at) = end_at
+            && at <= now
+            && cursor.due == cursor.writes.len()
+            && !cursor.ended
+        {
+            cursor.ended = true;
+            match cursor.end {
+                End::Reset { .. } => cx.abort(),
+                _ => cx.close(),
+            }
+        }
+        let next = cursor.writes.get(cursor.due).map(|write| write.at);
+        let next = next.or(end_at.filter(|_| !cursor.ended));
+        cx.set_deadline(next.map(|at| Instant::from_nanos(at.saturating_sub(base))));
+    }
+}
+
+impl Cursor {
+    #[inline]
+    fn advance(&mut self, now: u64) {
+        while self.writes.get(self.due).is_some_and(|write| write.at <= now) {
+            self.due += 1;
+        }
+    }
+
+    fn end_of(&self, write: usize) -> u64 {
+        self.writes.get(write + 1).map_or(self.upto, |next| next.start)
+    }
+
+    fn due_end(&self) -> u64 {
+        self.due.checked_sub(1).map_or(0, |last| self.end_of(last))
+    }
+}
+
+impl App for ScriptApp {
+    /// The slot.
+    type Conn = u32;
+    type Content = Content;
+
+    fn content(&mut self) -> &mut Content {
+        &mut self.content
+    }
+
+    fn pin_initial_sequence(
+        &mut self,
+        _local: SocketAddrV4,
+        remote: SocketAddrV4,
+    ) -> Option<(SeqNumber, u32)> {
+        let cursor = self.cursors.get(slot_of(*remote.ip()) as usize)?.as_ref()?;
+        Some((cursor.server_isn, cursor.ts_offset))
+    }
+
+    fn on_open(&mut self, cx: &mut Cx<'_>, peer: Peer) -> u32 {
+        let slot = slot_of(*peer.remote.ip());
+        self.advance(cx, slot);
+        slot
+    }
+
+    fn on_bytes(&mut self, _cx: &mut Cx<'_>, _conn: &mut u32, bytes: &[u8]) -> usize {
+        bytes.len()
+    }
+
+    fn source(&mut self, &slot: &u32, at: u64, _max: u32) -> Source<'_> {
+        let now = self.now;
+        let Some(Some(cursor)) = self.cursors.get_mut(slot as usize) else {
+            return Source::Pending;
+        };
+        cursor.advance(now);
+        let due = &cursor.writes[cursor.acked..cursor.due];
+        let with_text = matches!(cursor.end, End::Fin { with_text: true, .. });
+        if at >= cursor.due_end() {
+            let all = cursor.due == cursor.writes.len();
+            return if all && with_text { Source::End } else { Source::Pending };
+        }
+        // Nearly always the last one.
+        let found = match due.last() {
+            Some(last) if last.start <= at => due.len() - 1,
+            _ => due.partition_point(|write| write.start <= at).saturating_sub(1),
+        };
+        let write = cursor.acked + found;
+        let (start, end) = (cursor.writes[write].start, cursor.end_of(write));
+        self.content.point_at(start);
+        Source::Prepared {
+            object: ObjectId(slot),
+            offset: at - start,
+            len: end - at,
+            pins: [None, None],
+            fin: with_text && write + 1 == cursor.writes.len(),
+        }
+    }
+
+    fn on_acked(&mut self, _cx: &mut Cx<'_>, &mut slot: &mut u32, upto: u64) {
+        if let Some(Some(cursor)) = self.cursors.get_mut(slot as usize) {
+            while cursor.acked < cursor.due && cursor.end_of(cursor.acked) <= upto {
+                cursor.acked += 1;
+            }
+        }
+    }
+
+    fn on_deadline(&mut self, cx: &mut Cx<'_>, conn: &mut u32) {
+        self.advance(cx, *conn);
+    }
+
+    /// The script says when this side ends.
+    fn on_fin(&mut self, cx: &mut Cx<'_>, conn: &mut u32) {
+        self.advance(cx, *conn);
+    }
+
+    fn on_close(&mut self, _conn: u32, _why: CloseReason) {}
+}
