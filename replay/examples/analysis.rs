@@ -37,7 +37,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let took = begin.elapsed();
     let frames = segments.read_stats().frames;
     let each = took.as_nanos() as u64 / frames.max(1);
-    println!("{frames} frames in {took:?}, {each} ns each, {} a second", 1_000_000_000 / each.max(1));
+    println!(
+        "{frames} frames in {took:?}, {each} ns each, {} a second",
+        1_000_000_000 / each.max(1)
+    );
     println!("alive at once: {}", summary.counts.alive_most);
     println!("turns: {}", summary.turns.spread.count());
     for cause in Cause::ALL {

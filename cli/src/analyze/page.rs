@@ -50,7 +50,7 @@ pub(super) fn build(summary: &Summary, read: &Read, names: &[String], marks: &Ma
             plot.note += &format!(" {} later frames are not drawn.", grouped(drawn.left_out));
         }
         // Each has a time of its own.
-        plot.zooms_with = String::new();
+        plot.zooms_with = format!("connection {}", drawn.id.0);
         page.plots.push(plot);
     }
     page
@@ -280,13 +280,19 @@ fn cumulative<T: Copy + Default + std::ops::AddAssign>(
     Some(series)
 }
 
+/// Whether values lie so far apart that a linear scale would hide the small ones.
+fn is_wide(series: &[Series]) -> bool {
+    let values = || series.iter().flat_map(|series| &series.points).map(|(x, _)| *x);
+    values().fold(0.0, f64::max) >= 30.0 * values().fold(f64::INFINITY, f64::min)
+}
+
 fn spreads(summary: &Summary) -> Vec<Plot> {
     let plot = |title: &str, note: &str, series: Vec<Option<Series>>| {
         let series: Vec<_> = series.into_iter().flatten().collect();
         (!series.is_empty()).then(|| Plot {
             title: title.to_owned(),
             note: note.to_owned(),
-            x: Axis { label: String::from("time (ms)"), log: true, ..Axis::default() },
+            x: Axis { label: String::from("time (ms)"), log: is_wide(&series), ..Axis::default() },
             y: Axis { label: String::from("part of all"), from_zero: true, ..Axis::default() },
             series,
             ..Plot::default()

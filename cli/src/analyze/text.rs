@@ -253,7 +253,7 @@ pub(super) fn filter(case: &Case, inputs: usize) -> String {
     let which = match inputs {
         1 => format!("frame.number in {{{first}..{last}}}"),
         _ => {
-            let (from, upto) = (case.began_at, case.began_at + case.turn_nanos);
+            let (from, upto) = (case.began_at, case.began_at.saturating_add(case.turn_nanos));
             let at = |nanos: u64| format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000);
             format!("frame.time_epoch>={}&&frame.time_epoch<={}", at(from), at(upto))
         }

@@ -101,7 +101,7 @@ impl Conn {
     /// The SYN that opened it, and its repetitions, have been seen before anything else was.
     pub(super) fn open(&mut self, syn: &SynSeen) {
         let (first, latest) = (syn.at_unix_nanos, syn.latest_at_unix_nanos);
-        self.now = self.now.max(first);
+        self.now = self.now.max(first).max(latest);
         self.turns.on_syn(first, syn.frame);
         if syn.count > 1 {
             self.turns.on_syn(latest.max(first), syn.frame);
@@ -259,7 +259,7 @@ impl Conn {
         let (now, from) = (self.now, placed.from);
         let round_trip = match self.senders[1].rtt.smoothed {
             0 => 0,
-            to_client => to_client + self.lag,
+            to_client => to_client.saturating_add(self.lag),
         };
         // Acknowledgements of the client's text pass the capture on their way back.
         let lag = match from {

@@ -231,7 +231,8 @@ impl Turns {
             Phase::Answer if self.answered_at > 0 && !is_again => {
                 ended = Some(self.end(TurnEnd::Acked));
                 self.begin(now, frame);
-                self.idle_nanos += now - self.ended_at.min(now);
+                let idle = now.saturating_sub(self.ended_at);
+                self.idle_nanos = self.idle_nanos.saturating_add(idle);
                 self.phase = Phase::Request;
             }
             Phase::Answer => self.is_pipelined |= !is_again,
@@ -430,8 +431,10 @@ impl Turns {
     /// Gives all time up to now to a kind of wait.
     fn take(&mut self, wait: Wait, now: u64, frame: u64) {
         self.take_part(wait, now.saturating_sub(self.mark), frame);
+        self.mark_frame = frame;
     }
 
+    /// Gives a part of the time since the latest frame to a kind of wait that `frame` ended.
     fn take_part(&mut self, wait: Wait, nanos: u64, frame: u64) {
         self.division.add(wait, nanos);
         let longest = &mut self.longest[wait as usize];
@@ -442,7 +445,6 @@ impl Turns {
             *longest = Longest { nanos, from: since(self.mark_frame), upto: since(frame) };
         }
         self.mark += nanos;
-        self.mark_frame = frame;
     }
 
     fn begin(&mut self, now: u64, frame: u64) {
@@ -471,7 +473,7 @@ impl Turns {
             TurnEnd::Unfinished => {
                 let (at, frame) = self.gave_up.unwrap_or((self.mark, self.mark_frame));
                 // So long an acknowledgement may take.
-                let usual = self.round_trip + self.round_trip / 2;
+                let usual = self.round_trip.saturating_add(self.round_trip / 2);
                 self.take_part(Wait::LastAck, usual.min(at.saturating_sub(self.mark)), frame);
                 (at, frame, Wait::Unclear)
             }
