@@ -44,6 +44,8 @@ pub enum Class {
     Octets,
     /// An acknowledgement that the other did not send.
     Acknowledgement,
+    /// The client acknowledged a part of a segment.
+    PartOfSegment,
     /// PSH.
     Push,
     /// The same segment at another time.
@@ -52,7 +54,7 @@ pub enum Class {
 
 impl Class {
     /// Every class.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::FastRetransmit,
         Self::PartialAck,
         Self::Timeout,
@@ -72,6 +74,7 @@ impl Class {
         Self::HttpHeader,
         Self::Octets,
         Self::Acknowledgement,
+        Self::PartOfSegment,
         Self::Push,
         Self::Timing,
     ];
@@ -98,6 +101,7 @@ impl Class {
             Self::HttpHeader => "http_header",
             Self::Octets => "octets",
             Self::Acknowledgement => "acknowledgement",
+            Self::PartOfSegment => "ack_of_part",
             Self::Push => "push",
             Self::Timing => "timing",
         }
@@ -114,6 +118,7 @@ impl Class {
                 | Self::HttpHeader
                 | Self::Octets
                 | Self::Acknowledgement
+                | Self::PartOfSegment
                 | Self::Push
                 | Self::Timing
         )
@@ -155,6 +160,7 @@ impl fmt::Display for Class {
             Self::HttpHeader => "HTTP header",
             Self::Octets => "other octets",
             Self::Acknowledgement => "acknowledgement",
+            Self::PartOfSegment => "ACK of a part of a segment",
             Self::Push => "PSH",
             Self::Timing => "timing",
         })

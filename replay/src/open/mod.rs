@@ -23,17 +23,18 @@ pub use profile::Profile;
 use crate::compare::infer::Inferred;
 use crate::compare::pairing::Limit;
 use crate::compare::summary::Meaningless;
-use crate::compare::{ConnectionReport, Kind, OurState, Pairing, Sent, Side, Summary};
+use crate::compare::{Again, ConnectionReport, Kind, OurState, Pairing, Sent, Side, Summary};
 use crate::prepare::{Prepared, Shape, ShapeCount};
 use crate::script::Script;
 use crate::script::build::offset;
 use crate::script::store::Spool;
 use crate::tape::{Record, TapeReader, TapeSegment};
+use app::Manners;
 use frame::{ClientFrame, TEXT_MAX};
 use lane::Lane;
 use simoom_core::seq::SeqNumber;
 use simoom_core::tcp::Info;
-use simoom_core::wire::tcp::{SackBlocks, TcpFlags, TcpOptions};
+use simoom_core::wire::tcp::{SackBlocks, TcpFlags, TcpOptions, Timestamps};
 use simoom_pcap::dissect::Ecn;
 use std::cell::RefCell;
 use std::io::{self, Read};
@@ -163,6 +164,8 @@ struct Live {
     /// The captured server's clock: its first stamp and ticks a second.
     clock: (u32, u32),
     client_max: u64,
+    /// The client's newest timestamp.
+    client_stamp: Option<u32>,
     cut: Option<u64>,
     /// Before its segments were captured the server had sent them, by so much; and the client's
     /// segments needed as long: both together.
@@ -173,6 +176,11 @@ struct Live {
     meaningless: Option<(Meaningless, u64, u64)>,
     /// Stream offset of the highest octet that ours sent.
     our_max: u64,
+    /// Ours has answered the SYN.
+    our_syn: bool,
+    /// Each of the client's segments has a turn of its own: our own server, captured by its device.
+    /// What its recorder captures at one time came in one turn.
+    alone: bool,
 }
 
 #[derive(Debug)]
@@ -321,6 +329,8 @@ impl<'a, O: Output> OpenLoop<'a, O> {
         let first = if syn { one.seq + 1 } else { one.seq };
         let from = offset(live.server_isn, live.our_max, first).max(0) as u64;
         live.our_max = live.our_max.max(from + u64::from(one.len));
+        // What is sent again because the client asked again is no new one.
+        let again = syn && std::mem::replace(&mut live.our_syn, true);
         let sent = Sent {
             at,
             frame: 0,
@@ -332,7 +342,7 @@ impl<'a, O: Output> OpenLoop<'a, O> {
             options: Sent::options(&one.options),
             flags: one.flags,
             ecn: one.ecn,
-            kind: one.kind,
+            kind: if again { Kind::Again(Again::Syn) } else { one.kind },
         };
         let state = one.state.unwrap_or(self.lanes[lane].watch().known(one.slot).state);
         let before = live.pairing.waiting();
@@ -379,13 +389,14 @@ impl<'a, O: Output> OpenLoop<'a, O> {
         self.totals.distant += u64::from(script.distance() > 0);
         self.totals.misfits += u64::from(self.lanes[lane].shape != shape);
         let live = self.live(&script, lane as u8);
-        let soft = self.options.profile.push_ends_writes;
+        let Profile { push_ends_writes, reacts_within, .. } = self.options.profile;
+        let manners = Manners { push_ends_writes, reacts_within };
         // TSval counts milliseconds from the stack's start on.
         let accepted_at = script.accepted_at - script.distance();
         let millis = (accepted_at.saturating_sub(self.base) / 1_000_000) as u32;
         let offset = script.syn_ack.timestamps.unwrap_or(0).wrapping_sub(millis);
         self.lanes[lane].watch_mut().forget(slot);
-        self.lanes[lane].app().begin(&script, offset, soft);
+        self.lanes[lane].app().begin(&script, offset, &manners);
         self.slots[slot as usize] = Slot::Live(Box::new(live));
         Ok(())
     }
@@ -406,12 +417,15 @@ impl<'a, O: Output> OpenLoop<'a, O> {
             text_max: script.segment_text_max(),
             clock: (script.syn_ack.timestamps.unwrap_or(0), script.ts_per_second),
             client_max: 0,
+            client_stamp: script.syn.timestamps.filter(|_| script.uses_timestamps()),
             cut: script.cut,
             distance: script.distance(),
             unknown_from: if script.goes_on { script.server_bytes } else { u64::MAX },
             pairing: Pairing::new(self.options.profile.rules, inferred),
             meaningless: None,
             our_max: 0,
+            our_syn: false,
+            alone: self.options.profile.rules.exact_acks && script.way() > 0,
         }
     }
 
@@ -516,6 +530,7 @@ impl<'a, O: Output> OpenLoop<'a, O> {
         let end = offset(live.client_isn, live.client_max, seg.seq) + i64::from(seg.len);
         live.client_max = live.client_max.max(end.max(0) as u64);
         let mut options = seg.options;
+        live.repair(&mut options, seg.flags);
         live.translate(&mut options, known);
         let ack = if unsent { known.snd_max } else { seg.ack };
         let before = live.pairing.waiting();
@@ -526,7 +541,7 @@ impl<'a, O: Output> OpenLoop<'a, O> {
             let (acked, edge) = (inferred.una, inferred.una + inferred.window);
             self.out.on_mark(live.serial, Mark::Acked { at: seg.at_unix_nanos, acked, edge });
         }
-        let from = live.synthetic;
+        let (from, alone) = (live.synthetic, live.alone);
         let mut at = 0;
         loop {
             let len = (seg.len - at).min(TEXT_MAX);
@@ -551,9 +566,10 @@ impl<'a, O: Output> OpenLoop<'a, O> {
             self.totals.fed += 1;
             at += len;
             if last {
-                return Ok(());
+                break;
             }
         }
+        if alone { self.flush_lane(lane) } else { Ok(()) }
     }
 
     /// A connection is over: what is left of it in our stack goes.
@@ -627,12 +643,25 @@ impl Live {
         }
     }
 
+    /// Timestamps that the capture has cut off: the client's last one again, which echoes nothing.
+    fn repair(&mut self, options: &mut TcpOptions, flags: TcpFlags) {
+        let Some(stamp) = &mut self.client_stamp else { return };
+        match options.timestamps {
+            Some(ts) => *stamp = ts.val,
+            None if !flags.intersects(TcpFlags::RST | TcpFlags::SYN) => {
+                options.timestamps = Some(Timestamps { val: *stamp, ecr: 0 });
+            }
+            None => (),
+        }
+    }
+
     /// From the captured server's numbers to ours: the clock's ticks, and blocks of what ours has
     /// not sent.
     fn translate(&self, options: &mut TcpOptions, known: &Known) {
         let (first, per_second) = self.clock;
         if per_second != 1_000
             && let Some(ts) = &mut options.timestamps
+            && ts.ecr != 0
         {
             let ticks = i64::from(ts.ecr.wrapping_sub(first) as i32);
             let millis = ticks * 1_000 / i64::from(per_second.max(1));
@@ -657,6 +686,7 @@ impl Live {
             opened_at: self.opened_at,
             compared: self.pairing.compared(),
             first: self.pairing.first().copied(),
+            parting: self.pairing.parting().copied(),
             counts: *self.pairing.counts(),
             meaningless: self.meaningless,
             our_again: *self.pairing.again(Side::Ours),
