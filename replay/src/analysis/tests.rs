@@ -417,6 +417,14 @@ fn a_capture_that_begins_in_an_answer_has_a_partial_turn() {
     assert_eq!(summary.counts.class(Class::StartsInTheMiddle).connections, 1);
 }
 
+/// The bounds of `FlowOptions` are chosen by this: as many connections as are followed at once take
+/// less than 150 MB beside their places in the table.
+#[test]
+fn an_analysed_connection_takes_a_bounded_memory() {
+    let bytes = size_of::<Conn>();
+    assert!(bytes <= 3_300, "{bytes}");
+}
+
 fn any_step() -> impl Strategy<Value = (u64, u8, u8, i64, i64, u32, u16, u8)> {
     let offset = prop_oneof![-3i64..6000, Just(-1i64), any::<u32>().prop_map(i64::from)];
     let flags =

@@ -58,7 +58,7 @@ pub struct FlowOptions {
 impl Default for FlowOptions {
     fn default() -> Self {
         Self {
-            live_max: 65_536,
+            live_max: 40_000,
             half_open_max: 32_768,
             closed_max: 4_096,
             closed_linger_nanos: 240_000_000_000,

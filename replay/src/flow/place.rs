@@ -5,7 +5,7 @@ use super::class::{Ending, Side};
 use super::echo::Echoes;
 use super::key::FlowKey;
 use super::select::Selection;
-use super::stream::{AHEAD_MAX, Text};
+use super::stream::{AHEAD_MAX, Stream, Text};
 use super::table::{Flow, FlowId, Found, Stage, SynSeen};
 use simoom_core::wire::TcpFlags;
 use simoom_pcap::dissect::Segment;
@@ -123,7 +123,7 @@ pub(super) fn begins_another(flow: &Flow, src_is_high: bool, segment: &Segment<'
         // An answer belongs to the SYN that it acknowledges; a server may answer anew.
         let asked = &flow.streams[from.other().index()];
         return match (asked.isn(), stream.isn()) {
-            (Some(isn), _) => segment.ack != isn + 1 && stream.isn() != Some(segment.seq),
+            (Some(_), _) => !answers(asked, segment) && stream.isn() != Some(segment.seq),
             (None, Some(isn)) => segment.seq != isn,
             (None, None) => is_far(flow, from, segment),
         };
@@ -132,6 +132,11 @@ pub(super) fn begins_another(flow: &Flow, src_is_high: bool, segment: &Segment<'
         Some(isn) => segment.seq != isn,
         None => is_far(flow, from, segment),
     }
+}
+
+/// Whether a segment acknowledges a SYN, or part of the text that came with it (RFC 7413).
+fn answers(asked: &Stream, segment: &Segment<'_>) -> bool {
+    (0..=asked.next()).contains(&asked.offset(segment.ack))
 }
 
 /// Whether a SYN cannot be that of the stream in whose midst the capture found the connection.
@@ -298,8 +303,8 @@ fn is_believed(flow: &Flow, from: Side, segment: &Segment<'_>, seq: i64) -> bool
     let stream = &flow.streams[from.index()];
     let other = &flow.streams[from.other().index()];
     if from == Side::Server && flow.stage == Stage::SynSent {
-        return segment.flags.contains(TcpFlags::ACK)
-            && other.isn().is_none_or(|isn| segment.ack == isn + 1);
+        let is_answer = other.isn().is_none() || answers(other, segment);
+        return segment.flags.contains(TcpFlags::ACK) && is_answer;
     }
     !stream.is_based() || (stream.acked() - 1..=stream.next() + AHEAD_MAX).contains(&seq)
 }
