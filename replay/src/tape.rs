@@ -20,6 +20,10 @@ const SYN_OPTIONS: usize = 5;
 /// Bytes read at once.
 const READ_BYTES: usize = 1 << 18;
 
+/// Octets of text that a segment is believed to have, at most: twice what the largest frame before
+/// segmentation has. A length field may say anything.
+pub const TEXT_LEN_MAX: u32 = 1 << 20;
+
 const IS_TO_SERVER: u8 = 1;
 const HAS_TIMESTAMPS: u8 = 1 << 1;
 const HAS_SYN_OPTIONS: u8 = 1 << 2;
@@ -98,7 +102,7 @@ impl<'a> TapeSegment<'a> {
             flags: segment.flags,
             window: segment.window,
             options: segment.options,
-            len: segment.payload_len,
+            len: segment.payload_len.min(TEXT_LEN_MAX),
             text: &text[..text.len().min(usize::from(u16::MAX))],
             ecn: segment.ecn,
             checksum: segment.checksum,

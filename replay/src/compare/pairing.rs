@@ -602,3 +602,6 @@ impl Side {
     /// Both.
     pub const BOTH: [Self; 2] = [Self::Ours, Self::Ours.other()];
 }
+
+#[cfg(test)]
+mod tests;
