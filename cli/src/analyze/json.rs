@@ -313,7 +313,17 @@ fn reading(read: &Read) -> Value {
         "bytes_passed_over": stats.bytes_passed_over,
         "cut_inputs": stats.cut_inputs,
         "segments": read.segments.segments,
-        "fragment": format!("{fragment:?}"),
+        "datagrams": {
+            "completed": fragment.completed,
+            "not_tcp": fragment.not_tcp,
+            "malformed": fragment.malformed,
+            "given_up": fragment.given_up,
+            "expired": fragment.expired,
+            "evicted": fragment.evicted,
+            "incomplete": fragment.incomplete,
+            "duplicate_parts": fragment.duplicates,
+            "overlapping_parts": fragment.overlaps,
+        },
     })
 }
 

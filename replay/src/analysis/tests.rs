@@ -39,6 +39,7 @@ struct Told {
 impl Sink for Told {
     fn on_turn(&mut self, _: &Flow, turn: &Turn) {
         assert_eq!(turn.division.total(), turn.nanos, "the parts are the whole");
+        assert!(turn.frames.0 <= turn.frames.1);
         self.turns.push(*turn);
     }
 
@@ -373,6 +374,16 @@ fn what_was_given_up_is_a_turn_without_an_answer() {
     assert_eq!(told.turns[0].end, TurnEnd::Unanswered);
     assert_eq!(told.turns[0].division.of(Wait::Think), 5_000 * MS);
     assert_eq!(summary.turns.unanswered, 1);
+}
+
+/// Found by fuzzing: the turn ended before its first frame.
+#[test]
+fn a_request_behind_a_reset_is_a_turn_of_its_own_frames() {
+    let mut tape = Tape::new();
+    tape.seg(0, Server, TcpFlags::RST, 0, 0, 0);
+    tape.request(1_000, 0, 0);
+    let (told, _) = tape.end();
+    assert_eq!((told.turns[0].frames, told.turns[0].end), ((2, 2), TurnEnd::Unfinished));
 }
 
 /// The same transfer as captured at the client: what the server waited for is the same.

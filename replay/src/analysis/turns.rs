@@ -452,6 +452,8 @@ impl Turns {
         (self.began_at, self.mark) = (now, now);
         (self.first_frame, self.mark_frame) = (frame, frame);
         self.answered_at = 0;
+        // An earlier end was of an earlier turn, or nobody kept to it.
+        self.gave_up = None;
         (self.request_bytes, self.answer_bytes) = (0, 0);
         (self.is_partial, self.is_pipelined) = (false, false);
         self.division = Division::default();
