@@ -12,7 +12,8 @@ Exit codes:
   3  a missing privilege or driver; the message says what to type
   4  a directory or file that cannot be read or written
   5  an interface, address or subnet that is taken
-  6  a simulated run that broke a rule, missed what its file expects, or did not end";
+  6  a simulated run that broke a rule, missed what its file expects, or did not end;
+     a load that got wrong answers";
 
 /// Which exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub(crate) enum Kind {
     File = 4,
     /// Something that another program or interface holds.
     Taken = 5,
-    /// A run of a scenario that failed.
+    /// A run of a scenario that failed, or answers that were wrong.
     Scenario = 6,
 }
 

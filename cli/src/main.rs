@@ -2,13 +2,15 @@
 //! the stack as plain values.
 //!
 //! Read in this order: [`serve`] (a live port), [`demo`] (a simulated one), [`sim`] (worlds written
-//! down in files), [`relay`] (a simulated link between real hosts), [`content_table`] (what preparing
+//! down in files), [`relay`] (a simulated link between real hosts), [`load`] (a client that measures and
+//! checks), [`content_table`] (what preparing
 //! takes), [`site`] (a directory as a catalogue), [`failure`] (how the program ends).
 
 mod content_table;
 mod demo;
 mod failure;
 mod human;
+mod load;
 mod relay;
 mod serve;
 mod sim;
@@ -42,6 +44,9 @@ enum Command {
     /// Put a simulated link in real time between two TAP devices
     #[command(after_help = format!("{}\n\n{}", relay::EXAMPLE, failure::EXIT_CODES))]
     Relay(relay::Args),
+    /// Make requests over the stack's own client side, and compare every byte that comes
+    #[command(after_help = format!("{}\n\n{}", load::EXAMPLE, failure::EXIT_CODES))]
+    Load(Box<load::Args>),
     /// Show what preparing a directory takes: objects, variants, segments, bytes of memory
     #[command(after_help = failure::EXIT_CODES)]
     Content(content_table::Args),
@@ -53,6 +58,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Sim(args) => sim::run(&args),
         Command::Relay(args) => relay::run(&args),
+        Command::Load(args) => load::run(&args),
         Command::Content(args) => content_table::run(&args),
     };
     match done {
