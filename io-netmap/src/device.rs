@@ -57,11 +57,8 @@ impl Device {
         let request_name = name.request_name();
         sys::control(&netmap, request_name.as_bytes(), &mut register)
             .map_err(|e| explain(&netmap, name, config, &e))?;
-        let have = register.nr_tx_rings.min(register.nr_rx_rings);
-        if name.ring.is_none() && have > 1 {
-            // Closing gives the extra buffers back as they came.
-            return Err(NetmapError::ManyRings { name: shown, interface: name.name.clone(), have });
-        }
+        // Where this refuses, closing gives the extra buffers back as they came.
+        check_rings(name, register.nr_tx_rings, register.nr_rx_rings)?;
         let len = usize::try_from(register.nr_memsize).unwrap_or(usize::MAX);
         let region = Region::map(&netmap, len)
             .map_err(|e| NetmapError::running("map the memory of", &shown, &e))?;
@@ -74,6 +71,21 @@ impl Device {
             extra: register.nr_extra_bufs,
             kernel: Self { netmap, stop: None },
         })
+    }
+}
+
+/// One ring pair is what a port has: no less may be there, and what comes to others would be lost. For a
+/// direction that has no ring of the number the kernel would bind the first.
+fn check_rings(port: &PortName, tx: u16, rx: u16) -> Result<(), NetmapError> {
+    let name = port.to_string();
+    match port.ring {
+        Some(ring) if ring >= tx.min(rx) => {
+            Err(NetmapError::NoRing { name, ring, have: tx.min(rx) })
+        }
+        None if rx > 1 => {
+            Err(NetmapError::ManyRings { name, interface: port.name.clone(), have: rx })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -202,6 +214,28 @@ mod tests {
         let error = check_api(&null(), "netmap:eth0").unwrap_err();
         assert_eq!(error, NetmapError::OldApi);
         assert!(error.to_string().contains("update it"), "{error}");
+    }
+
+    #[test]
+    fn port_has_one_ring_pair_and_says_which() {
+        let check = |name: &str, tx, rx| check_rings(&name.parse().unwrap(), tx, rx);
+        for (name, tx, rx) in [
+            ("netmap:eth0", 1, 1),
+            ("netmap:eth0", 4, 1),
+            ("netmap:eth0-0", 4, 4),
+            ("netmap:eth0-3", 4, 4),
+        ] {
+            assert_eq!(check(name, tx, rx), Ok(()), "{name} {tx} {rx}");
+        }
+        for (name, tx, rx, what) in [
+            ("netmap:eth0", 4, 4, "name one as netmap:eth0-0"),
+            ("netmap:eth0", 1, 2, "ethtool -L eth0 combined 1"),
+            ("netmap:eth0-4", 4, 4, "has no ring pair 4: it has 4"),
+            ("netmap:eth0-2", 2, 4, "has no ring pair 2: it has 2"),
+        ] {
+            let error = check(name, tx, rx).unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
+        }
     }
 
     #[test]

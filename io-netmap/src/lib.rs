@@ -14,6 +14,8 @@
 //! - *in-region*: the address was checked to lie in the region, whose memory lives as long as the
 //!   [`region::Region`] that everything derived from it keeps alive.
 //! - *live-argument*: what a system call reads and writes outlives the call.
+//! - *no-memory*: the system call reads and writes no memory that Rust has a reference to.
+//! - *plain-data*: an integer, or an argument that any value is right for.
 //!
 //! # Opening
 //!

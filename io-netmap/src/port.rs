@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::error::NetmapError;
 use crate::kernel::{Kernel, Ready, Wait};
 use crate::mutants::mutant;
-use crate::region::Buffers;
+use crate::region::{Buffers, Index};
 use crate::ring::{Descriptor, Interface, Malformed, Ring};
 use crate::sys::{BUF_CHANGED, MORE_FRAGMENTS};
 use simoom_core::port::{Advance, BATCH_MAX, Buf, Census, Port, PortCaps, RxFrame, TxFull, TxSync};
@@ -45,19 +45,17 @@ pub struct NetmapPort<K: Kernel> {
     buffers: Buffers,
     interface: Interface,
     /// netmap's index of each token's buffer.
-    memory: Box<[u32]>,
+    memory: Box<[Index]>,
     /// Tokens of the free pool.
     free: Vec<u32>,
     /// What each transmit slot is for, while it is away.
     away: Box<[Away]>,
     /// The slot of the oldest frame that was not reclaimed.
     oldest: u32,
-    /// Frames submitted and not reclaimed.
-    pending: u32,
-    /// Slots that are ours, as of the last `reclaim`, less the frames submitted since.
-    tx_free: u32,
-    /// Frames that no system call has shown to the kernel.
-    unpushed: u32,
+    /// The first transmit slot that is not ours, as of the last `reclaim`.
+    tail: u32,
+    /// Of the frames submitted so far, those that a system call has shown to the kernel.
+    pushed: u64,
     /// The caller ran out of slots or buffers.
     starved: bool,
     /// In the middle of a received frame of several slots, which is dropped.
@@ -76,12 +74,12 @@ pub struct NetmapPort<K: Kernel> {
 }
 
 /// A transmit slot that is away.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Away {
     /// Whose buffer is in the slot.
     token: u32,
-    /// netmap's index of the buffer that the slot had, and gets again.
-    kept: u32,
+    /// The buffer that the slot had, and gets again.
+    kept: Index,
 }
 
 impl<K: Kernel> NetmapPort<K> {
@@ -147,12 +145,24 @@ impl<K: Kernel> NetmapPort<K> {
         self.survive("receive from", done)
     }
 
+    /// Frames submitted and not reclaimed.
+    #[inline]
+    fn pending(&self) -> u32 {
+        (self.stats.tx_frames - self.stats.tx_done) as u32
+    }
+
+    /// Frames that no system call has shown to the kernel.
+    #[inline]
+    fn unpushed(&self) -> u32 {
+        (self.stats.tx_frames - self.pushed) as u32
+    }
+
     /// Tells where the queue ends; the kernel looks at it in its next system call.
     #[inline]
     fn publish_tx(&mut self) {
-        if mutant!(CursorTooFar) && self.unpushed > 0 {
+        if mutant!(CursorTooFar) && self.unpushed() > 0 {
             self.tx.publish_as(self.tx.next(self.tx.head()));
-        } else if mutant!(CursorShort) && self.unpushed > 0 {
+        } else if mutant!(CursorShort) && self.unpushed() > 0 {
             self.tx.publish_as((self.tx.head() + self.tx.num_slots() - 1) % self.tx.num_slots());
         } else {
             self.tx.publish();
@@ -162,7 +172,7 @@ impl<K: Kernel> NetmapPort<K> {
     /// Rings the transmit doorbell, and forces completions.
     fn ring_tx(&mut self) -> Result<(), NetmapError> {
         self.stats.tx_syncs += 1;
-        self.unpushed = 0;
+        self.pushed = self.stats.tx_frames;
         let done = self.kernel.tx_sync();
         self.survive("send through", done)
     }
@@ -199,7 +209,7 @@ impl<K: Kernel> NetmapPort<K> {
         }
     }
 
-    /// Completed frames, and the slots that are ours now.
+    /// Completed frames, and the first slot that is not ours now.
     #[inline]
     fn completed(&mut self) -> (u32, u32) {
         match self.tx.tail() {
@@ -207,29 +217,30 @@ impl<K: Kernel> NetmapPort<K> {
                 // All slots but `ours` are the kernel's: those of our pending frames that are not done,
                 // and the one at `tail`, which it keeps. What is pending beyond them is done.
                 let ours = self.tx.distance(self.tx.head(), tail);
-                ((self.pending + ours).saturating_sub(self.tx.num_slots()), ours)
+                ((self.pending() + ours).saturating_sub(self.tx.num_slots()), tail)
             }
             Err(malformed) => {
                 self.die_of(malformed);
-                (0, self.tx_free)
+                (0, self.tail)
             }
         }
     }
 
     /// A completion is due: the oldest slot is ours again. Answers the token.
-    #[inline]
+    #[inline(always)]
     fn take_completed(&mut self) -> Buf {
         let slot = self.oldest;
         let Away { token, kept } = self.away[slot as usize];
         // A pipe's peer may have left another buffer than the one that was sent: what is in the slot is
         // ours, whatever it is.
-        let found = self.tx.read(slot).buf_idx;
-        if !mutant!(SlotNotRefilled) {
-            self.tx.set_buffer(slot, kept);
-        }
+        let found = if mutant!(SlotNotRefilled) {
+            self.tx.read(slot).buf_idx
+        } else {
+            self.tx.exchange_buffer(slot, kept.get())
+        };
         self.oldest = self.tx.next(slot);
-        self.pending -= 1;
-        if found == self.memory[token as usize] {
+        self.stats.tx_done += 1;
+        if found == self.memory[token as usize].get() {
             return Buf::mint(self.id, token);
         }
         self.exchanged(token, found)
@@ -240,22 +251,31 @@ impl<K: Kernel> NetmapPort<K> {
         if mutant!(ExchangeUnseen) {
             return Buf::mint(self.id, token);
         }
-        if !self.buffers.has(found) {
-            // Nobody knows where the buffer went: 0 stands for none, and is not given back.
-            self.memory[token as usize] = 0;
+        let Some(index) = self.buffers.check(found) else {
+            // Nobody knows where the buffer went: there is none to give back.
+            self.memory[token as usize] = Index::NONE;
             self.die_of(Malformed { what: "the buffer in a slot", found: found.into() });
             return Buf::mint_without_bytes(self.id, token);
-        }
+        };
         self.stats.tx_exchanged += 1;
-        self.memory[token as usize] = found;
+        self.memory[token as usize] = index;
         Buf::mint_without_bytes(self.id, token)
+    }
+
+    /// The slot to be filled had no buffer: the ring is not what it must be. Nothing more is sent.
+    #[cold]
+    fn take_back(&mut self, buf: Buf, found: u32) -> Buf {
+        self.tail = self.tx.head();
+        self.tx.exchange_buffer(self.tail, found);
+        self.die_of(Malformed { what: "the buffer in a slot", found: found.into() });
+        buf
     }
 
     /// One poll(2), with everything published.
     fn poll(&mut self, wait: Wait) -> io::Result<Ready> {
         self.publish_tx();
         self.stats.polls += 1;
-        self.unpushed = 0;
+        self.pushed = self.stats.tx_frames;
         self.kernel.poll(wait)
     }
 }
@@ -302,7 +322,7 @@ impl<K: Kernel> Port for NetmapPort<K> {
     #[inline]
     fn give_back(&mut self, buf: Buf) {
         buf.assert_port(self.id);
-        debug_assert!(self.free.len() + (self.pending as usize) < self.caps.buffers as usize);
+        debug_assert!(self.free.len() + (self.pending() as usize) < self.caps.buffers as usize);
         self.free.push(buf.index());
     }
 
@@ -315,10 +335,15 @@ impl<K: Kernel> Port for NetmapPort<K> {
     #[inline]
     fn receive(&mut self, max: usize, mut on_batch: impl FnMut(&[RxFrame<'_>])) -> usize {
         let max = max.min(BATCH_MAX);
-        if max == 0 || !self.rx_waits() {
-            return 0;
-        }
-        let Ok(tail) = self.rx.tail() else { return 0 };
+        let tail = match self.rx.tail() {
+            Ok(tail) if tail != self.rx.head() && max > 0 => tail,
+            Ok(_) => return 0,
+            Err(malformed) => {
+                self.die_of(malformed);
+                return 0;
+            }
+        };
+        let longest = self.rx_len_max;
         let Self { rx, buffers, stats, skipping, .. } = self;
         let mut frames = [RxFrame { bytes: &[] }; BATCH_MAX];
         let (mut count, mut bytes, mut slot) = (0, 0, rx.head());
@@ -326,20 +351,24 @@ impl<K: Kernel> Port for NetmapPort<K> {
             // Read anew every time: a pipe brings other buffers.
             let Descriptor { buf_idx, len, flags } = rx.read(slot);
             slot = rx.next(slot);
-            let shown = ETHERNET_LEN..=self.rx_len_max;
-            if *skipping || flags & MORE_FRAGMENTS != 0 {
-                stats.rx_fragmented += u64::from(!*skipping);
-                *skipping = flags & MORE_FRAGMENTS != 0;
-            } else if !buffers.has(buf_idx) || usize::from(len) > buffers.size() {
-                stats.rx_bad_slot += 1;
-            } else if !shown.contains(&len) {
-                stats.rx_runt += u64::from(len < ETHERNET_LEN);
-                stats.rx_oversize += u64::from(len >= ETHERNET_LEN);
-            } else {
-                buffers.prefetch(buf_idx);
-                frames[count] = RxFrame { bytes: buffers.bytes(buf_idx, len.into()) };
+            let index = buffers.check(buf_idx);
+            if let Some(index) = index
+                && (ETHERNET_LEN..=longest).contains(&len)
+                && flags & MORE_FRAGMENTS == 0
+                && !*skipping
+            {
+                buffers.prefetch(index);
+                frames[count] = RxFrame { bytes: buffers.bytes(index, len.into()) };
                 count += 1;
                 bytes += u64::from(len);
+            } else if *skipping || flags & MORE_FRAGMENTS != 0 {
+                stats.rx_fragmented += u64::from(!*skipping);
+                *skipping = flags & MORE_FRAGMENTS != 0;
+            } else if index.is_none() || usize::from(len) > buffers.size() {
+                stats.rx_bad_slot += 1;
+            } else {
+                stats.rx_runt += u64::from(len < ETHERNET_LEN);
+                stats.rx_oversize += u64::from(len >= ETHERNET_LEN);
             }
         }
         if mutant!(EarlyRelease) {
@@ -357,7 +386,7 @@ impl<K: Kernel> Port for NetmapPort<K> {
 
     #[inline]
     fn tx_free(&self) -> usize {
-        self.tx_free as usize
+        self.tx.distance(self.tx.head(), self.tail) as usize
     }
 
     #[inline]
@@ -368,40 +397,29 @@ impl<K: Kernel> Port for NetmapPort<K> {
             (ETHERNET_LEN..=longest).contains(&len),
             "a frame of {len} bytes: {ETHERNET_LEN} to {longest} can be sent"
         );
-        if self.tx_free == 0 {
+        let slot = self.tx.head();
+        if slot == self.tail {
             self.stats.tx_ring_full += 1;
             return Err(TxFull(buf));
         }
-        let slot = self.tx.head();
-        let kept = self.tx.read(slot).buf_idx;
-        if !self.buffers.has(kept) {
-            self.die_of(Malformed { what: "the buffer in a slot", found: kept.into() });
-            self.tx_free = 0;
-            return Err(TxFull(buf));
-        }
         let token = buf.index();
+        let buf_idx = self.memory[token as usize].get();
         let flags = if mutant!(BufChangedMissing) { 0 } else { BUF_CHANGED };
-        let descriptor = Descriptor { buf_idx: self.memory[token as usize], len, flags };
+        let before = self.tx.fill(slot, Descriptor { buf_idx, len, flags });
+        let Some(kept) = self.buffers.check(before) else {
+            return Err(TxFull(self.take_back(buf, before)));
+        };
         self.away[slot as usize] = Away { token, kept };
-        self.tx.write(slot, descriptor);
         self.tx.step();
-        self.tx_free -= 1;
-        self.pending += 1;
-        self.unpushed += 1;
         self.stats.tx_frames += 1;
-        self.stats.tx_bytes += u64::from(len);
         Ok(())
     }
 
     #[inline]
     fn reclaim(&mut self, mut on_done: impl FnMut(Buf) -> Option<Buf>) -> usize {
-        if self.pending == 0 {
-            self.tx_free = self.completed().1;
-            return 0;
-        }
-        let (mut done, ours) = self.completed();
+        let (mut done, tail) = self.completed();
         if mutant!(EarlyReclaim) {
-            done = (done + 1).min(self.pending - self.unpushed);
+            done = (done + 1).min(self.pending() - self.unpushed());
         }
         for _ in 0..done {
             let buf = self.take_completed();
@@ -409,7 +427,7 @@ impl<K: Kernel> Port for NetmapPort<K> {
                 self.give_back(buf);
             }
         }
-        self.tx_free = ours;
+        self.tail = tail;
         self.stats.tx_done_most = self.stats.tx_done_most.max(done);
         done as usize
     }
@@ -419,7 +437,7 @@ impl<K: Kernel> Port for NetmapPort<K> {
             return Err(error.clone());
         }
         self.starved = how == TxSync::PushAndReclaim;
-        let push = self.unpushed >= self.tx.num_slots() / 2;
+        let push = self.unpushed() >= self.tx.num_slots() / 2;
         let reclaim = self.starved && !mutant!(ReclaimNotForced);
         if push || reclaim {
             self.publish_tx();
@@ -429,7 +447,7 @@ impl<K: Kernel> Port for NetmapPort<K> {
     }
 
     fn census(&self) -> Census {
-        let (free, device) = (self.free.len() as u32, self.pending);
+        let (free, device) = (self.free.len() as u32, self.pending());
         Census { free, caller: self.caps.buffers - free - device, device }
     }
 }
@@ -456,7 +474,7 @@ impl<K: Kernel> Advance for NetmapPort<K> {
             } else {
                 wake_at.map(|at| at - now)
             };
-            let output = self.starved && self.tx_free == 0;
+            let output = self.starved && self.tx.head() == self.tail;
             match self.poll(Wait { timeout, output }) {
                 Ok(Ready { failed: true, .. }) => {
                     let name = self.name.clone();

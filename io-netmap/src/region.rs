@@ -146,6 +146,22 @@ impl Drop for Region {
     }
 }
 
+/// netmap's index of a buffer that lies in the region: what [`Buffers::check`] has let through. A port
+/// has one [`Buffers`], and no index of another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Index(u32);
+
+impl Index {
+    /// No buffer: 0, which is netmap's own, and lies in every region.
+    pub(crate) const NONE: Self = Self(0);
+
+    /// What slots and links say.
+    #[inline]
+    pub(crate) const fn get(self) -> u32 {
+        self.0
+    }
+}
+
 /// All buffers of a region, by netmap's index.
 #[derive(Debug)]
 pub(crate) struct Buffers {
@@ -181,23 +197,24 @@ impl Buffers {
         self.size
     }
 
-    /// Whether a buffer of this index may be somebody's.
+    /// The index, if a buffer of it may be somebody's.
     #[inline]
-    pub(crate) fn has(&self, index: u32) -> bool {
-        (sys::FIRST_BUFFER..self.end).contains(&index)
+    pub(crate) fn check(&self, index: u32) -> Option<Index> {
+        // Below 2 it wraps to more than there are.
+        (index.wrapping_sub(sys::FIRST_BUFFER) < self.end - sys::FIRST_BUFFER)
+            .then_some(Index(index))
     }
 
     #[inline]
-    fn start(&self, index: u32) -> NonNull<u8> {
-        assert!(index < self.end, "buffer {index} of {}", self.end);
-        // SAFETY: (in-region) `end` buffers of `size` bytes lie in the region.
-        unsafe { self.base.add(index as usize * self.size) }
+    fn start(&self, index: Index) -> NonNull<u8> {
+        // SAFETY: (in-region) `end` buffers of `size` bytes lie in the region, and an index is below.
+        unsafe { self.base.add(index.0 as usize * self.size) }
     }
 
     /// The first `len` bytes of a buffer. The caller has the right to it: its token, or the receive
     /// slot that names it.
     #[inline]
-    pub(crate) fn bytes(&self, index: u32, len: usize) -> &[u8] {
+    pub(crate) fn bytes(&self, index: Index, len: usize) -> &[u8] {
         assert!(len <= self.size, "{len} bytes of a buffer of {}", self.size);
         let start = self.start(index).as_ptr();
         // SAFETY: (one-owner) the caller has the right to this buffer, so neither the kernel nor
@@ -207,7 +224,7 @@ impl Buffers {
 
     /// A whole buffer to write to. The caller has its token.
     #[inline]
-    pub(crate) fn bytes_mut(&mut self, index: u32) -> &mut [u8] {
+    pub(crate) fn bytes_mut(&mut self, index: Index) -> &mut [u8] {
         let start = self.start(index).as_ptr();
         // SAFETY: (one-owner) the caller has the token, so nobody else reads or writes this buffer;
         // the answer borrows the port's buffers exclusively.
@@ -216,7 +233,7 @@ impl Buffers {
 
     /// Copies the first `len` bytes of one buffer to another. The caller has both tokens.
     #[inline]
-    pub(crate) fn copy(&mut self, from: u32, to: u32, len: usize) {
+    pub(crate) fn copy(&mut self, from: Index, to: Index, len: usize) {
         assert!(len <= self.size, "{len} bytes of a buffer of {}", self.size);
         let (from, to) = (self.start(from), self.start(to));
         // SAFETY: (one-owner) both buffers are the caller's and hold `len` bytes each.
@@ -224,14 +241,14 @@ impl Buffers {
     }
 
     /// The first word of a buffer, which links the list of extra buffers.
-    pub(crate) fn link(&self, index: u32) -> u32 {
+    pub(crate) fn link(&self, index: Index) -> u32 {
         let at = self.start(index).cast::<u32>();
         // SAFETY: (in-region) a buffer is aligned and larger than a word; any bits are a `u32`.
         unsafe { at.read_volatile() }
     }
 
     /// Links a buffer of ours to the next one, 0 for none.
-    pub(crate) fn set_link(&mut self, index: u32, next: u32) {
+    pub(crate) fn set_link(&mut self, index: Index, next: u32) {
         let at = self.start(index).cast::<u32>();
         // SAFETY: (one-owner) the buffer is ours, aligned and larger than a word.
         unsafe { at.write_volatile(next) }
@@ -239,7 +256,7 @@ impl Buffers {
 
     /// Hints that the first bytes of a buffer, headers, are about to be used.
     #[inline]
-    pub(crate) fn prefetch(&self, index: u32) {
+    pub(crate) fn prefetch(&self, index: Index) {
         #[cfg(target_arch = "x86_64")]
         {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};

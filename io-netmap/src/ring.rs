@@ -172,21 +172,29 @@ impl Ring {
         unsafe { self.slot(slot).read_volatile() }
     }
 
-    /// Fills a slot of ours. Its last word, for offsets and user pointers, is left.
+    /// Fills a slot of ours and answers the buffer that was in it. The slot's last word, for offsets and
+    /// user pointers, is left.
     #[inline]
-    pub(crate) fn write(&mut self, slot: u32, descriptor: Descriptor) {
-        // SAFETY: (one-owner) `slot` checks the number; the slot is ours, so the kernel does not look
-        // at it before it is published.
-        unsafe { self.slot(slot).write_volatile(descriptor) }
+    pub(crate) fn fill(&mut self, slot: u32, descriptor: Descriptor) -> u32 {
+        let at = self.slot(slot);
+        // SAFETY: (in-region) `slot` checks the number; any bits are an index, the first word.
+        let before = unsafe { at.cast::<u32>().read_volatile() };
+        // SAFETY: (one-owner) the slot is ours, so the kernel does not look at it before it is
+        // published.
+        unsafe { at.write_volatile(descriptor) };
+        before
     }
 
-    /// Puts another buffer into a slot of ours and leaves the rest: the slot will be filled before it
-    /// is published.
+    /// Puts another buffer into a slot of ours and answers the one that was in it. The rest is left: the
+    /// slot will be filled before it is published.
     #[inline]
-    pub(crate) fn set_buffer(&mut self, slot: u32, index: u32) {
+    pub(crate) fn exchange_buffer(&mut self, slot: u32, index: u32) -> u32 {
         let at = self.slot(slot).cast::<u32>();
-        // SAFETY: (one-owner) as in `write`; the index is the descriptor's first word.
-        unsafe { at.write_volatile(index) }
+        // SAFETY: (in-region) `slot` checks the number; any bits are an index, the first word.
+        let before = unsafe { at.read_volatile() };
+        // SAFETY: (one-owner) as in `fill`.
+        unsafe { at.write_volatile(index) };
+        before
     }
 }
 

@@ -5,7 +5,7 @@
 use super::lifetime::{Attachment, Bound, bind};
 use crate::error::NetmapError;
 use crate::kernel::{Kernel, Wait};
-use crate::region::Buffers;
+use crate::region::{Buffers, Index};
 use crate::ring::{Descriptor, Interface, Malformed, Ring};
 use crate::sys::BUF_CHANGED;
 use simoom_core::time::Duration;
@@ -34,7 +34,14 @@ impl<K: Kernel> BareLoop<K> {
         let Bound { tx, rx, buffers, interface, extra } = bound
             .map_err(|Malformed { what, found }| NetmapError::Corrupt { name, what, found })?;
         interface.set_extra_head(0);
-        Ok(Self { tx, rx, buffers, interface, ours: extra.into(), kernel })
+        Ok(Self {
+            tx,
+            rx,
+            buffers,
+            interface,
+            ours: extra.iter().map(|index| index.get()).collect(),
+            kernel,
+        })
     }
 
     /// Releases up to `max` received frames, after a look at each; how many.
@@ -44,7 +51,8 @@ impl<K: Kernel> BareLoop<K> {
         let (mut slot, mut count, mut seen) = (self.rx.head(), 0, 0);
         while count < max && slot != tail {
             let Descriptor { buf_idx, .. } = self.rx.read(slot);
-            seen ^= self.buffers.bytes(buf_idx, 1)[0];
+            let index = self.buffers.check(buf_idx).unwrap_or(Index::NONE);
+            seen ^= self.buffers.bytes(index, 1)[0];
             slot = self.rx.next(slot);
             count += 1;
         }
@@ -61,8 +69,8 @@ impl<K: Kernel> BareLoop<K> {
         while sent < count && self.tx.head() != tail {
             let slot = self.tx.head();
             let Some(buf_idx) = self.ours.pop_front() else { break };
-            self.ours.push_back(self.tx.read(slot).buf_idx);
-            self.tx.write(slot, Descriptor { buf_idx, len, flags: BUF_CHANGED });
+            let before = self.tx.fill(slot, Descriptor { buf_idx, len, flags: BUF_CHANGED });
+            self.ours.push_back(before);
             self.tx.step();
             sent += 1;
         }
@@ -83,8 +91,10 @@ impl<K: Kernel> Drop for BareLoop<K> {
     fn drop(&mut self) {
         let mut next = 0;
         for &index in &self.ours {
-            self.buffers.set_link(index, next);
-            next = index;
+            if let Some(index) = self.buffers.check(index) {
+                self.buffers.set_link(index, next);
+                next = index.get();
+            }
         }
         self.interface.set_extra_head(next);
     }

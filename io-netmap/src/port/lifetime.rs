@@ -7,7 +7,7 @@ use crate::error::NetmapError;
 use crate::kernel::Kernel;
 use crate::mutants::mutant;
 use crate::name::PortName;
-use crate::region::{Buffers, Region};
+use crate::region::{Buffers, Index, Region};
 use crate::ring::{Interface, Malformed, Ring};
 use simoom_core::port::{ChecksumOffload, Port, PortCaps, TxSync};
 use simoom_core::time::Duration;
@@ -143,11 +143,10 @@ impl<K: Kernel> NetmapPort<K> {
                 max_frags: 1,
                 checksum: ChecksumOffload { tx: false, rx: false },
             },
-            away: vec![Away::default(); slots as usize].into_boxed_slice(),
+            away: vec![Away { token: 0, kept: Index::NONE }; slots as usize].into_boxed_slice(),
             oldest: tx.head(),
-            pending: 0,
-            tx_free: tx.distance(tx.head(), tail),
-            unpushed: 0,
+            tail,
+            pushed: 0,
             starved: false,
             skipping: false,
             rx_len_max,
@@ -179,7 +178,7 @@ impl<K: Kernel> NetmapPort<K> {
                 break;
             }
             let done = self.completed().0;
-            if self.pending - done <= self.caps.tx_hold_idle {
+            if self.pending() - done <= self.caps.tx_hold_idle {
                 break;
             }
             self.kernel.pause(LEAVE_PAUSE);
@@ -201,7 +200,7 @@ impl<K: Kernel> NetmapPort<K> {
             let _ = self.kernel.tx_sync();
         }
         let mut slot = self.oldest;
-        for _ in 0..self.pending {
+        for _ in 0..self.pending() {
             let Away { token, kept } = self.away[slot as usize];
             if !mutant!(SlotsForgotten) {
                 self.memory[token as usize] = kept;
@@ -209,9 +208,9 @@ impl<K: Kernel> NetmapPort<K> {
             slot = self.tx.next(slot);
         }
         let mut next = 0;
-        for &index in self.memory.iter().filter(|&&index| index != 0) {
+        for &index in self.memory.iter().filter(|&&index| index != Index::NONE) {
             self.buffers.set_link(index, next);
-            next = index;
+            next = index.get();
         }
         self.interface.set_extra_head(next);
     }
@@ -235,7 +234,7 @@ pub(super) struct Bound {
     pub(super) buffers: Buffers,
     pub(super) interface: Interface,
     /// netmap's indexes of the extra buffers.
-    pub(super) extra: Vec<u32>,
+    pub(super) extra: Vec<Index>,
 }
 
 pub(super) fn bind(
@@ -258,17 +257,16 @@ pub(super) fn bind(
     let mut list = Vec::with_capacity(extra as usize);
     let mut index = interface.extra_head();
     while index != 0 && list.len() < extra as usize {
-        if !buffers.has(index) {
-            return Err(Malformed { what: "an extra buffer", found: index.into() });
-        }
-        list.push(index);
-        index = buffers.link(index);
+        let known = buffers.check(index);
+        let known = known.ok_or(Malformed { what: "an extra buffer", found: index.into() })?;
+        list.push(known);
+        index = buffers.link(known);
     }
     if index != 0 {
         return Err(Malformed { what: "an extra buffer beyond the last", found: index.into() });
     }
     // One buffer twice would be two tokens of one memory.
-    let mut sorted = list.clone();
+    let mut sorted: Vec<u32> = list.iter().map(|index| index.get()).collect();
     sorted.sort_unstable();
     if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(Malformed { what: "an extra buffer", found: pair[0].into() });

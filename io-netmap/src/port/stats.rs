@@ -17,8 +17,8 @@ pub struct NetmapStats {
     pub rx_bad_slot: u64,
     /// Frames queued for sending.
     pub tx_frames: u64,
-    /// Bytes of them.
-    pub tx_bytes: u64,
+    /// Frames that were reclaimed.
+    pub tx_done: u64,
     /// Frames refused to the caller because all slots were taken.
     pub tx_ring_full: u64,
     /// Completions whose buffer a pipe's peer had exchanged for one of its own.
