@@ -3,11 +3,13 @@
 //!
 //! Read in this order: [`serve`] (a live port), [`demo`] (a simulated one), [`sim`] (worlds written
 //! down in files), [`relay`] (a simulated link between real hosts), [`load`] (a client that measures and
-//! checks), [`content_table`] (what preparing
+//! checks), [`doctor`] (what would keep a port from
+//! serving), [`content_table`] (what preparing
 //! takes), [`site`] (a directory as a catalogue), [`failure`] (how the program ends).
 
 mod content_table;
 mod demo;
+mod doctor;
 mod failure;
 mod human;
 mod load;
@@ -44,6 +46,9 @@ enum Command {
     /// Put a simulated link in real time between two TAP devices
     #[command(after_help = format!("{}\n\n{}", relay::EXAMPLE, failure::EXIT_CODES))]
     Relay(relay::Args),
+    /// Say what would keep a port from serving, and what to do about it
+    #[command(after_help = format!("{}\n\n{}", doctor::EXAMPLE, failure::EXIT_CODES))]
+    Doctor(doctor::Args),
     /// Make requests over the stack's own client side, and compare every byte that comes
     #[command(after_help = format!("{}\n\n{}", load::EXAMPLE, failure::EXIT_CODES))]
     Load(Box<load::Args>),
@@ -58,6 +63,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Sim(args) => sim::run(&args),
         Command::Relay(args) => relay::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Content(args) => content_table::run(&args),
     };

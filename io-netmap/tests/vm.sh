@@ -110,7 +110,7 @@ for what in "$@"; do
 done
 cat >"$files/run.sh" <<RUN
 $load
-echo "kernel \$(uname -r) \$(uname -m), $machine; netmap: \$(dmesg | grep -o 'netmap: loaded module' | head -1)"
+echo "kernel \$(uname -r) \$(uname -m), $machine; \$(dmesg | grep -o 'netmap: loaded.*' | head -1), $(sha256sum <"$netmap" | cut -c1-12)"
 export SIMOOM_REQUIRE_NETMAP=1 ${SIMOOM_VM_ENV:-}
 $steps
 RUN

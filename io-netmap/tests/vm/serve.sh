@@ -5,10 +5,10 @@
 #
 #   SIMOOM_LOAD_KEPT   requests over connections that are kept, on pipe and switch each; 20000
 #   SIMOOM_LOAD_EACH   requests with a connection each, on pipe and switch each; 2000
-#   SIMOOM_LOAD_LINKS  "pipe switch veth", or some of them
+#   SIMOOM_LOAD_LINKS  "killed pipe switch veth", or some of them
 kept=${SIMOOM_LOAD_KEPT:-20000}
 each=${SIMOOM_LOAD_EACH:-2000}
-links=${SIMOOM_LOAD_LINKS:-pipe switch veth}
+links=${SIMOOM_LOAD_LINKS:-killed pipe switch veth}
 
 fail() { echo "FAILED: $*"; exit 1; }
 
@@ -55,7 +55,15 @@ load() {
         fail "$what: load ended with $?"
 }
 
+# examine PORT CODE: what doctor says, and the exit code that it must have.
+examine() {
+    simoom doctor --port "$1" --content /www --open
+    code=$?
+    [ $code = "$2" ] || fail "doctor of $1 ended with $code, not $2"
+}
+
 over() {
+    examine "$2" 0
     start "$2" 10.66.0.2/24
     load "$1, connections kept" "$3" --requests "$kept"
     load "$1, a connection each" "$3" --requests "$each" --requests-per-connection 1
@@ -63,10 +71,31 @@ over() {
     finish
 }
 
+# A server that is killed while another program holds the same memory gives nothing back, and the next
+# one says so; once nobody holds the memory, all is there again.
+killed() {
+    simoom serve /www --port 'netmap:kill}1' --addr 10.68.0.2/24 --buffers 1024 >/tmp/holding 2>&1 &
+    holder=$!
+    until grep -q serving /tmp/holding; do sleep 0.1; done
+    start 'netmap:kill{1' 10.66.0.2/24
+    kill -9 $server
+    wait $server 2>/dev/null
+    start 'netmap:kill{1' 10.66.0.2/24
+    grep 'are not there' /tmp/summary >/tmp/said || fail "nothing is said of buffers that were lost"
+    finish
+    kill -INT $holder
+    wait $holder
+    start 'netmap:kill{1' 10.66.0.2/24
+    if grep 'are not there' /tmp/summary; then fail "buffers are lost after all have closed"; fi
+    finish
+    echo "-- killed: the next start says: $(cat /tmp/said)"
+}
+
 for link in $links; do
     case $link in
     pipe) over pipe 'netmap:load{1' 'netmap:load}1' ;;
     switch) over switch vale0:srv vale0:cli ;;
+    killed) killed ;;
     esac
 done
 case " $links " in *" veth "*) ;; *) exit 0 ;; esac
@@ -74,16 +103,21 @@ case " $links " in *" veth "*) ;; *) exit 0 ;; esac
 # The kernel's clients at the other end of a pair of interfaces.
 cp /tmp/1000000.bin /www/
 /bin/ip link add veth0 type veth peer name veth1 || { echo "skipped: no veth in this kernel"; exit 0; }
+/bin/ip link set veth0 up
+/bin/ip link set veth1 up
 if [ -x /bin/ethtool ]; then
+    # The other end leaves checksums to hardware that is not there.
+    examine netmap:veth0 1
     ethtool -K veth1 tx off >/dev/null || fail "the checksum offload of veth1 stays on"
 else
     echo "skipped: the host has no ethtool, and with checksum offload on nothing would be heard"
     exit 0
 fi
-/bin/ip link set veth0 up
-/bin/ip link set veth1 up
+examine netmap:veth0 0
+examine netmap:nosuchif0 2
 /bin/ip addr add 10.67.0.1/24 dev veth1
 start netmap:veth0 10.67.0.2/24
+examine netmap:veth0 5
 
 fetch_all() {
     for round in $(seq "$2"); do
