@@ -20,12 +20,12 @@ fn use_it(port: &mut LivePort, far: &mut LivePort, round: u32) {
         if number == 20 {
             port.sync_tx(TxSync::PushAndReclaim).unwrap();
             far.flush().unwrap();
-            if round % 2 == 0 {
+            if round.is_multiple_of(2) {
                 far.receive(16, |_| ());
                 far.flush().unwrap();
             }
             port.sync_tx(TxSync::PushAndReclaim).unwrap();
-            port.reclaim(|buf| (round % 3 == 0).then_some(buf));
+            port.reclaim(|buf| round.is_multiple_of(3).then_some(buf));
         }
         submit(port, &frame(number, 100));
         // The other way too: what is received lies in the rings.

@@ -1,13 +1,13 @@
 //! Two real ports at the ends of one cable.
 
 use simoom_core::port::{Port, TxSync};
+use simoom_core::time::Duration;
 use simoom_netmap::device::Device;
+use simoom_netmap::kernel::Kernel;
 use simoom_netmap::name::{Pipe, PipeEnd, PortName};
 use simoom_netmap::port::{NetmapConfig, NetmapPort};
 use simoom_port_conformance::{Harness, fixture, frames};
 use std::path::Path;
-use std::thread::sleep;
-use std::time::Duration;
 
 pub(crate) type LivePort = NetmapPort<Device>;
 
@@ -56,18 +56,20 @@ pub(crate) fn other_end(near: &PortName) -> Option<PortName> {
     Some(far)
 }
 
-/// How long a cable may take for a frame that was sent: nothing where netmap itself passes it on
-/// within the call; else this often, this long.
+/// What is between the two ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Cable {
-    /// A pipe or a switch.
+    /// A pipe or a switch: netmap passes a frame on within the call.
     Memory,
-    /// Interfaces, with a kernel or a wire between them.
+    /// Interfaces, with a kernel or a wire between them, which take their time.
     Interfaces,
 }
 
-const LOOKS: u32 = 40;
-const LOOK_EVERY: Duration = Duration::from_micros(500);
+/// A cable between interfaces has passed everything on when it was looked at in vain so often.
+const LOOKS: u32 = 10;
+const LOOK_EVERY: Duration = Duration::from_nanos(500_000);
+/// What was sent has come by then.
+const WAIT: Duration = Duration::from_millis(5);
 
 pub(crate) struct TwoEnds {
     port: LivePort,
@@ -128,7 +130,7 @@ impl Harness for TwoEnds {
             self.far.flush().unwrap();
         }
         if let Cable::Interfaces = self.cable {
-            sleep(LOOK_EVERY * LOOKS / 4);
+            self.port.kernel_mut().pause(WAIT);
         }
         self.port.flush().unwrap();
     }
@@ -147,9 +149,9 @@ impl Harness for TwoEnds {
             }
             Cable::Interfaces => {
                 let mut idle = 0;
-                while idle < LOOKS / 4 {
+                while idle < LOOKS {
                     idle = if self.read_far_end() { 0 } else { idle + 1 };
-                    sleep(LOOK_EVERY);
+                    self.port.kernel_mut().pause(LOOK_EVERY);
                     self.port.flush().unwrap();
                 }
             }
