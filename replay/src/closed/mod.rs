@@ -12,8 +12,6 @@ mod client;
 mod model;
 pub mod options;
 pub mod summary;
-#[cfg(test)]
-mod tests;
 mod work;
 mod world;
 

@@ -13,8 +13,6 @@ pub mod losses;
 mod path;
 mod sampler;
 pub mod talk;
-#[cfg(test)]
-mod tests;
 pub mod windows;
 
 pub(crate) use sampler::quantile;

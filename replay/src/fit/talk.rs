@@ -149,15 +149,17 @@ impl Listener {
     /// New text of the server.
     pub(super) fn on_server(&mut self, from: u64, upto: u64, mss: u32, now: Moment) {
         let side = self.sides[1];
-        let is_idle = now.una >= now.max;
-        let was_let_go = now.at.saturating_sub(now.una_at) <= LET_GO && !is_idle;
+        // What passed the capture this long ago had reached the server when it sent this.
+        let since_ack = now.at.saturating_sub(now.una_at);
+        let is_idle = now.una >= now.max && since_ack >= now.to_server;
+        let was_let_go = since_ack <= now.to_server + LET_GO && !is_idle;
         let last = self.talk.writes.last().copied();
         let begins = match last {
             None => true,
             Some(last) if now.asked > last.after => side.was_short || is_idle,
             Some(_) => {
                 let apart = now.at.saturating_sub(side.sent_at) > TOGETHER;
-                let by_itself = now.at.saturating_sub(now.una_at) > LET_GO;
+                let by_itself = since_ack > now.to_server + LET_GO;
                 apart && (side.was_short && !was_let_go || is_idle && by_itself)
             }
         };

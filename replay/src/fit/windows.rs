@@ -2,7 +2,7 @@
 //! for how long already.
 
 /// Steps kept for one connection. Later ones are counted.
-pub const STEPS_MAX: usize = 64;
+pub const STEPS_MAX: usize = 256;
 
 /// A change of less than one part in so many is no step.
 const STEP_PART: u32 = 4;
@@ -89,9 +89,9 @@ mod tests {
     #[test]
     fn steps_beyond_the_bound_are_counted() {
         let mut windows = Windows::default();
-        for n in 0..200i64 {
+        for n in 0..300i64 {
             windows.on_segment(n, n as u64, if n % 2 == 0 { 100 } else { 200 }, 0);
         }
-        assert_eq!((windows.steps.len(), windows.left_out), (STEPS_MAX, 136));
+        assert_eq!((windows.steps.len(), windows.left_out), (STEPS_MAX, 44));
     }
 }
