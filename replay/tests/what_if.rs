@@ -117,7 +117,8 @@ fn worlds_of_every_kind_are_explained_as_captured() {
         let error = answer.connections[0]
             .error()
             .unwrap_or_else(|| panic!("{name}: {:?}", answer.variants[0].unfinished));
-        assert!(error.abs() < 0.02, "{name}: {error} of {:?}", answer.connections);
+        let fit = &fits(&recorded.capture).fits[0];
+        assert!(error.abs() < 0.02, "{:?} {:?} {name}: {error} of {:?}", fit.path, fit.talk, answer.connections);
     }
 }
 

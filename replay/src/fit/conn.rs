@@ -204,7 +204,8 @@ impl Conn {
     }
 
     fn on_new_ack(&mut self, ack: i64, segment: &Segment<'_>) {
-        let plain = segment.payload_len == 0 && self.duplicates == 0 && !self.sent_again;
+        let (with_text, repairs) =
+            (segment.payload_len > 0, self.duplicates > 0 || self.sent_again);
         let soonest = self.path.least.unwrap_or(0);
         let echo = segment.options.timestamps.map(|timestamps| timestamps.ecr);
         let for_nothing = self.losses.on_acked(ack, self.now, echo, soonest);
@@ -213,7 +214,7 @@ impl Conn {
             self.overtaken += 1;
             self.overtaken_by = self.overtaken_by.saturating_add(self.duplicates);
         }
-        self.had_at = self.path.on_acked(ack, self.now, plain, self.piece).had_at;
+        self.had_at = self.path.on_acked(ack, self.now, (with_text, repairs), self.piece).had_at;
         self.duplicates = 0;
         self.una = ack;
         self.una_at = self.now;

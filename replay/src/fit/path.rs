@@ -98,9 +98,16 @@ impl Path {
         }
     }
 
-    /// All below `ack` is newly acknowledged; `plain`: by a segment without text, and no loss is being
-    /// repaired.
-    pub(super) fn on_acked(&mut self, ack: i64, at: u64, plain: bool, piece: i64) -> Told {
+    /// All below `ack` is newly acknowledged; `with_text`: by a segment with text; `repairs`: signs of a
+    /// loss had come, or something was sent again.
+    pub(super) fn on_acked(
+        &mut self,
+        ack: i64,
+        at: u64,
+        (with_text, repairs): (bool, bool),
+        piece: i64,
+    ) -> Told {
+        let plain = !with_text && !repairs;
         let timed = &self.timed;
         let segments: u64 = timed
             .iter()
@@ -113,7 +120,7 @@ impl Path {
         let is_all = ack >= self.max;
         let base = self.least.unwrap_or(0);
         let sent_at = match last {
-            Some(last) if !last.again && last.upto == ack => last.at,
+            Some(last) if !last.again && last.upto == ack && !repairs => last.at,
             _ if is_all => self.tail_at,
             _ => at.saturating_sub(base),
         };
@@ -122,7 +129,7 @@ impl Path {
         let is_held_back = is_all && segments <= 1 && at - soonest >= HELD_BACK;
         if let Some(last) = last.filter(|last| !last.again && last.upto == ack) {
             let nanos = at.saturating_sub(last.at);
-            if plain || !is_held_back {
+            if !repairs {
                 self.sample(nanos);
             }
             if plain {
@@ -136,7 +143,7 @@ impl Path {
         self.timed.retain(|timed| timed.upto > ack);
         self.una = ack;
         self.una_at = at;
-        let with_text_late = !plain && is_all && at - soonest >= HELD_BACK;
+        let with_text_late = with_text && is_all && at - soonest >= HELD_BACK;
         let had_at = if is_held_back || with_text_late { soonest } else { at };
         Told { had_at }
     }
