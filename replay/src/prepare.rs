@@ -8,7 +8,7 @@ use crate::script::store::{ScriptStore, Spool};
 use crate::script::{Script, WriteOp};
 use crate::tape::{FlowRef, TapeSegment, TapeWriter};
 use simoom_core::wire::tcp::TcpFlags;
-use simoom_pcap::dissect::{Dissected, Segment};
+use simoom_pcap::dissect::{Dissected, OptionsSeen, Segment};
 use simoom_pcap::read::FrameInfo;
 use simoom_pcap::segments::Item;
 use std::cell::RefCell;
@@ -89,6 +89,9 @@ pub struct PrepareOptions {
     pub flows: FlowOptions,
     /// Whether the octets of clients are kept on the tape.
     pub keeps_requests: bool,
+    /// Whether a frame that looks as if it had been captured twice did come twice: so it is where
+    /// the server's own recorder captured it.
+    pub takes_copies: bool,
 }
 
 /// What the first pass found.
@@ -114,6 +117,9 @@ pub struct Prepared<S> {
     pub scripts_cut: u64,
     /// Wanted connections that are not replayed, by class.
     pub left_out: BTreeMap<Class, u64>,
+    /// Those of them that could be replayed but for their SYN or SYN-ACK, whose options were cut off or
+    /// whose sides were mistaken at first.
+    pub handshakes_unread: u64,
     /// The servers' text, where it was kept.
     pub text: Option<Rc<RefCell<S>>>,
     /// Gaps in that text, over all scripts, and their octets: filled synthetically.
@@ -141,6 +147,7 @@ pub struct Preparation<W, S> {
     last_at: u64,
     scripts_cut: u64,
     left_out: BTreeMap<Class, u64>,
+    handshakes_unread: u64,
 }
 
 impl<W: Write, S: Spool> Preparation<W, S> {
@@ -163,6 +170,7 @@ impl<W: Write, S: Spool> Preparation<W, S> {
             last_at: 0,
             scripts_cut: 0,
             left_out: BTreeMap::new(),
+            handshakes_unread: 0,
         }
     }
 
@@ -187,7 +195,8 @@ impl<W: Write, S: Spool> Preparation<W, S> {
         };
         let Some(placed) = self.table.on_segment(&item.frame, segment) else { return Ok(()) };
         self.end_those_over()?;
-        if placed.is_copy || placed.is_damaged || !placed.is_wanted {
+        let passed_over = placed.is_copy && !self.options.takes_copies;
+        if passed_over || placed.is_damaged || !placed.is_wanted {
             return Ok(());
         }
         self.on_segment(&item.frame, segment, &placed)
@@ -209,14 +218,20 @@ impl<W: Write, S: Spool> Preparation<W, S> {
             self.builders.resize_with(slot + 1, || None);
         }
         if self.builders[slot].is_none() {
-            // Only a SYN begins what can be replayed.
-            if !to_server || !segment.flags.contains(TcpFlags::SYN) {
+            // Only a SYN begins what can be replayed; its answer may have been captured first.
+            if !segment.flags.contains(TcpFlags::SYN) {
                 return Ok(());
             }
             let [client, server] = self.table.flow(slot).ends;
             self.builders[slot] = Some(Box::new(Builder::new(flow, client, server)));
         }
         let Some(builder) = &mut self.builders[slot] else { return Ok(()) };
+        if placed.is_turned_round
+            || (segment.flags.contains(TcpFlags::SYN)
+                && segment.options_seen == OptionsSeen::UpToCut)
+        {
+            builder.spoil();
+        }
         if let Some(spool) = &mut self.text
             && !to_server
             && let Some(at) = builder.place_of_text(&seg)
@@ -264,6 +279,7 @@ impl<W: Write, S: Spool> Preparation<W, S> {
             }
         }
         if ended.is_wanted {
+            self.handshakes_unread += u64::from(replayable);
             *self.left_out.entry(ended.verdict.class).or_default() += 1;
         }
         Ok(())
@@ -299,6 +315,7 @@ impl<W: Write, S: Spool> Preparation<W, S> {
             records,
             scripts_cut: self.scripts_cut,
             left_out: self.left_out,
+            handshakes_unread: self.handshakes_unread,
             text: self.text.map(|text| Rc::new(RefCell::new(text))),
             text_gaps: self.text_gaps,
         };

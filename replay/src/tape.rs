@@ -20,6 +20,10 @@ const SYN_OPTIONS: usize = 5;
 /// Bytes read at once.
 const READ_BYTES: usize = 1 << 18;
 
+/// Octets of text that a segment is believed to have, at most: twice what the largest frame before
+/// segmentation has. A length field may say anything.
+pub const TEXT_LEN_MAX: u32 = 1 << 20;
+
 const IS_TO_SERVER: u8 = 1;
 const HAS_TIMESTAMPS: u8 = 1 << 1;
 const HAS_SYN_OPTIONS: u8 = 1 << 2;
@@ -98,7 +102,7 @@ impl<'a> TapeSegment<'a> {
             flags: segment.flags,
             window: segment.window,
             options: segment.options,
-            len: segment.payload_len,
+            len: segment.payload_len.min(TEXT_LEN_MAX),
             text: &text[..text.len().min(usize::from(u16::MAX))],
             ecn: segment.ecn,
             checksum: segment.checksum,
@@ -355,28 +359,29 @@ mod tests {
         for block in 0..n % 5 {
             sack.push(SeqNumber(n + 2 * block), SeqNumber(n + 2 * block + 1));
         }
-        let syn = n % 3 == 0;
+        let syn = n.is_multiple_of(3);
         TapeSegment {
             flow: FlowRef { slot: n % 7, serial: n },
             at_unix_nanos: u64::from(n) << 33,
             frame: u64::from(n) + (1 << 40),
-            to_server: n % 2 == 0,
+            to_server: n.is_multiple_of(2),
             seq: SeqNumber(n.wrapping_mul(0x9e37_79b9)),
             ack: SeqNumber(!n),
             flags: TcpFlags(if syn { 0x02 } else { 0x18 }),
             window: n as u16,
             options: TcpOptions {
                 mss: syn.then_some(1_460),
-                window_scale: (syn && n % 2 == 0).then_some(7),
+                window_scale: (syn && n.is_multiple_of(2)).then_some(7),
                 sack_permitted: syn,
-                timestamps: (n % 4 != 0).then_some(Timestamps { val: n, ecr: n ^ 0xffff }),
+                timestamps: (!n.is_multiple_of(4))
+                    .then_some(Timestamps { val: n, ecr: n ^ 0xffff }),
                 sack,
             },
             len: n + 5,
             text,
             ecn: Ecn::from_traffic_class(n as u8),
             checksum: CHECKSUMS[n as usize % 4],
-            rewrites: n % 11 == 0,
+            rewrites: n.is_multiple_of(11),
         }
     }
 
@@ -394,11 +399,11 @@ mod tests {
             }
         }
         let text: Vec<u8> = (0..70_000u32).map(|n| n as u8).collect();
-        let len_of = |n: u32| if n % 500 == 0 { 65_535 } else { n as usize % 90 };
+        let len_of = |n: u32| if n.is_multiple_of(500) { 65_535 } else { n as usize % 90 };
         let mut tape = TapeWriter::new(Vec::new());
         for n in 0..3_000 {
             tape.segment(&segment(n, &text[..len_of(n)])).unwrap();
-            if n % 10 == 0 {
+            if n.is_multiple_of(10) {
                 tape.end(FlowRef { slot: n % 7, serial: n }).unwrap();
             }
         }
@@ -407,7 +412,7 @@ mod tests {
         for n in 0..3_000 {
             let expected = Record::Segment(segment(n, &text[..len_of(n)]));
             assert_eq!(tape.next_record().unwrap(), Some(expected));
-            if n % 10 == 0 {
+            if n.is_multiple_of(10) {
                 let end = Record::End(FlowRef { slot: n % 7, serial: n });
                 assert_eq!(tape.next_record().unwrap(), Some(end));
             }

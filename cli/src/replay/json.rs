@@ -61,6 +61,7 @@ pub(super) fn text(
         "as": whom,
         "frames": frames,
         "frames_accounted": counts.accounted(),
+        "damaged": counts.damaged,
         "servers": servers,
         "classes": classes,
         "not_replayed": left_out,
@@ -110,6 +111,7 @@ fn connection(one: &ConnectionReport) -> Value {
         "opened_at": one.opened_at,
         "pairs_compared": one.compared,
         "first": one.first.as_ref().map(difference),
+        "parting": one.parting.as_ref().map(difference),
         "found": found,
         "meaningless": one.meaningless.map(|(why, frame, at)| json!({
             "why": why.name(), "frame": frame, "at": at,

@@ -17,7 +17,7 @@ use clap::value_parser;
 use frames::FrameWriter;
 use input::{First, Progress};
 use simoom_replay::compare::ConnectionReport;
-use simoom_replay::flow::{FlowOptions, Net, Selection, ServerAddr};
+use simoom_replay::flow::{Class, FlowOptions, Net, Selection, ServerAddr};
 use simoom_replay::open::{Mark, OpenLoop, OpenOptions, OpenTotals, OurFrame, Output, Profile};
 use simoom_replay::prepare::{PrepareOptions, Prepared};
 use std::fs::File;
@@ -39,7 +39,7 @@ means nothing any more; how many came to that is said.
 
 A profile of --as is a file in TOML: base = \"linux\", and any of initial_window_segments, min_rto_ms,
 initial_rto_ms, max_rto_ms, delayed_ack_ms, retries_max, syn_retries_max, nagle, congestion,
-mss_classes, tolerance_us, timer_slack_us, exact_acks, push, receive_window, push_ends_writes.";
+mss_classes, tolerance_us, timer_slack_us, reacts_within_us, exact_acks, push, receive_window, push_ends_writes.";
 
 /// What `simoom replay` may be told.
 #[derive(Debug, clap::Args)]
@@ -115,7 +115,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let pcap = args.pcap.as_deref().map(|path| create(path, "the capture")).transpose()?;
 
     let progress = Progress::new(&args.files);
-    let options = PrepareOptions { flows, keeps_requests: false };
+    let options = PrepareOptions {
+        flows,
+        takes_copies: profile.rules.exact_acks,
+        ..PrepareOptions::default()
+    };
     let First { tape, mut prepared, frames, errors } =
         input::first_pass(&args.files, options, args.exact_bytes, &progress)?;
     for error in errors {
@@ -157,11 +161,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     human::print(&said)
         .map_err(|e| Failure::new(Kind::File, format!("cannot write the results: {e}")))?;
-    verdict(&totals)
+    verdict(&totals, &prepared, &options)
 }
 
 /// The exit code: see [`crate::failure::EXIT_CODES`].
-fn verdict(totals: &OpenTotals) -> Result<(), Failure> {
+fn verdict(
+    totals: &OpenTotals,
+    prepared: &Prepared<File>,
+    options: &OpenOptions,
+) -> Result<(), Failure> {
     let summary = &totals.summary;
     if summary.connections == 0 {
         let what = "no connection of the capture can be replayed";
@@ -169,7 +177,14 @@ fn verdict(totals: &OpenTotals) -> Result<(), Failure> {
     }
     if !summary.is_same() {
         let differ = human::count(summary.connections - summary.same, "connection");
-        return Err(Failure::new(Kind::Difference, format!("{differ} differ")));
+        return Err(Failure::new(Kind::Difference, format!("our stack differs in {differ}")));
+    }
+    // Our own recorder leaves no gaps: somebody acknowledged what was never sent.
+    if options.profile.rules.exact_acks
+        && let Some(gaps) = prepared.left_out.get(&Class::GapInTheCapture)
+    {
+        let what = format!("{} with a gap: not replayed", human::count(*gaps, "connection"));
+        return Err(Failure::new(Kind::Difference, what));
     }
     Ok(())
 }

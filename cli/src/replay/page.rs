@@ -10,7 +10,7 @@ use simoom_report::{Axis, Colour, Page, Plot, Series, Style, Table};
 use std::fs::File;
 
 /// Rows of the table of connections, at most.
-const ROWS_MAX: usize = 300;
+const ROWS_MAX: usize = 50;
 
 /// What there is to show.
 pub(super) struct Shown<'a> {
@@ -81,30 +81,29 @@ fn tables(shown: &Shown<'_>) -> Vec<Table> {
     let rows = rows.filter(|row| row[1] != "0" || row[2] != "0").collect();
     tables.push(table("Sent again", &["reason", "captured", "ours"], rows));
     let rows = summary.kept.iter().take(ROWS_MAX).map(|one| {
-        let first = one.first.as_ref();
+        let first = one.parting.as_ref().or(one.first.as_ref());
         let at = first.map_or(0, |first| first.at.saturating_sub(one.opened_at));
+        let both = |sent: String, state: String| format!("{sent}; {state}");
+        let captured = first
+            .map(|f| both(sent(f.theirs.as_ref(), one.opened_at), their_state(&f.their_state)));
+        let ours =
+            first.map(|f| both(sent(f.ours.as_ref(), one.opened_at), our_state(&f.our_state)));
         vec![
             format!("#{}", one.serial),
-            one.client.to_string(),
             first.map_or(String::new(), |first| first.class.to_string()),
             micros(at),
-            first.map_or(String::new(), |f| sent(f.theirs.as_ref(), one.opened_at)),
-            first.map_or(String::new(), |f| their_state(&f.their_state)),
-            first.map_or(String::new(), |f| sent(f.ours.as_ref(), one.opened_at)),
-            first.map_or(String::new(), |f| our_state(&f.our_state)),
+            captured.unwrap_or_default(),
+            ours.unwrap_or_default(),
             one.meaningless
                 .map_or(String::new(), |(why, frame, _)| format!("frame {frame}: {}", why.text())),
         ]
     });
     let columns = [
         "connection",
-        "client",
-        "first difference",
+        "difference that counts",
         "after its SYN",
-        "captured",
-        "captured, inferred",
-        "ours",
-        "ours, true",
+        "captured; inferred",
+        "ours; true",
         "means nothing from",
     ];
     let title = match summary.kept.len() as u64 + summary.not_kept {
@@ -142,8 +141,12 @@ fn time_sequence(drawn: u32, marks: &[Mark]) -> Plot {
     for mark in marks {
         match mark {
             Mark::Acked { at, acked: upto, edge: beyond } => {
-                acked.points.push((seconds(*at), *upto as f64));
-                edge.points.push((seconds(*at), *beyond as f64));
+                for (series, upto) in [(&mut acked, *upto), (&mut edge, *beyond)] {
+                    let name = &series.name;
+                    let hover = format!("{name} at {:.6} s\nup to {upto}", seconds(*at));
+                    series.points.push((seconds(*at), upto as f64));
+                    series.hover.push(hover);
+                }
             }
             Mark::Sent(side, sent) if sent.len > 0 => {
                 let again = matches!(sent.kind, Kind::Again(_));

@@ -34,7 +34,11 @@ pub(super) fn text(
     );
     if !prepared.left_out.is_empty() {
         let each = prepared.left_out.iter().map(|(class, n)| format!("{} {class}", grouped(*n)));
-        let _ = writeln!(out, "not replayed: {}", each.collect::<Vec<_>>().join(", "));
+        let mut each = each.collect::<Vec<_>>().join(", ");
+        if prepared.handshakes_unread > 0 {
+            let _ = write!(each, " ({} with a SYN cut off)", grouped(prepared.handshakes_unread));
+        }
+        let _ = writeln!(out, "not replayed: {each}");
     }
     let _ = writeln!(
         out,
@@ -52,6 +56,11 @@ pub(super) fn text(
         grouped(summary.compared),
         micros(summary.farthest),
     );
+    if prepared.counts.damaged > 0 {
+        let n = grouped(prepared.counts.damaged);
+        let _ =
+            writeln!(out, "{n} segments have wrong checksums: left out, as their receivers did");
+    }
     if prepared.text_gaps.0 > 0 {
         let (gaps, octets) = prepared.text_gaps;
         let (gaps, octets) = (grouped(gaps), grouped(octets));
@@ -190,12 +199,15 @@ pub(super) fn our_state(state: &OurState) -> String {
 }
 
 pub(super) fn their_state(state: &TheirState) -> String {
+    let told = match state.since_told {
+        Some(nanos) => format!("last told something {} before", micros(nanos)),
+        None => String::from("told nothing yet"),
+    };
     format!(
-        "flight {}, window {}, {} duplicate ACKs, {} after it was told something{}",
+        "flight {}, window {}, {} duplicate ACKs, {told}{}",
         state.flight,
         state.window,
         state.duplicates,
-        micros(state.since_told),
         if state.in_recovery { ", in fast recovery" } else { "" },
     )
 }

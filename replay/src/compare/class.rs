@@ -36,14 +36,12 @@ pub enum Class {
     Ecn,
     /// FIN or RST, where the other sent none.
     FinOrReset,
-    /// The status of an HTTP answer.
-    HttpStatus,
-    /// A header field of an HTTP answer.
-    HttpHeader,
     /// Other octets at the same place of the stream.
     Octets,
     /// An acknowledgement that the other did not send.
     Acknowledgement,
+    /// The client acknowledged a part of a segment.
+    PartOfSegment,
     /// PSH.
     Push,
     /// The same segment at another time.
@@ -52,7 +50,7 @@ pub enum Class {
 
 impl Class {
     /// Every class.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 20] = [
         Self::FastRetransmit,
         Self::PartialAck,
         Self::Timeout,
@@ -68,10 +66,9 @@ impl Class {
         Self::Options,
         Self::Ecn,
         Self::FinOrReset,
-        Self::HttpStatus,
-        Self::HttpHeader,
         Self::Octets,
         Self::Acknowledgement,
+        Self::PartOfSegment,
         Self::Push,
         Self::Timing,
     ];
@@ -94,10 +91,9 @@ impl Class {
             Self::Options => "options",
             Self::Ecn => "ecn",
             Self::FinOrReset => "fin_or_rst",
-            Self::HttpStatus => "http_status",
-            Self::HttpHeader => "http_header",
             Self::Octets => "octets",
             Self::Acknowledgement => "acknowledgement",
+            Self::PartOfSegment => "ack_of_part",
             Self::Push => "push",
             Self::Timing => "timing",
         }
@@ -110,10 +106,9 @@ impl Class {
             Self::AnnouncedWindow
                 | Self::Options
                 | Self::Ecn
-                | Self::HttpStatus
-                | Self::HttpHeader
                 | Self::Octets
                 | Self::Acknowledgement
+                | Self::PartOfSegment
                 | Self::Push
                 | Self::Timing
         )
@@ -151,10 +146,9 @@ impl fmt::Display for Class {
             Self::Options => "options",
             Self::Ecn => "ECN",
             Self::FinOrReset => "FIN or RST",
-            Self::HttpStatus => "HTTP status",
-            Self::HttpHeader => "HTTP header",
             Self::Octets => "other octets",
             Self::Acknowledgement => "acknowledgement",
+            Self::PartOfSegment => "ACK of a part of a segment",
             Self::Push => "PSH",
             Self::Timing => "timing",
         })

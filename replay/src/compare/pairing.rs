@@ -70,8 +70,9 @@ pub struct TheirState {
     pub duplicates: u8,
     /// Fast recovery is under way.
     pub in_recovery: bool,
-    /// Since the client last said something new, in nanoseconds.
-    pub since_told: u64,
+    /// Since the client last acknowledged something new, or the same once more, in nanoseconds; None
+    /// where it never did.
+    pub since_told: Option<u64>,
 }
 
 /// What keeps our stack from sending.
@@ -125,11 +126,16 @@ pub struct Pairing {
     limit: Option<Limit>,
     acks: Acks,
     acks_whose: Side,
+    /// Where segments of the captured server end that are not acknowledged, ascending: kept where
+    /// acknowledgements are compared one by one.
+    ends: VecDeque<u64>,
     /// What each side acknowledged at most.
     acked: [u32; 2],
     /// Each class: how often.
     counts: [u32; Class::ALL.len()],
     first: Option<Box<Difference>>,
+    /// The difference that parted their ways, where it is not the first.
+    parting: Option<Box<Difference>>,
     parted: bool,
     /// What each side sent again, by reason.
     again: [[u32; Again::ALL.len()]; 2],
@@ -150,9 +156,11 @@ impl Pairing {
             limit: None,
             acks: Acks::default(),
             acks_whose: Side::Ours,
+            ends: VecDeque::new(),
             acked: [0; 2],
             counts: [0; Class::ALL.len()],
             first: None,
+            parting: None,
             parted: false,
             again: [[0; Again::ALL.len()]; 2],
             lone_again: None,
@@ -169,6 +177,11 @@ impl Pairing {
     /// The first difference.
     pub fn first(&self) -> Option<&Difference> {
         self.first.as_deref()
+    }
+
+    /// The difference after which nothing was compared any more, where it is not the first.
+    pub fn parting(&self) -> Option<&Difference> {
+        self.parting.as_deref()
     }
 
     /// Segments that were laid side by side.
@@ -188,7 +201,7 @@ impl Pairing {
 
     /// Segments that wait.
     pub fn waiting(&self) -> usize {
-        self.waiting.len() + self.acks.waiting.len()
+        self.waiting.len() + self.acks.waiting.len() + self.ends.len() / 8
     }
 
     /// Whether nothing is compared any more.
@@ -201,6 +214,7 @@ impl Pairing {
         self.parted = true;
         self.waiting = VecDeque::new();
         self.acks.waiting = VecDeque::new();
+        self.ends = VecDeque::new();
     }
 
     /// Whether [`Pairing::note_limit`] wants to be told before our stack's state changes.
@@ -218,7 +232,11 @@ impl Pairing {
 
     /// A segment of the client reached both servers.
     pub fn on_client(&mut self, seg: &TapeSegment<'_>, ours: &OurState) {
+        let before = self.inferred.una;
         let Told { twice } = self.inferred.on_client(seg);
+        if self.inferred.una > before && !self.ends.is_empty() {
+            self.check_ack(seg, ours);
+        }
         if let (Some((left, right)), Some((from, upto))) = (twice, self.lone_again)
             && left < upto
             && from < right
@@ -226,19 +244,53 @@ impl Pairing {
             self.lone_again = None;
             self.count(Class::Spurious);
             // What the first difference was is known better now.
-            if let Some(first) = &mut self.first
-                && first.theirs.is_some_and(|sent| sent.from == from)
-            {
-                first.class = Class::Spurious;
+            let is_it =
+                |found: &&mut Box<Difference>| found.theirs.is_some_and(|sent| sent.from == from);
+            let found = self.first.iter_mut().chain(&mut self.parting);
+            if let Some(found) = found.filter(is_it).last() {
+                found.class = Class::Spurious;
             } else if self.first.is_none() {
-                self.note(Class::Spurious, seg.at_unix_nanos, seg.frame, None, None, ours);
+                let at = (seg.at_unix_nanos, seg.frame);
+                self.first = Some(self.difference(Class::Spurious, at, None, None, ours));
             }
+        }
+    }
+
+    /// Whether what the client acknowledges ends where a segment does: receivers take them whole.
+    fn check_ack(&mut self, seg: &TapeSegment<'_>, ours: &OurState) {
+        let una = self.inferred.una;
+        let mut last = None;
+        while let Some(end) = self.ends.front().filter(|end| **end <= una) {
+            last = Some(*end);
+            self.ends.pop_front();
+        }
+        // FIN takes a number of its own.
+        if last != Some(una) && una <= self.inferred.max && !self.parted {
+            self.count(Class::PartOfSegment);
+            if self.first.is_none() {
+                let at = (seg.at_unix_nanos, seg.frame);
+                self.first = Some(self.difference(Class::PartOfSegment, at, None, None, ours));
+            }
+        }
+    }
+
+    /// Notes where a segment of the captured server ends.
+    fn note_end(&mut self, upto: u64) {
+        if !self.rules.exact_acks || self.parted || self.ends.len() >= WAITING_MAX {
+            return;
+        }
+        let place = self.ends.partition_point(|end| *end < upto);
+        if self.ends.get(place) != Some(&upto) && upto > self.inferred.una {
+            self.ends.insert(place, upto);
         }
     }
 
     /// The captured server sent a segment, of at most the MSS: `sent` without what it is for.
     pub fn on_theirs(&mut self, seg: &TapeSegment<'_>, mut sent: Sent, ours: &OurState) {
         sent.kind = self.inferred.on_server(seg, self.rules.tolerance);
+        if sent.len > 0 {
+            self.note_end(sent.upto());
+        }
         if seg.rewrites {
             self.find(Class::Octets, None, Some(sent), ours);
         }
@@ -370,7 +422,9 @@ impl Pairing {
             // SACK blocks come with acknowledgements, and those may be merged.
             (mine.options ^ other.options) & 0x00ff_ffff != 0
         };
-        let echo = exact_acks && mine.echo != other.echo;
+        // Milliseconds: as old as the tolerance lets what it answers be.
+        let apart = (mine.echo.wrapping_sub(other.echo) as i32).unsigned_abs();
+        let echo = exact_acks && u64::from(apart) > self.rules.tolerance.div_ceil(1_000_000);
         if options || echo {
             self.find(Class::Options, both.0, both.1, ours);
         }
@@ -493,8 +547,11 @@ impl Pairing {
         self.count(class);
         let at = [mine, other].into_iter().flatten().map(|sent| sent.at).min();
         let frame = other.map_or(0, |sent| sent.frame);
+        let at = (at.unwrap_or(0), frame);
         if self.first.is_none() {
-            self.note(class, at.unwrap_or(0), frame, mine, other, ours);
+            self.first = Some(self.difference(class, at, mine, other, ours));
+        } else if class.parts_the_ways() && self.parting.is_none() {
+            self.parting = Some(self.difference(class, at, mine, other, ours));
         }
         let alone = mine.is_none_or(|sent| !matches!(sent.kind, Kind::Again(_)));
         if let Some(sent) = other.filter(|sent| matches!(sent.kind, Kind::Again(_)) && alone) {
@@ -505,17 +562,17 @@ impl Pairing {
         }
     }
 
-    fn note(
-        &mut self,
+    fn difference(
+        &self,
         class: Class,
-        at: u64,
-        frame: u64,
+        (at, frame): (u64, u64),
         mine: Option<Sent>,
         other: Option<Sent>,
         ours: &OurState,
-    ) {
+    ) -> Box<Difference> {
         let inferred = &self.inferred;
-        self.first = Some(Box::new(Difference {
+        let told_at = Some(inferred.told_at).filter(|told_at| *told_at > 0);
+        Box::new(Difference {
             class,
             at,
             frame,
@@ -527,9 +584,9 @@ impl Pairing {
                 window: inferred.window,
                 duplicates: inferred.duplicates,
                 in_recovery: inferred.in_recovery,
-                since_told: at.saturating_sub(inferred.told_at),
+                since_told: told_at.map(|told_at| at.saturating_sub(told_at)),
             },
-        }));
+        })
     }
 }
 
@@ -545,3 +602,6 @@ impl Side {
     /// Both.
     pub const BOTH: [Self; 2] = [Self::Ours, Self::Ours.other()];
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,6 +65,8 @@ pub struct ConnectionReport {
     pub compared: u64,
     /// The first difference.
     pub first: Option<Difference>,
+    /// The difference that parted their ways, where it is not the first.
+    pub parting: Option<Difference>,
     /// How often each class was found, by [`Class::ALL`].
     pub counts: [u32; Class::ALL.len()],
     /// From where on its replay means nothing: why, the captured frame, and when.
@@ -95,7 +97,7 @@ pub struct ClassCount {
     pub found_in: u64,
     /// How often it was found in all.
     pub times: u64,
-    /// The first connections whose first difference it is.
+    /// The first connections whose first difference it is, or whose ways it parted.
     pub examples: Vec<u32>,
 }
 
@@ -144,8 +146,10 @@ impl Summary {
             sum.found_in += u64::from(n > 0);
         }
         if let Some(first) = &one.first {
-            let class = &mut self.classes[first.class as usize];
-            class.first_in += 1;
+            self.classes[first.class as usize].first_in += 1;
+        }
+        for told in one.first.iter().chain(&one.parting) {
+            let class = &mut self.classes[told.class as usize];
             if class.examples.len() < EXAMPLES_MAX {
                 class.examples.push(one.serial);
             }

@@ -25,7 +25,7 @@ const PORTS: u32 = 64_000;
 /// found again, and what makes two connections in one slot differ below.
 pub(super) fn synthetic_client(slot: u32, serial: u32) -> SocketAddrV4 {
     let era = serial % (16 * PORTS);
-    let ip = CLIENTS | (slot % SLOTS_MAX) << 4 | era / PORTS;
+    let ip = CLIENTS | (slot % SLOTS_MAX) << 4 | (era / PORTS);
     SocketAddrV4::new(ip.into(), 1_024 + (era % PORTS) as u16)
 }
 
@@ -39,6 +39,18 @@ pub(super) fn slot_of(ip: Ipv4Addr) -> u32 {
 /// it: more than any window.
 const BEYOND_CAPTURE: u64 = 1 << 30;
 
+/// How the captured server's application behaved.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manners {
+    /// Whether every PSH ends a write.
+    pub(super) push_ends_writes: bool,
+    /// What it did within this time of the client's last word it did in the same turn, in nanoseconds.
+    pub(super) reacts_within: u64,
+}
+
+/// What a SYN-ACK may take longer than the shortest frame, in nanoseconds: 20 bytes at 10 Mb/s.
+const SYN_ACK_LONGER: u64 = 16_000;
+
 /// A connection's place in its script.
 #[derive(Debug)]
 struct Cursor {
@@ -48,10 +60,13 @@ struct Cursor {
     /// Where the last write ends.
     upto: u64,
     end: End,
+    /// Octets that the client's stream has brought.
+    received: u64,
     /// Writes whose time has come.
     due: usize,
     /// Writes of which everything is acknowledged.
     acked: usize,
+    fin_came: bool,
     ended: bool,
 }
 
@@ -78,25 +93,31 @@ impl ScriptApp {
         self.now = now;
     }
 
-    /// A connection is about to be opened that follows this script. `soft`: whether every PSH ends a
-    /// write.
-    pub(super) fn begin(&mut self, script: &Script, ts_offset: u32, soft: bool) {
+    /// A connection is about to be opened that follows this script.
+    pub(super) fn begin(&mut self, script: &Script, ts_offset: u32, manners: &Manners) {
         let slot = script.flow.slot as usize;
         if self.cursors.len() <= slot {
             self.cursors.resize_with(slot + 1, || None);
         }
-        // The server did it before it could be captured.
+        // The server did it before it could be captured, but not before what it answers.
         let distance = script.distance();
-        let kept = script.writes.iter().filter(|write| soft || !write.soft);
-        let kept = kept.map(|write| {
-            // Not before what it answers.
-            let asked = write.request_at.min(write.at);
-            WriteOp { at: write.at.saturating_sub(distance).max(asked), ..*write }
-        });
+        let moved = |at: u64, told_at: u64| {
+            if at.saturating_sub(told_at) <= manners.reacts_within {
+                // What came after the turn was not its reason. A SYN-ACK is longer than others on the
+                // wire, and way() with it.
+                let turn = at.saturating_sub(script.way());
+                return if told_at <= turn + SYN_ACK_LONGER { told_at.min(at) } else { turn };
+            }
+            at.saturating_sub(distance).max(told_at.min(at))
+        };
+        let kept = script.writes.iter().filter(|write| manners.push_ends_writes || !write.soft);
+        let kept = kept.map(|write| WriteOp { at: moved(write.at, write.told_at), ..*write });
         let end = match script.end {
             End::Open => End::Open,
-            End::Fin { at, with_text } => End::Fin { at: at.saturating_sub(distance), with_text },
-            End::Reset { at } => End::Reset { at: at.saturating_sub(distance) },
+            End::Fin { at, told_at, after_fin, with_text } => {
+                End::Fin { at: moved(at, told_at), told_at, after_fin, with_text }
+            }
+            End::Reset { at, told_at } => End::Reset { at: moved(at, told_at), told_at },
         };
         self.content.begin(script.flow, script.kept.clone());
         self.cursors[slot] = Some(Cursor {
@@ -108,8 +129,10 @@ impl ScriptApp {
                 false => script.cut.unwrap_or(script.server_bytes),
             },
             end,
+            received: 0,
             due: 0,
             acked: 0,
+            fin_came: false,
             ended: false,
         });
     }
@@ -139,10 +162,12 @@ impl ScriptApp {
             End::Open => None,
             // Said with the last of the text.
             End::Fin { with_text: true, .. } => None,
-            End::Fin { at, .. } | End::Reset { at } => Some(at),
+            End::Fin { at, .. } | End::Reset { at, .. } => Some(at),
         };
+        // As with writes: at its very time it waits for what it answers.
+        let waits = matches!(cursor.end, End::Fin { after_fin: true, .. }) && !cursor.fin_came;
         if let Some(at) = end_at
-            && at <= now
+            && (at < now || (at == now && !waits))
             && cursor.due == cursor.writes.len()
             && !cursor.ended
         {
@@ -152,8 +177,8 @@ impl ScriptApp {
                 _ => cx.close(),
             }
         }
-        let next = cursor.writes.get(cursor.due).map(|write| write.at);
-        let next = next.or(end_at.filter(|_| !cursor.ended));
+        let next = cursor.writes.get(cursor.due).map(|write| write.at.max(now + 1));
+        let next = next.or(end_at.filter(|_| !cursor.ended).map(|at| at.max(now + 1)));
         cx.set_deadline(next.map(|at| Instant::from_nanos(at.saturating_sub(base))));
     }
 }
@@ -161,7 +186,11 @@ impl ScriptApp {
 impl Cursor {
     #[inline]
     fn advance(&mut self, now: u64) {
-        while self.writes.get(self.due).is_some_and(|write| write.at <= now) {
+        // At its very time it waits for what it answers; later it does not: that may never come.
+        let is_due = |write: &WriteOp| {
+            write.at < now || (write.at == now && self.received >= write.request_upto)
+        };
+        while self.writes.get(self.due).is_some_and(is_due) {
             self.due += 1;
         }
     }
@@ -199,7 +228,10 @@ impl App for ScriptApp {
         slot
     }
 
-    fn on_bytes(&mut self, _cx: &mut Cx<'_>, _conn: &mut u32, bytes: &[u8]) -> usize {
+    fn on_bytes(&mut self, _cx: &mut Cx<'_>, &mut slot: &mut u32, bytes: &[u8]) -> usize {
+        if let Some(Some(cursor)) = self.cursors.get_mut(slot as usize) {
+            cursor.received += bytes.len() as u64;
+        }
         bytes.len()
     }
 
@@ -246,6 +278,9 @@ impl App for ScriptApp {
 
     /// The script says when this side ends.
     fn on_fin(&mut self, cx: &mut Cx<'_>, conn: &mut u32) {
+        if let Some(Some(cursor)) = self.cursors.get_mut(*conn as usize) {
+            cursor.fin_came = true;
+        }
         self.advance(cx, *conn);
     }
 

@@ -13,31 +13,31 @@
 mod app;
 mod frame;
 mod lane;
+mod live;
+mod output;
 mod port;
 pub mod profile;
 mod watch;
 pub mod wire;
 
+pub use output::{Mark, NoOutput, OurFrame, Output};
 pub use profile::Profile;
 
-use crate::compare::infer::Inferred;
-use crate::compare::pairing::Limit;
 use crate::compare::summary::Meaningless;
-use crate::compare::{ConnectionReport, Kind, OurState, Pairing, Sent, Side, Summary};
+use crate::compare::{Again, Kind, Sent, Side, Summary};
 use crate::prepare::{Prepared, Shape, ShapeCount};
-use crate::script::Script;
 use crate::script::build::offset;
 use crate::script::store::Spool;
 use crate::tape::{Record, TapeReader, TapeSegment};
+use app::Manners;
 use frame::{ClientFrame, TEXT_MAX};
 use lane::Lane;
+use live::{Live, in_pieces, limit};
 use simoom_core::seq::SeqNumber;
-use simoom_core::tcp::Info;
-use simoom_core::wire::tcp::{SackBlocks, TcpFlags, TcpOptions};
+use simoom_core::wire::tcp::{TcpFlags, TcpOptions};
 use simoom_pcap::dissect::Ecn;
 use std::cell::RefCell;
 use std::io::{self, Read};
-use std::net::{SocketAddr, SocketAddrV4};
 use std::rc::Rc;
 use watch::{Known, OurSegment};
 
@@ -59,72 +59,6 @@ pub struct OpenOptions {
     pub wants_frames: bool,
 }
 
-/// A segment of ours, for those who write or draw it.
-#[derive(Clone, Copy, Debug)]
-pub struct OurFrame<'a> {
-    /// The connection's number.
-    pub serial: u32,
-    /// The captured client.
-    pub client: SocketAddr,
-    /// The captured server, for which ours stands.
-    pub server: SocketAddr,
-    /// Nanoseconds since 1970.
-    pub at: u64,
-    /// The TCP segment; its checksum is not filled in, its ports are made up.
-    pub tcp: &'a [u8],
-    /// The IP header's ECN field.
-    pub ecn: Ecn,
-    /// What its connection knew; None for answers of no connection.
-    pub info: Option<&'a Info>,
-}
-
-/// A segment of either server, or an acknowledgement of the client, for those who draw it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mark {
-    /// A server sent something.
-    Sent(Side, Sent),
-    /// The client acknowledged everything before `acked` and takes what is before `edge`.
-    Acked {
-        /// Nanoseconds since 1970.
-        at: u64,
-        /// Stream offset.
-        acked: u64,
-        /// Stream offset.
-        edge: u64,
-    },
-}
-
-/// Who is told of what happens. Every method may do nothing.
-pub trait Output {
-    /// Whether this connection's marks are wanted.
-    fn watches(&self, _serial: u32) -> bool {
-        false
-    }
-
-    /// Something to draw, of a connection that is watched.
-    fn on_mark(&mut self, _serial: u32, _mark: Mark) {}
-
-    /// Ours sent a segment. Called where [`OpenOptions::wants_frames`].
-    ///
-    /// # Errors
-    /// What ends the replay.
-    fn on_frame(&mut self, _frame: &OurFrame<'_>) -> io::Result<()> {
-        Ok(())
-    }
-
-    /// A connection is over.
-    fn on_connection(&mut self, _report: &ConnectionReport) {}
-
-    /// So many records of the tape are done.
-    fn on_progress(&mut self, _records: u64) {}
-}
-
-/// Wants nothing.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoOutput;
-
-impl Output for NoOutput {}
-
 /// What a replay did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpenTotals {
@@ -142,37 +76,6 @@ pub struct OpenTotals {
     pub distant: u64,
     /// Connections in stacks whose SYN-ACK is not quite theirs: more than [`LANES_MAX`] shapes.
     pub misfits: u64,
-}
-
-/// A connection while it is replayed.
-#[derive(Debug)]
-struct Live {
-    serial: u32,
-    lane: u8,
-    watched: bool,
-    client: SocketAddr,
-    server: SocketAddr,
-    synthetic: SocketAddrV4,
-    opened_at: u64,
-    client_isn: SeqNumber,
-    server_isn: SeqNumber,
-    /// Shift of what servers announce.
-    shift: u8,
-    /// Most text per segment.
-    text_max: u32,
-    /// The captured server's clock: its first stamp and ticks a second.
-    clock: (u32, u32),
-    client_max: u64,
-    cut: Option<u64>,
-    /// Before its segments were captured the server had sent them, by so much; and the client's
-    /// segments needed as long: both together.
-    distance: u64,
-    /// Stream offset from which on nothing of the captured server is known, though it went on.
-    unknown_from: u64,
-    pairing: Pairing,
-    meaningless: Option<(Meaningless, u64, u64)>,
-    /// Stream offset of the highest octet that ours sent.
-    our_max: u64,
 }
 
 #[derive(Debug)]
@@ -268,6 +171,7 @@ impl<'a, O: Output> OpenLoop<'a, O> {
         self.flush()?;
         let slack = self.options.profile.timer_slack;
         for lane in 0..self.lanes.len() {
+            // Ends by itself: a connection gives up after so many timeouts.
             while let Some(wake) = self.lanes[lane].wake_at
                 && wake.saturating_add(slack) < at
             {
@@ -321,6 +225,8 @@ impl<'a, O: Output> OpenLoop<'a, O> {
         let first = if syn { one.seq + 1 } else { one.seq };
         let from = offset(live.server_isn, live.our_max, first).max(0) as u64;
         live.our_max = live.our_max.max(from + u64::from(one.len));
+        // What is sent again because the client asked again is no new one.
+        let again = syn && std::mem::replace(&mut live.our_syn, true);
         let sent = Sent {
             at,
             frame: 0,
@@ -332,7 +238,7 @@ impl<'a, O: Output> OpenLoop<'a, O> {
             options: Sent::options(&one.options),
             flags: one.flags,
             ecn: one.ecn,
-            kind: one.kind,
+            kind: if again { Kind::Again(Again::Syn) } else { one.kind },
         };
         let state = one.state.unwrap_or(self.lanes[lane].watch().known(one.slot).state);
         let before = live.pairing.waiting();
@@ -378,41 +284,18 @@ impl<'a, O: Output> OpenLoop<'a, O> {
         };
         self.totals.distant += u64::from(script.distance() > 0);
         self.totals.misfits += u64::from(self.lanes[lane].shape != shape);
-        let live = self.live(&script, lane as u8);
-        let soft = self.options.profile.push_ends_writes;
+        let watched = self.out.watches(serial);
+        let live = Live::new(&script, lane as u8, self.options.profile.rules, watched);
+        let Profile { push_ends_writes, reacts_within, .. } = self.options.profile;
+        let manners = Manners { push_ends_writes, reacts_within };
         // TSval counts milliseconds from the stack's start on.
         let accepted_at = script.accepted_at - script.distance();
         let millis = (accepted_at.saturating_sub(self.base) / 1_000_000) as u32;
         let offset = script.syn_ack.timestamps.unwrap_or(0).wrapping_sub(millis);
         self.lanes[lane].watch_mut().forget(slot);
-        self.lanes[lane].app().begin(&script, offset, soft);
+        self.lanes[lane].app().begin(&script, offset, &manners);
         self.slots[slot as usize] = Slot::Live(Box::new(live));
         Ok(())
-    }
-
-    fn live(&self, script: &Script, lane: u8) -> Live {
-        let inferred = Inferred::new(script.server_isn, script.client_shift());
-        Live {
-            serial: script.flow.serial,
-            lane,
-            watched: self.out.watches(script.flow.serial),
-            client: script.client,
-            server: script.server,
-            synthetic: app::synthetic_client(script.flow.slot, script.flow.serial),
-            opened_at: script.opened_at,
-            client_isn: script.client_isn,
-            server_isn: script.server_isn,
-            shift: script.server_shift(),
-            text_max: script.segment_text_max(),
-            clock: (script.syn_ack.timestamps.unwrap_or(0), script.ts_per_second),
-            client_max: 0,
-            cut: script.cut,
-            distance: script.distance(),
-            unknown_from: if script.goes_on { script.server_bytes } else { u64::MAX },
-            pairing: Pairing::new(self.options.profile.rules, inferred),
-            meaningless: None,
-            our_max: 0,
-        }
     }
 
     /// A segment of the captured server.
@@ -516,6 +399,7 @@ impl<'a, O: Output> OpenLoop<'a, O> {
         let end = offset(live.client_isn, live.client_max, seg.seq) + i64::from(seg.len);
         live.client_max = live.client_max.max(end.max(0) as u64);
         let mut options = seg.options;
+        live.repair(&mut options, seg.flags);
         live.translate(&mut options, known);
         let ack = if unsent { known.snd_max } else { seg.ack };
         let before = live.pairing.waiting();
@@ -526,7 +410,7 @@ impl<'a, O: Output> OpenLoop<'a, O> {
             let (acked, edge) = (inferred.una, inferred.una + inferred.window);
             self.out.on_mark(live.serial, Mark::Acked { at: seg.at_unix_nanos, acked, edge });
         }
-        let from = live.synthetic;
+        let (from, alone) = (live.synthetic, live.alone);
         let mut at = 0;
         loop {
             let len = (seg.len - at).min(TEXT_MAX);
@@ -551,9 +435,10 @@ impl<'a, O: Output> OpenLoop<'a, O> {
             self.totals.fed += 1;
             at += len;
             if last {
-                return Ok(());
+                break;
             }
         }
+        if alone { self.flush_lane(lane) } else { Ok(()) }
     }
 
     /// A connection is over: what is left of it in our stack goes.
@@ -605,101 +490,6 @@ impl<O> std::fmt::Debug for OpenLoop<'_, O> {
             .field("connections", &alive)
             .field("totals", &self.totals)
             .finish_non_exhaustive()
-    }
-}
-
-impl Live {
-    /// A segment of the captured server in the terms of the comparison.
-    fn theirs(&self, seg: &TapeSegment<'_>) -> Sent {
-        let syn = seg.flags.contains(TcpFlags::SYN);
-        Sent {
-            at: seg.at_unix_nanos,
-            frame: seg.frame,
-            from: self.pairing.inferred.offset_of(seg),
-            len: seg.len,
-            window: u32::from(seg.window) << if syn { 0 } else { self.shift },
-            acked: seg.ack.0.wrapping_sub(self.client_isn.0.wrapping_add(1)),
-            echo: seg.options.timestamps.map_or(0, |ts| ts.ecr),
-            options: Sent::options(&seg.options),
-            flags: seg.flags,
-            ecn: seg.ecn,
-            kind: Kind::Ack,
-        }
-    }
-
-    /// From the captured server's numbers to ours: the clock's ticks, and blocks of what ours has
-    /// not sent.
-    fn translate(&self, options: &mut TcpOptions, known: &Known) {
-        let (first, per_second) = self.clock;
-        if per_second != 1_000
-            && let Some(ts) = &mut options.timestamps
-        {
-            let ticks = i64::from(ts.ecr.wrapping_sub(first) as i32);
-            let millis = ticks * 1_000 / i64::from(per_second.max(1));
-            ts.ecr = first.wrapping_add(millis as u32);
-        }
-        if !options.sack.is_empty() {
-            let mut kept = SackBlocks::default();
-            for &(left, right) in options.sack.as_slice() {
-                if right.le(known.snd_max) {
-                    kept.push(left, right);
-                }
-            }
-            options.sack = kept;
-        }
-    }
-
-    fn report(&self) -> ConnectionReport {
-        ConnectionReport {
-            serial: self.serial,
-            client: self.client,
-            server: self.server,
-            opened_at: self.opened_at,
-            compared: self.pairing.compared(),
-            first: self.pairing.first().copied(),
-            counts: *self.pairing.counts(),
-            meaningless: self.meaningless,
-            our_again: *self.pairing.again(Side::Ours),
-            their_again: *self.pairing.again(Side::Theirs),
-            farthest: self.pairing.farthest(),
-            damaged: 0,
-        }
-    }
-}
-
-/// What keeps our stack from sending more; `has_more`: its application has.
-fn limit(state: &OurState, has_more: bool) -> Limit {
-    if !has_more {
-        Limit::Application
-    } else if state.flight + state.mss > state.cwnd {
-        Limit::Congestion
-    } else if state.flight + state.mss > state.window {
-        Limit::Client
-    } else {
-        Limit::Other
-    }
-}
-
-/// A segment captured before segmentation, in the pieces that the device made of it.
-fn in_pieces(seg: &TapeSegment<'_>, text_max: u32, mut each: impl FnMut(&TapeSegment<'_>)) {
-    if seg.len <= text_max {
-        each(seg);
-        return;
-    }
-    let mut at = 0;
-    while at < seg.len {
-        let len = (seg.len - at).min(text_max);
-        let mut piece = *seg;
-        piece.seq = seg.seq + at;
-        piece.len = len;
-        if at + len < seg.len {
-            piece.flags = TcpFlags(seg.flags.0 & !(TcpFlags::FIN | TcpFlags::PSH).0);
-        }
-        if at > 0 {
-            piece.flags = TcpFlags(piece.flags.0 & !TcpFlags::CWR.0);
-        }
-        each(&piece);
-        at += len;
     }
 }
 

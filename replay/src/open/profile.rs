@@ -24,6 +24,9 @@ pub struct Profile {
     pub rules: Rules,
     /// Whether every PSH ends a write of the application.
     pub push_ends_writes: bool,
+    /// What the server's application did within this time of the client's last word, in nanoseconds, it
+    /// did in the same turn: it needs no time to think, but a device needs some until a frame shows.
+    pub reacts_within: u64,
     /// How late a timer of the captured server may have run out, in nanoseconds: ours waits so long
     /// for the moment in which something was captured. Zero: it runs out on time.
     pub timer_slack: u64,
@@ -38,6 +41,7 @@ impl Profile {
             mss_classes: simoom_core::content::Config::default().mss_classes,
             rules: Rules::OWN,
             push_ends_writes: true,
+            reacts_within: 1_000_000,
             timer_slack: Rules::OWN.tolerance,
         }
     }
@@ -92,6 +96,7 @@ impl Profile {
             mss_classes: Vec::new(),
             rules: Rules::OTHER,
             push_ends_writes: false,
+            reacts_within: 0,
             timer_slack: 0,
         }
     }
@@ -171,6 +176,9 @@ impl Profile {
         if let Some(n) = file.timer_slack_us {
             profile.timer_slack = within("timer_slack_us", n, 0, 1_000_000)? * 1_000;
         }
+        if let Some(n) = file.reacts_within_us {
+            profile.reacts_within = within("reacts_within_us", n, 0, 1_000_000)? * 1_000;
+        }
         if let Some(exact) = file.exact_acks {
             profile.rules.exact_acks = exact;
         }
@@ -214,6 +222,7 @@ struct File {
     mss_classes: Option<Vec<u16>>,
     tolerance_us: Option<u64>,
     timer_slack_us: Option<u64>,
+    reacts_within_us: Option<u64>,
     exact_acks: Option<bool>,
     push: Option<bool>,
     receive_window: Option<bool>,

@@ -21,12 +21,15 @@ pub struct Builder {
     script: Script,
     has_syn: bool,
     has_syn_ack: bool,
+    spoilt: bool,
     /// Stream offset that the client acknowledged.
     acked: u64,
     /// Stream offset up to which the client's window lets the server send.
     edge: u64,
     /// When the client's newest octet came.
     asked_at: u64,
+    /// When its newest segment came.
+    told_at: u64,
     /// The client said something since the server last did.
     asked: bool,
     /// All that the server had said was acknowledged by then.
@@ -37,7 +40,12 @@ pub struct Builder {
     /// The newest timestamp of the server, and when.
     ts_last: (u32, u64),
     client_reset: bool,
+    /// When the client's FIN came.
+    client_fin_at: u64,
 }
+
+/// A server that ends within this time of its client's end did so because of it, in nanoseconds.
+const ENDS_WITHIN: u64 = 1_000_000;
 
 impl Builder {
     /// A connection of which nothing was seen.
@@ -67,15 +75,18 @@ impl Builder {
             },
             has_syn: false,
             has_syn_ack: false,
+            spoilt: false,
             acked: 0,
             edge: 0,
             asked_at: 0,
+            told_at: 0,
             asked: false,
             asked_when_idle: false,
             boundary: Boundary::Hard,
             unacked: 0,
             ts_last: (0, 0),
             client_reset: false,
+            client_fin_at: 0,
         }
     }
 
@@ -98,9 +109,14 @@ impl Builder {
         if seg.to_server { self.on_client(seg) } else { self.on_server(seg, room) }
     }
 
+    /// Something about its handshake is not known: it cannot be replayed.
+    pub fn spoil(&mut self) {
+        self.spoilt = true;
+    }
+
     /// The script, where the handshake was seen.
     pub fn finish(mut self) -> Option<Script> {
-        if !(self.has_syn && self.has_syn_ack) {
+        if self.spoilt || !(self.has_syn && self.has_syn_ack) {
             return None;
         }
         self.measure_clock();
@@ -111,7 +127,7 @@ impl Builder {
     fn on_client(&mut self, seg: &TapeSegment<'_>) {
         let script = &mut self.script;
         if seg.flags.contains(TcpFlags::SYN) {
-            if !self.has_syn_ack {
+            if !self.has_syn_ack || script.asked_at == 0 {
                 script.asked_at = seg.at_unix_nanos;
             }
             if !self.has_syn {
@@ -125,8 +141,12 @@ impl Builder {
         if !(self.has_syn && self.has_syn_ack) {
             return;
         }
+        self.told_at = seg.at_unix_nanos;
         if script.established_at == 0 {
             script.established_at = seg.at_unix_nanos;
+        }
+        if seg.flags.contains(TcpFlags::FIN) && self.client_fin_at == 0 {
+            self.client_fin_at = seg.at_unix_nanos;
         }
         self.client_reset |= seg.flags.contains(TcpFlags::RST);
         let end = offset(script.client_isn, script.client_bytes, seg.seq) + i64::from(seg.len);
@@ -144,19 +164,21 @@ impl Builder {
             let window = u64::from(seg.window) << script.client_shift();
             self.edge = self.edge.max(acked + window);
             if acked > self.acked {
-                self.acked = acked;
-                self.note_acked(seg.at_unix_nanos);
+                let before = std::mem::replace(&mut self.acked, acked);
+                self.note_acked(seg.at_unix_nanos, before);
             }
         }
     }
 
     /// Writes that end at or before what is acknowledged.
-    fn note_acked(&mut self, at: u64) {
+    fn note_acked(&mut self, at: u64, before: u64) {
         while let Some(next) = self.script.writes.get(self.unacked + 1) {
             if next.start > self.acked {
                 return;
             }
-            self.script.writes[self.unacked].acked_at = at;
+            if before < next.start {
+                self.script.writes[self.unacked].acked_at = at;
+            }
             self.unacked += 1;
         }
         if self.acked >= self.script.server_bytes
@@ -171,7 +193,7 @@ impl Builder {
         let at = seg.at_unix_nanos;
         let both = TcpFlags::SYN | TcpFlags::ACK;
         if seg.flags.contains(TcpFlags::SYN) {
-            if !self.has_syn_ack && self.has_syn && seg.flags.contains(both) {
+            if !self.has_syn_ack && seg.flags.contains(both) {
                 self.has_syn_ack = true;
                 script.server_isn = seg.seq;
                 script.accepted_at = at;
@@ -189,7 +211,7 @@ impl Builder {
         }
         if seg.flags.contains(TcpFlags::RST) {
             if script.end == End::Open && !self.client_reset {
-                script.end = End::Reset { at };
+                script.end = End::Reset { at, told_at: self.told_at };
             }
             return;
         }
@@ -204,7 +226,10 @@ impl Builder {
             && self.script.end == End::Open
             && end >= self.script.server_bytes as i64
         {
-            self.script.end = End::Fin { at, with_text: is_new };
+            let after_fin = at.saturating_sub(self.client_fin_at);
+            let after_fin = after_fin <= ENDS_WITHIN;
+            let told_at = if after_fin { self.client_fin_at } else { self.told_at };
+            self.script.end = End::Fin { at, told_at, after_fin, with_text: is_new };
         }
     }
 
@@ -230,6 +255,7 @@ impl Builder {
                     at: seg.at_unix_nanos,
                     request_upto: script.client_bytes,
                     request_at: self.asked_at,
+                    told_at: if asked { self.asked_at } else { self.told_at },
                     acked_at: 0,
                     soft,
                 });
@@ -239,7 +265,7 @@ impl Builder {
         }
         // A segment that is short because the client's window was ends nothing.
         let whole = text_max(&script.syn, &script.syn_ack);
-        let short = seg.len % whole != 0 && script.server_bytes < self.edge;
+        let short = !seg.len.is_multiple_of(whole) && script.server_bytes < self.edge;
         self.boundary = match (seg.flags.contains(TcpFlags::PSH), short) {
             (true, true) => Boundary::Hard,
             (true, false) => Boundary::Soft,

@@ -24,14 +24,16 @@ pub(super) fn encode(script: &Script, out: &mut Vec<u8>) {
     to.u32(script.window_max);
     to.u64(script.client_bytes);
     to.u64(script.server_bytes);
-    let (kind, at) = match script.end {
-        End::Open => (0, 0),
-        End::Fin { at, with_text: false } => (1, at),
-        End::Fin { at, with_text: true } => (2, at),
-        End::Reset { at } => (3, at),
+    let (kind, at, told_at) = match script.end {
+        End::Open => (0, 0, 0),
+        End::Reset { at, told_at } => (1, at, told_at),
+        End::Fin { at, told_at, after_fin, with_text } => {
+            (4 | u32::from(after_fin) << 1 | u32::from(with_text), at, told_at)
+        }
     };
     to.u32(kind);
     to.u64(at);
+    to.u64(told_at);
     to.u32(u32::from(script.goes_on));
     to.option(script.cut);
     to.u32(u32::from(script.kept.is_some()));
@@ -50,6 +52,7 @@ pub(super) fn encode(script: &Script, out: &mut Vec<u8>) {
         to.u64(write.at);
         to.u64(write.request_upto);
         to.u64(write.request_at);
+        to.u64(write.told_at);
         to.u64(write.acked_at);
         to.u32(u32::from(write.soft));
     }
@@ -66,11 +69,11 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Script> {
     let (syn, syn_ack) = (from.announced()?, from.announced()?);
     let (ts_per_second, window_max) = (from.u32()?, from.u32()?);
     let (client_bytes, server_bytes) = (from.u64()?, from.u64()?);
-    let (kind, at) = (from.u32()?, from.u64()?);
+    let (kind, at, told_at) = (from.u32()?, from.u64()?, from.u64()?);
     let end = match kind {
         0 => End::Open,
-        1 | 2 => End::Fin { at, with_text: kind == 2 },
-        3 => End::Reset { at },
+        1 => End::Reset { at, told_at },
+        4..8 => End::Fin { at, told_at, after_fin: kind & 2 != 0, with_text: kind & 1 != 0 },
         _ => return None,
     };
     let goes_on = from.u32()? != 0;
@@ -90,6 +93,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Script> {
                 at: from.u64()?,
                 request_upto: from.u64()?,
                 request_at: from.u64()?,
+                told_at: from.u64()?,
                 acked_at: from.u64()?,
                 soft: from.u32()? != 0,
             })

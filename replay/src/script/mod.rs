@@ -46,6 +46,10 @@ pub enum End {
     Fin {
         /// Nanoseconds since 1970.
         at: u64,
+        /// When the client's last segment before it came.
+        told_at: u64,
+        /// That was the client's FIN.
+        after_fin: bool,
         /// The FIN came with the last octets: the server had closed when it sent them.
         with_text: bool,
     },
@@ -53,6 +57,8 @@ pub enum End {
     Reset {
         /// Nanoseconds since 1970.
         at: u64,
+        /// When the client's last segment before it came.
+        told_at: u64,
     },
 }
 
@@ -68,6 +74,9 @@ pub struct WriteOp {
     pub request_upto: u64,
     /// When the last of those came; the write was thought over from then on.
     pub request_at: u64,
+    /// When the client's last segment before it came that can have set it off: one with text, where
+    /// there was one since the last octet of the server, else any.
+    pub told_at: u64,
     /// When the client had acknowledged all of it; 0 where it never did.
     pub acked_at: u64,
     /// Only a PSH on a full segment tells it from what came before. Servers that set PSH at the end
@@ -153,8 +162,12 @@ impl Script {
     /// SYN to its answer, which needs no thought. Zero where it is that short that the capture must have
     /// been made beside the server.
     pub fn distance(&self) -> u64 {
-        let gap = self.accepted_at.saturating_sub(self.asked_at);
-        if gap < DISTANCE_MIN { 0 } else { gap }
+        if self.way() < DISTANCE_MIN { 0 } else { self.way() }
+    }
+
+    /// The same, however short: what the server's device takes, at least.
+    pub fn way(&self) -> u64 {
+        self.accepted_at.saturating_sub(self.asked_at)
     }
 
     /// The server's window shift, as agreed on.
