@@ -44,7 +44,7 @@ enum Command {
     #[command(after_help = format!("{}\n\n{}", relay::EXAMPLE, failure::EXIT_CODES))]
     Relay(relay::Args),
     /// Play a capture's clients against our stack, and compare it with the captured server
-    #[command(after_help = format!("{}\n\n{}", replay::EXAMPLE, failure::EXIT_CODES))]
+    #[command(after_help = format!("{}\n\n{}\n\n{}", replay::EXAMPLE, replay::WHAT_IF, failure::EXIT_CODES))]
     Replay(replay::Args),
     /// Show what preparing a directory takes: objects, variants, segments, bytes of memory
     #[command(after_help = failure::EXIT_CODES)]

@@ -118,7 +118,13 @@ fn worlds_of_every_kind_are_explained_as_captured() {
             .error()
             .unwrap_or_else(|| panic!("{name}: {:?}", answer.variants[0].unfinished));
         let fit = &fits(&recorded.capture).fits[0];
-        assert!(error.abs() < 0.02, "{:?} {:?} {name}: {error} of {:?}", fit.path, fit.talk, answer.connections);
+        assert!(
+            error.abs() < 0.02,
+            "{:?} {:?} {name}: {error} of {:?}",
+            fit.path,
+            fit.talk,
+            answer.connections
+        );
     }
 }
 
