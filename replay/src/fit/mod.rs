@@ -39,6 +39,10 @@ const EVERY_DEFAULT: u32 = 2;
 /// in nanoseconds.
 const DELAY_DEFAULT: u64 = 40_000_000;
 
+/// How long a receiver waits that acknowledges what it has put together (GRO), in nanoseconds: until
+/// nothing more comes at once.
+const COALESCING: u64 = 200_000;
+
 /// Samples that a rate needs.
 const RATES_MIN: usize = 4;
 
@@ -417,13 +421,15 @@ fn fit_variation(conn: &Conn, least: u64, rate: Option<u64>) -> Fitted<u64> {
     if rate.is_some() {
         return Fitted::default_for(0, 0, "a bottleneck is fitted: its queue makes the difference");
     }
-    let prompt = conn.path.prompt.sorted();
-    let times = if prompt.len() >= 4 { prompt } else { Vec::new() };
+    // A lone segment's acknowledgement may have been held back; what was not shows the path.
+    let held_back = |nanos: &u64| nanos.saturating_sub(least) >= path::HELD_BACK;
+    let lone = conn.path.lone.sorted().into_iter().filter(|nanos| !held_back(nanos));
+    let times: Vec<u64> = conn.path.prompt.sorted().into_iter().chain(lone).collect();
     if times.is_empty() {
-        return Fitted::default_for(0, 0, "too few round trips that nothing held back");
+        return Fitted::default_for(0, 0, "no round trip that nothing held back");
     }
     let over: u64 = times.iter().map(|nanos| nanos.saturating_sub(least)).sum();
-    Fitted::of(over / times.len() as u64, conn.path.prompt.seen())
+    Fitted::of(over / times.len() as u64, times.len() as u32)
 }
 
 fn fit_client(conn: &Conn, least: u64, rate: Option<u64>) -> ClientFit {
@@ -443,7 +449,11 @@ fn fit_client(conn: &Conn, least: u64, rate: Option<u64>) -> ClientFit {
     let own = rate.map_or(0, |rate| frame * 1_000_000_000 / rate.max(1));
     let held = path.lone.sorted().into_iter().map(|nanos| nanos.saturating_sub(least));
     let held: Vec<u64> = held.filter(|nanos| *nanos >= path::HELD_BACK).collect();
+    let every = ack_every.value as usize;
+    let early: u32 = path.at_end.iter().take(every).sum();
     let ack_delay = match quantile(&held, 500) {
+        // A receiver that puts segments together as they come has no more to wait for than the next.
+        _ if early > path.held_back => Fitted::of(COALESCING, early),
         Some(nanos) => Fitted::of(nanos.saturating_sub(own), held.len() as u32),
         None => Fitted::default_for(DELAY_DEFAULT, 0, "no acknowledgement was held back"),
     };

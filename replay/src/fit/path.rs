@@ -6,6 +6,10 @@ use super::sampler::Sampler;
 /// Segments timed at once. With more in flight the rest of the flight is not timed.
 const TIMED_MAX: usize = 48;
 
+/// Acknowledgements over which a rate is taken, where there are so many in a row: single ones come as
+/// they please.
+const SPAN: usize = 4;
+
 /// Acknowledgements of so many segments and more are counted together.
 pub(super) const EVERY_MAX: usize = 16;
 
@@ -44,8 +48,10 @@ pub(super) struct Path {
     tail_at: u64,
     max: i64,
     una: i64,
-    /// The segment that was acknowledged last, by itself: for the rate.
-    before: Option<(u64, u64, u64)>,
+    /// The segments that were acknowledged last, each by itself: bytes on the wire up to its end, when
+    /// it was sent, and when acknowledged. For the rate; oldest first.
+    before: [(u64, u64, u64); SPAN],
+    before_len: u8,
     una_at: u64,
     /// The shortest round trip; none without a sample.
     pub(super) least: Option<u64>,
@@ -60,6 +66,8 @@ pub(super) struct Path {
     pub(super) at_once: u32,
     /// Acknowledgements by the number of segments that they are of.
     pub(super) every: [u32; EVERY_MAX + 1],
+    /// The same for those that left nothing outstanding and were not held back.
+    pub(super) at_end: [u32; EVERY_MAX + 1],
     pub(super) held_back: u32,
     pub(super) lone_prompt: u32,
     /// Full segments that were sent, repetitions among them.
@@ -135,10 +143,10 @@ impl Path {
             if plain {
                 self.note(last, segments, nanos, is_held_back, at);
             } else {
-                self.before = None;
+                self.before_len = 0;
             }
         } else {
-            self.before = None;
+            self.before_len = 0;
         }
         self.timed.retain(|timed| timed.upto > ack);
         self.una = ack;
@@ -162,19 +170,41 @@ impl Path {
         if !is_held_back {
             let n = (segments as usize).clamp(1, EVERY_MAX);
             self.every[n] = self.every[n].saturating_add(1);
+            if last.upto >= self.max {
+                self.at_end[n] = self.at_end[n].saturating_add(1);
+            }
             if segments >= 2 || !last.alone {
                 self.prompt.add(nanos);
             }
         }
-        if let Some((wire, sent_at, acked_at)) = self.before.filter(|_| !is_held_back) {
-            let (bytes, apart) = (last.wire - wire, at.saturating_sub(acked_at));
-            let sent_apart = last.at.saturating_sub(sent_at);
-            if apart == 0 {
-                self.at_once = self.at_once.saturating_add(1);
-            } else if sent_apart * 2 < apart {
-                self.rates.add((u128::from(bytes) * 8_000_000_000 / u128::from(apart)) as u64);
-            }
+        if is_held_back {
+            self.before_len = 0;
         }
-        self.before = Some((last.wire, last.at, at));
+        self.note_rate(last, at);
+    }
+
+    fn note_rate(&mut self, last: Timed, at: u64) {
+        let known = &self.before[..usize::from(self.before_len)];
+        // As far back as the flight goes: what was sent as far apart as it was acknowledged was not
+        // held up.
+        let sample = known.iter().find_map(|(wire, sent_at, acked_at)| {
+            let (apart, sent_apart) =
+                (at.saturating_sub(*acked_at), last.at.saturating_sub(*sent_at));
+            (sent_apart * 2 < apart)
+                .then(|| (u128::from(last.wire - wire) * 8_000_000_000 / u128::from(apart)) as u64)
+        });
+        match sample {
+            Some(rate) => self.rates.add(rate),
+            None if known.last().is_some_and(|before| before.2 == at) => {
+                self.at_once = self.at_once.saturating_add(1);
+            }
+            None => {}
+        }
+        if usize::from(self.before_len) == SPAN {
+            self.before.copy_within(1.., 0);
+            self.before_len -= 1;
+        }
+        self.before[usize::from(self.before_len)] = (last.wire, last.at, at);
+        self.before_len += 1;
     }
 }
