@@ -14,7 +14,8 @@ Exit codes:
   5  an interface, address or subnet that is taken
   6  a simulated run that broke a rule, missed what its file expects, or did not end
   7  a replay in which our stack does otherwise than the captured server
-  8  a capture without a connection that can be replayed";
+  8  a capture without a connection that can be replayed
+  9  a capture with damaged places: the answer is about what could be read of it";
 
 /// Which exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub(crate) enum Kind {
     Difference = 7,
     /// A capture without a connection that can be replayed.
     NothingToReplay = 8,
+    /// A capture that could be read in part.
+    Capture = 9,
 }
 
 /// Why the program ends.

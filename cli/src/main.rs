@@ -2,9 +2,12 @@
 //! the stack as plain values.
 //!
 //! Read in this order: [`serve`] (a live port), [`demo`] (a simulated one), [`sim`] (worlds written
-//! down in files), [`replay`] (captures), [`relay`] (a simulated link between real hosts), [`content_table`] (what preparing
-//! takes), [`site`] (a directory as a catalogue), [`failure`] (how the program ends).
+//! down in files), [`relay`] (a simulated link between real hosts), [`analyze`] (captures explained),
+//! [`replay`] (captures played), [`content_table`] (what preparing takes), [`site`] (a directory as a
+//! catalogue), [`captures`] (opened for reading), [`failure`] (how the program ends).
 
+mod analyze;
+mod captures;
 mod content_table;
 mod demo;
 mod failure;
@@ -43,6 +46,9 @@ enum Command {
     /// Put a simulated link in real time between two TAP devices
     #[command(after_help = format!("{}\n\n{}", relay::EXAMPLE, failure::EXIT_CODES))]
     Relay(relay::Args),
+    /// Say where the time of a server's answers went, from a capture of its connections
+    #[command(after_help = format!("{}\n\n{}", analyze::EXAMPLE, failure::EXIT_CODES))]
+    Analyze(analyze::Args),
     /// Play a capture's clients against our stack, and compare it with the captured server
     #[command(after_help = format!("{}\n\n{}\n\n{}", replay::EXAMPLE, replay::WHAT_IF, failure::EXIT_CODES))]
     Replay(replay::Args),
@@ -57,6 +63,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Sim(args) => sim::run(&args),
         Command::Relay(args) => relay::run(&args),
+        Command::Analyze(args) => analyze::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Content(args) => content_table::run(&args),
     };

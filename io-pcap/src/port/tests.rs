@@ -43,7 +43,9 @@ fn time_goes_to_the_next_frame_or_deadline_whichever_is_first() {
 fn time_never_goes_back() {
     let mut port = port(PortConfig::default(), &[(30, 60), (10, 61)]);
     assert_eq!(port.advance(None), Some(at(30)));
-    assert_eq!(lens(&mut port, 32), [60, 61]);
+    assert_eq!(lens(&mut port, 1), [60]);
+    assert_eq!(port.advance(Some(at(7))), Some(at(30)));
+    assert_eq!(lens(&mut port, 32), [61]);
     port.set_now(at(5));
     assert_eq!(port.now(), at(30));
 }

@@ -1,7 +1,7 @@
 //! Captures of fragments, in every order, cut, overlapping and without end.
 
 use super::*;
-use crate::dissect::{ChecksumSeen, Segment};
+use crate::dissect::{ChecksumSeen, Ecn, Segment};
 use crate::read::Input;
 use pcap_file::DataLink;
 use pcap_file::pcap::{PcapHeader, PcapPacket, PcapWriter};
@@ -188,6 +188,34 @@ fn datagrams_with_two_ends_are_given_up() {
         let (words, _, stats) = run(&packets);
         assert_eq!(words, ["fragment"; 3]);
         assert_eq!(stats.fragment.given_up, 1);
+    }
+}
+
+#[test]
+fn an_end_before_what_is_there_already_is_none() {
+    let payload = tcp(&text(100), false);
+    let packets = [
+        part(&payload, 48, 96, 1, false),
+        part(&payload[..90], 48, 90, 1, false),
+        part(&payload, 0, 48, 1, false),
+    ];
+    let (words, _, stats) = run(&packets);
+    assert_eq!(words, ["fragment"; 3]);
+    assert_eq!(stats.fragment.given_up, 1);
+}
+
+#[test]
+fn congestion_that_one_fragment_experienced_is_the_segments() {
+    let payload = tcp(&text(80), false);
+    let mut packets = [(0, 48), (48, 96), (96, 100)].map(|(a, b)| part(&payload, a, b, 1, false));
+    for (tos, ecn) in [(2, Ecn::NotEct), (3, Ecn::Ce)] {
+        packets[1].bytes[1] = tos;
+        let mut segments = segments(&packets);
+        let what = (0..3).map(|_| match segments.next().unwrap().unwrap().what {
+            Dissected::Segment(segment) => Some(segment.ecn),
+            _ => None,
+        });
+        assert_eq!(what.last().unwrap(), Some(ecn));
     }
 }
 

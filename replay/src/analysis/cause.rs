@@ -265,12 +265,13 @@ impl Division {
 
     /// Nanoseconds of a cause.
     pub fn of_cause(&self, cause: Cause) -> u64 {
-        Wait::ALL.iter().filter(|wait| wait.cause() == cause).map(|wait| self.of(*wait)).sum()
+        let of_it = Wait::ALL.iter().filter(|wait| wait.cause() == cause);
+        of_it.fold(0, |sum, wait| sum.saturating_add(self.of(*wait)))
     }
 
-    /// All of it.
+    /// All of it. Sums over many turns stop at the most that 64 bits hold.
     pub fn total(&self) -> u64 {
-        self.nanos.iter().sum()
+        self.nanos.iter().fold(0, |sum, nanos| sum.saturating_add(*nanos))
     }
 
     /// The kinds that took any time, with it.

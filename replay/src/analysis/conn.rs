@@ -101,7 +101,7 @@ impl Conn {
     /// The SYN that opened it, and its repetitions, have been seen before anything else was.
     pub(super) fn open(&mut self, syn: &SynSeen) {
         let (first, latest) = (syn.at_unix_nanos, syn.latest_at_unix_nanos);
-        self.now = self.now.max(first);
+        self.now = self.now.max(first).max(latest);
         self.turns.on_syn(first, syn.frame);
         if syn.count > 1 {
             self.turns.on_syn(latest.max(first), syn.frame);
@@ -259,7 +259,7 @@ impl Conn {
         let (now, from) = (self.now, placed.from);
         let round_trip = match self.senders[1].rtt.smoothed {
             0 => 0,
-            to_client => to_client + self.lag,
+            to_client => to_client.saturating_add(self.lag),
         };
         // Acknowledgements of the client's text pass the capture on their way back.
         let lag = match from {
@@ -286,7 +286,8 @@ impl Conn {
             return self.turns.on_request(now, frame, len, is_again, is_server_closed);
         }
         let scene = Scene {
-            known: self.acks.at(now.saturating_sub(self.lag)),
+            // A path is quicker at times than when it was measured.
+            known: self.acks.at(now.saturating_sub(self.lag - self.lag / 8)),
             lag: self.lag,
             round_trip,
             mss: sender.mss,
@@ -298,11 +299,12 @@ impl Conn {
     }
 
     /// The connection is over. Answers its last turn.
-    pub(super) fn finish(&mut self, frame: u64) -> Option<Turn> {
+    pub(super) fn finish(&mut self, flow: &Flow) -> Option<Turn> {
         for sender in &mut self.senders {
             sender.finish(self.now);
         }
-        self.turns.finish(self.now, frame)
+        let is_one_way = flow.frames.contains(&0);
+        self.turns.finish(self.now, flow.last_frame, is_one_way)
     }
 
     /// What is told of it once it is over.

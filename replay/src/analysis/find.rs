@@ -53,11 +53,7 @@ impl Finding {
         if self.cases.len() == CASES_MAX && self.cases[CASES_MAX - 1].nanos >= nanos {
             return;
         }
-        let longest = turn.longest[self.wait.cause() as usize];
-        let frames = match longest.wait == Some(self.wait) {
-            true => (longest.from_frame, longest.to_frame),
-            false => turn.frames,
-        };
+        let frames = turn.frames_of(self.wait);
         let case = Case {
             flow: flow.id,
             client: flow.client(),

@@ -251,7 +251,7 @@ impl Analysis {
             None => self.spare.pop().unwrap_or_default(),
         };
         if is_wanted {
-            if let Some(turn) = conn.finish(flow.last_frame) {
+            if let Some(turn) = conn.finish(flow) {
                 self.summary.on_turn(flow, &turn);
                 sink.on_turn(flow, &turn);
             }

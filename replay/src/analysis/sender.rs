@@ -132,7 +132,7 @@ impl SendCounts {
         self.segments += other.segments;
         self.bytes += other.bytes;
         self.bytes_again += other.bytes_again;
-        self.zero_window_nanos += other.zero_window_nanos;
+        self.zero_window_nanos = self.zero_window_nanos.saturating_add(other.zero_window_nanos);
         let ours = [
             (&mut self.fast, other.fast),
             (&mut self.rto, other.rto),
@@ -317,7 +317,7 @@ impl Sender {
         let quiet = now.saturating_sub(active_at);
         let timer = match round_trip {
             0 => TIMER_NANOS_UNTIMED,
-            time => time + time / 2 + 1_000_000,
+            time => time.saturating_add(time / 2).saturating_add(1_000_000),
         };
         let is_timer = quiet >= timer;
         let is_first = from <= self.una;
@@ -453,7 +453,9 @@ impl Sender {
                 self.counts.zero_windows += 1;
             }
             (false, Some(since)) => {
-                self.counts.zero_window_nanos += now.saturating_sub(since);
+                let closed = now.saturating_sub(since);
+                let sum = &mut self.counts.zero_window_nanos;
+                *sum = sum.saturating_add(closed);
                 self.closed_since = None;
             }
             _ => {}
@@ -509,7 +511,8 @@ impl Sender {
     /// The connection is over: a window that is still closed was so until now.
     pub(super) fn finish(&mut self, now: u64) {
         if let Some(since) = self.closed_since.take() {
-            self.counts.zero_window_nanos += now.saturating_sub(since);
+            let sum = &mut self.counts.zero_window_nanos;
+            *sum = sum.saturating_add(now.saturating_sub(since));
         }
     }
 }

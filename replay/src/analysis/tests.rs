@@ -39,6 +39,7 @@ struct Told {
 impl Sink for Told {
     fn on_turn(&mut self, _: &Flow, turn: &Turn) {
         assert_eq!(turn.division.total(), turn.nanos, "the parts are the whole");
+        assert!(turn.frames.0 <= turn.frames.1);
         self.turns.push(*turn);
     }
 
@@ -375,6 +376,16 @@ fn what_was_given_up_is_a_turn_without_an_answer() {
     assert_eq!(summary.turns.unanswered, 1);
 }
 
+/// Found by fuzzing: the turn ended before its first frame.
+#[test]
+fn a_request_behind_a_reset_is_a_turn_of_its_own_frames() {
+    let mut tape = Tape::new();
+    tape.seg(0, Server, TcpFlags::RST, 0, 0, 0);
+    tape.request(1_000, 0, 0);
+    let (told, _) = tape.end();
+    assert_eq!((told.turns[0].frames, told.turns[0].end), ((2, 2), TurnEnd::Unfinished));
+}
+
 /// The same transfer as captured at the client: what the server waited for is the same.
 #[test]
 fn at_the_client_the_way_there_and_back_is_no_thought() {
@@ -415,6 +426,14 @@ fn a_capture_that_begins_in_an_answer_has_a_partial_turn() {
     assert!(told.turns[0].is_partial && !told.turns[1].is_partial);
     assert_eq!((summary.turns.partial, summary.turns.spread.count()), (1, 1));
     assert_eq!(summary.counts.class(Class::StartsInTheMiddle).connections, 1);
+}
+
+/// The bounds of `FlowOptions` are chosen by this: as many connections as are followed at once take
+/// less than 150 MB beside their places in the table.
+#[test]
+fn an_analysed_connection_takes_a_bounded_memory() {
+    let bytes = size_of::<Conn>();
+    assert!(bytes <= 3_300, "{bytes}");
 }
 
 fn any_step() -> impl Strategy<Value = (u64, u8, u8, i64, i64, u32, u16, u8)> {

@@ -8,7 +8,7 @@
 //! time since `mark` to one kind, or two, and moves it. So the parts always add up to the whole.
 
 use super::acks::Ack;
-use super::cause::{Cause, Division, Wait};
+use super::cause::{Division, Wait};
 use super::sender::{Kind, Repair, RtoKind, Sent};
 
 /// Even distances in a row before they are called pacing.
@@ -16,6 +16,9 @@ const PACED_MIN: u8 = 4;
 
 /// Segments so close together follow each other; nobody waited.
 const HEELS_NANOS: u64 = 30_000;
+
+/// What a client closes so soon behind is no request.
+const FAREWELL_NANOS: u64 = 1_000_000;
 
 /// How a turn ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,17 +42,15 @@ impl TurnEnd {
     }
 }
 
-/// The longest wait of a cause: how long, and the frames between which it lies.
+/// The longest wait of a kind: how long, and the frames between which it lies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Longest {
     /// Nanoseconds.
     pub nanos: u64,
-    /// Its kind; none where there was no wait.
-    pub wait: Option<Wait>,
-    /// Number of the frame before it.
-    pub from_frame: u64,
-    /// Number of the frame that ended it.
-    pub to_frame: u64,
+    /// The frame before it, counted from the first frame of the turn.
+    pub from: u32,
+    /// The frame that ended it, likewise.
+    pub upto: u32,
 }
 
 /// A turn, with all times in nanoseconds.
@@ -63,8 +64,8 @@ pub struct Turn {
     pub nanos: u64,
     /// Where the time went.
     pub division: Division,
-    /// The longest wait of each cause, in the order of [`Cause::ALL`].
-    pub longest: [Longest; Cause::ALL.len()],
+    /// The longest wait of each kind, in the order of [`Wait::ALL`].
+    pub longest: [Longest; Wait::ALL.len()],
     /// Bytes of text from the client.
     pub request_bytes: u64,
     /// Bytes of text from the server, without repetitions.
@@ -77,6 +78,18 @@ pub struct Turn {
     pub is_partial: bool,
     /// Whether the client asked again before the answer was acknowledged.
     pub is_pipelined: bool,
+}
+
+impl Turn {
+    /// The frames around its longest wait of a kind, in the capture's numbers; its own first and last
+    /// where it had none.
+    pub fn frames_of(&self, wait: Wait) -> (u64, u64) {
+        let longest = &self.longest[wait as usize];
+        match longest.nanos {
+            0 => self.frames,
+            _ => (self.frames.0 + u64::from(longest.from), self.frames.0 + u64::from(longest.upto)),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -129,7 +142,7 @@ pub(super) struct Turns {
     is_partial: bool,
     is_pipelined: bool,
     division: Division,
-    longest: [Longest; Cause::ALL.len()],
+    longest: [Longest; Wait::ALL.len()],
     /// The window was full after the latest segment; since when, and how long it has been before.
     blocked_since: Option<u64>,
     blocked_nanos: u64,
@@ -138,6 +151,7 @@ pub(super) struct Turns {
     flight: i64,
     flight_most: i64,
     pace: Pace,
+    round_trip: u64,
     /// Sums over the turns that ended.
     pub(super) sum: Division,
     pub(super) ended: u32,
@@ -217,7 +231,8 @@ impl Turns {
             Phase::Answer if self.answered_at > 0 && !is_again => {
                 ended = Some(self.end(TurnEnd::Acked));
                 self.begin(now, frame);
-                self.idle_nanos += now - self.ended_at.min(now);
+                let idle = now.saturating_sub(self.ended_at);
+                self.idle_nanos = self.idle_nanos.saturating_add(idle);
                 self.phase = Phase::Request;
             }
             Phase::Answer => self.is_pipelined |= !is_again,
@@ -283,6 +298,7 @@ impl Turns {
             Phase::Answer => self.take_wait(now, frame, sent, scene),
         }
         self.phase = Phase::Answer;
+        self.round_trip = scene.round_trip;
         self.answered_at = 0;
         if matches!(sent.kind, Kind::New | Kind::OutOfOrder) {
             self.answer_bytes += u64::from(sent.len);
@@ -312,13 +328,7 @@ impl Turns {
     /// A segment of the answer that is not its first: what has the server waited for?
     fn take_wait(&mut self, now: u64, frame: u64, sent: &Sent, scene: &Scene) {
         let wait = match sent.kind {
-            Kind::New => {
-                if sent.is_behind_gap {
-                    Wait::Missing
-                } else {
-                    return self.take_new(now, frame, sent, scene);
-                }
-            }
+            Kind::New => return self.take_new(now, frame, sent, scene),
             Kind::Fast => Wait::FastRecovery,
             Kind::Rto(RtoKind::Tail) => Wait::RtoTail,
             Kind::Rto(RtoKind::Again) => Wait::RtoAgain,
@@ -343,8 +353,12 @@ impl Turns {
         let heard_at = scene.known.una_at.saturating_add(scene.lag);
         let is_clocked = heard_at >= self.mark && scene.known.una > 0;
         let since_ack = now.saturating_sub(heard_at);
-        // An answer to an acknowledgement comes within this time, jitter of the path included.
-        let prompt = (scene.round_trip / 8).clamp(100_000, 2_000_000);
+        // An answer to an acknowledgement comes within this time: elsewhere than at the server the
+        // path's jitter is part of it.
+        let prompt = match scene.lag {
+            0 => (scene.round_trip / 8).clamp(100_000, 2_000_000),
+            _ => (scene.round_trip / 4).max(100_000),
+        };
         let blocked = match self.blocked_since {
             // Still: then the segment fits all the same, and the window was not what held it.
             Some(_) if scene.lag == 0 => 0,
@@ -372,6 +386,8 @@ impl Turns {
             }
         } else if gap <= HEELS_NANOS {
             Wait::BackToBack
+        } else if sent.is_behind_gap {
+            Wait::Missing
         } else if flight == 0 || sent.was_short {
             Wait::Pause
         } else if gap <= scene.round_trip.max(2_000_000) / 2 {
@@ -415,17 +431,20 @@ impl Turns {
     /// Gives all time up to now to a kind of wait.
     fn take(&mut self, wait: Wait, now: u64, frame: u64) {
         self.take_part(wait, now.saturating_sub(self.mark), frame);
+        self.mark_frame = frame;
     }
 
+    /// Gives a part of the time since the latest frame to a kind of wait that `frame` ended.
     fn take_part(&mut self, wait: Wait, nanos: u64, frame: u64) {
         self.division.add(wait, nanos);
-        let longest = &mut self.longest[wait.cause() as usize];
+        let longest = &mut self.longest[wait as usize];
         if nanos > longest.nanos {
-            let from_frame = self.mark_frame;
-            *longest = Longest { nanos, wait: Some(wait), from_frame, to_frame: frame };
+            let since = |number: u64| {
+                u32::try_from(number.saturating_sub(self.first_frame)).unwrap_or(u32::MAX)
+            };
+            *longest = Longest { nanos, from: since(self.mark_frame), upto: since(frame) };
         }
         self.mark += nanos;
-        self.mark_frame = frame;
     }
 
     fn begin(&mut self, now: u64, frame: u64) {
@@ -433,6 +452,8 @@ impl Turns {
         (self.began_at, self.mark) = (now, now);
         (self.first_frame, self.mark_frame) = (frame, frame);
         self.answered_at = 0;
+        // An earlier end was of an earlier turn, or nobody kept to it.
+        self.gave_up = None;
         (self.request_bytes, self.answer_bytes) = (0, 0);
         (self.is_partial, self.is_pipelined) = (false, false);
         self.division = Division::default();
@@ -453,6 +474,9 @@ impl Turns {
             }
             TurnEnd::Unfinished => {
                 let (at, frame) = self.gave_up.unwrap_or((self.mark, self.mark_frame));
+                // So long an acknowledgement may take.
+                let usual = self.round_trip.saturating_add(self.round_trip / 2);
+                self.take_part(Wait::LastAck, usual.min(at.saturating_sub(self.mark)), frame);
                 (at, frame, Wait::Unclear)
             }
         };
@@ -481,10 +505,19 @@ impl Turns {
         }
     }
 
+    /// Whether the client's latest text was no request: it closed right behind it, as TLS does, and
+    /// had no answer.
+    fn is_farewell(&self) -> bool {
+        self.number > 1 && self.gave_up.is_some_and(|(at, _)| at <= self.mark + FAREWELL_NANOS)
+    }
+
     /// The connection is over, after that frame. Answers its last turn, if one was going on.
-    pub(super) fn finish(&mut self, now: u64, frame: u64) -> Option<Turn> {
+    pub(super) fn finish(&mut self, now: u64, frame: u64, is_one_way: bool) -> Option<Turn> {
+        // Of a side that was not captured nothing can be said.
+        self.is_partial |= is_one_way;
         let end = match self.phase {
             Phase::None | Phase::Opening | Phase::Asking => return None,
+            Phase::Request if self.is_farewell() => return None,
             Phase::Request if self.gave_up.is_some() => TurnEnd::Unanswered,
             Phase::Answer if self.answered_at > 0 => TurnEnd::Acked,
             Phase::Request | Phase::Answer => {

@@ -26,6 +26,7 @@ pub use select::{Net, Selection, ServerAddr};
 pub use stream::{Stream, Text};
 pub use table::{Flow, FlowId, Found, Stage, SynSeen};
 
+use echo::Echoes;
 use hashbrown::HashTable;
 use key::FlowKey;
 use simoom_core::wire::TcpFlags;
@@ -57,7 +58,7 @@ pub struct FlowOptions {
 impl Default for FlowOptions {
     fn default() -> Self {
         Self {
-            live_max: 65_536,
+            live_max: 40_000,
             half_open_max: 32_768,
             closed_max: 4_096,
             closed_linger_nanos: 240_000_000_000,
@@ -128,6 +129,7 @@ pub struct FlowTable {
     /// The latest time seen: captures run backwards at times.
     clock: u64,
     counts: Counts,
+    echoes: Echoes,
 }
 
 /// Connections in the order in which they came, with stale entries that are passed over.
@@ -152,6 +154,7 @@ impl FlowTable {
             next_id: 0,
             clock: 0,
             counts: Counts::default(),
+            echoes: Echoes::default(),
         }
     }
 
@@ -233,7 +236,8 @@ impl FlowTable {
         };
         let flow = self.flows[slot as usize].as_mut().expect("found or begun");
         let stage = flow.stage;
-        let mut placed = place::place(flow, src_is_high, frame, segment, is_damaged);
+        let mut placed =
+            place::place(flow, src_is_high, frame, segment, is_damaged, &mut self.echoes);
         placed.slot = slot as usize;
         placed.is_first = is_first;
         let (now, id, is_wanted) = (flow.stage, flow.id, flow.is_wanted);

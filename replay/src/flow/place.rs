@@ -2,9 +2,10 @@
 
 use super::Placed;
 use super::class::{Ending, Side};
+use super::echo::Echoes;
 use super::key::FlowKey;
 use super::select::Selection;
-use super::stream::{AHEAD_MAX, Text};
+use super::stream::{AHEAD_MAX, Stream, Text};
 use super::table::{Flow, FlowId, Found, Stage, SynSeen};
 use simoom_core::wire::TcpFlags;
 use simoom_pcap::dissect::Segment;
@@ -103,7 +104,7 @@ pub(super) fn begin(
         streams: Default::default(),
         syns: [None; 2],
         was_open: !is_syn,
-        echoes: Default::default(),
+        numbering: Default::default(),
         server_is_high,
         is_out: false,
         hash,
@@ -122,7 +123,7 @@ pub(super) fn begins_another(flow: &Flow, src_is_high: bool, segment: &Segment<'
         // An answer belongs to the SYN that it acknowledges; a server may answer anew.
         let asked = &flow.streams[from.other().index()];
         return match (asked.isn(), stream.isn()) {
-            (Some(isn), _) => segment.ack != isn + 1 && stream.isn() != Some(segment.seq),
+            (Some(_), _) => !answers(asked, segment) && stream.isn() != Some(segment.seq),
             (None, Some(isn)) => segment.seq != isn,
             (None, None) => is_far(flow, from, segment),
         };
@@ -131,6 +132,11 @@ pub(super) fn begins_another(flow: &Flow, src_is_high: bool, segment: &Segment<'
         Some(isn) => segment.seq != isn,
         None => is_far(flow, from, segment),
     }
+}
+
+/// Whether a segment acknowledges a SYN, or part of the text that came with it (RFC 7413).
+fn answers(asked: &Stream, segment: &Segment<'_>) -> bool {
+    (0..=asked.next()).contains(&asked.offset(segment.ack))
 }
 
 /// Whether a SYN cannot be that of the stream in whose midst the capture found the connection.
@@ -157,6 +163,7 @@ pub(super) fn place(
     frame: &FrameInfo,
     segment: &Segment<'_>,
     is_damaged: bool,
+    echoes: &mut Echoes,
 ) -> Placed {
     let is_turned_round = !is_damaged && tells_otherwise(flow, src_is_high, segment);
     let from = side_of(flow, src_is_high);
@@ -182,7 +189,8 @@ pub(super) fn place(
         flow.damaged += 1;
         return placed;
     }
-    placed.is_copy = flow.echoes[n].is_copy(frame, segment);
+    let way = flow.hash ^ u64::from(src_is_high);
+    placed.is_copy = echoes.is_copy(way, &mut flow.numbering[n], frame, segment);
     if placed.is_copy {
         flow.copies += 1;
         return placed;
@@ -295,8 +303,8 @@ fn is_believed(flow: &Flow, from: Side, segment: &Segment<'_>, seq: i64) -> bool
     let stream = &flow.streams[from.index()];
     let other = &flow.streams[from.other().index()];
     if from == Side::Server && flow.stage == Stage::SynSent {
-        return segment.flags.contains(TcpFlags::ACK)
-            && other.isn().is_none_or(|isn| segment.ack == isn + 1);
+        let is_answer = other.isn().is_none() || answers(other, segment);
+        return segment.flags.contains(TcpFlags::ACK) && is_answer;
     }
     !stream.is_based() || (stream.acked() - 1..=stream.next() + AHEAD_MAX).contains(&seq)
 }

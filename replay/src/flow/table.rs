@@ -1,7 +1,7 @@
 //! The connections that are alive, found by their addresses.
 
 use super::class::{Class, Ending, Reason, Side, Verdict};
-use super::echo::Echo;
+use super::echo::Numbering;
 use super::key::FlowKey;
 use super::stream::Stream;
 use simoom_core::wire::{TcpFlags, Timestamps};
@@ -169,7 +169,7 @@ pub struct Flow {
     pub syns: [Option<SynSeen>; 2],
     /// Whether the client answered the SYN-ACK, or anything else came after the SYNs.
     pub was_open: bool,
-    pub(super) echoes: [Echo; 2],
+    pub(super) numbering: [Numbering; 2],
     /// Whether the higher end of the key is the server.
     pub(super) server_is_high: bool,
     /// Whether it is over and out of the table.
@@ -209,7 +209,7 @@ impl Flow {
         self.text_bytes.swap(0, 1);
         self.streams.swap(0, 1);
         self.syns.swap(0, 1);
-        self.echoes.swap(0, 1);
+        self.numbering.swap(0, 1);
         self.server_is_high = !self.server_is_high;
     }
 
