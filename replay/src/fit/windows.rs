@@ -92,6 +92,6 @@ mod tests {
         for n in 0..300i64 {
             windows.on_segment(n, n as u64, if n % 2 == 0 { 100 } else { 200 }, 0);
         }
-        assert_eq!((windows.steps.len(), windows.left_out), (STEPS_MAX, 44));
+        assert_eq!((windows.steps.len(), windows.left_out), (STEPS_MAX, 22));
     }
 }
