@@ -328,8 +328,11 @@ impl Conn {
         } else if from < self.max && len > 0 {
             let tsval = segment.options.timestamps.map(|timestamps| timestamps.val);
             let end = text_upto.min(self.max);
-            if !self.is_at_client() {
-                self.losses.on_again(from, end, self.piece, self.now, tsval);
+            if end <= self.una {
+                // Its acknowledgement was on its way already.
+                self.spurious += 1;
+            } else if !self.is_at_client() {
+                self.losses.on_again(from.max(self.una), end, self.piece, self.now, tsval);
                 self.sent_again = true;
             }
         }
