@@ -118,7 +118,7 @@ fn to_client(fit: &Fit, mode: LossMode, pooled: (u64, u64, u64)) -> LinkConfig {
         // even draws the largest is as many times the mean as the harmonic number says.
         let flight = path.segments / (fit.talk.turns.len() as u64).max(1);
         let thousandths: u64 = (1..=flight.clamp(1, 10)).map(|n| 1_000 / n).sum();
-        let mean = Duration::from_nanos(path.variation.value * 1_000 / thousandths);
+        let mean = Duration::from_nanos(path.variation.value.saturating_mul(1_000) / thousandths);
         link.jitter = Jitter::InOrder(Variation::Exponential { mean });
     }
     if path.overtaken > 0 && path.segments > 0 {

@@ -278,7 +278,7 @@ impl Conn {
     /// How things stand now.
     fn moment(&mut self) -> Moment {
         let to_server = self.distance();
-        while self.under_way_len > 0 && self.under_way[0].1 + to_server <= self.now {
+        while self.under_way_len > 0 && self.under_way[0].1.saturating_add(to_server) <= self.now {
             self.arrive_oldest();
         }
         Moment {

@@ -155,12 +155,12 @@ pub struct Fit {
 impl Fit {
     /// The shortest round trip between client and server, in nanoseconds.
     pub fn round_trip(&self) -> u64 {
-        self.path.to_client.value + self.path.to_server.value
+        self.path.to_client.value.saturating_add(self.path.to_server.value)
     }
 
     /// Nanoseconds that its turns took, all together.
     pub fn took(&self) -> u64 {
-        self.talk.turns.iter().map(|turn| turn.took).sum()
+        self.talk.turns.iter().fold(0, |sum, turn| sum.saturating_add(turn.took))
     }
 
     /// The most text in one segment of the server, by what both announced.
@@ -428,7 +428,9 @@ fn fit_variation(conn: &Conn, least: u64, rate: Option<u64>) -> Fitted<u64> {
     if times.is_empty() {
         return Fitted::default_for(0, 0, "no round trip that nothing held back");
     }
-    let over: u64 = times.iter().map(|nanos| nanos.saturating_sub(least)).sum();
+    // Clocks of captures leap.
+    let over =
+        times.iter().fold(0u64, |sum, nanos| sum.saturating_add(nanos.saturating_sub(least)));
     Fitted::of(over / times.len() as u64, times.len() as u32)
 }
 

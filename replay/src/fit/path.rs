@@ -133,7 +133,7 @@ impl Path {
             _ => at.saturating_sub(base),
         };
         // In order, so not before what came before it.
-        let soonest = (sent_at + base).max(self.una_at).min(at);
+        let soonest = sent_at.saturating_add(base).max(self.una_at).min(at);
         let is_held_back = is_all && segments <= 1 && at - soonest >= HELD_BACK;
         if let Some(last) = last.filter(|last| !last.again && last.upto == ack) {
             let nanos = at.saturating_sub(last.at);

@@ -152,14 +152,14 @@ impl Listener {
         // What passed the capture this long ago had reached the server when it sent this.
         let since_ack = now.at.saturating_sub(now.una_at);
         let is_idle = now.una >= now.max && since_ack >= now.to_server;
-        let was_let_go = since_ack <= now.to_server + LET_GO && !is_idle;
+        let was_let_go = since_ack <= now.to_server.saturating_add(LET_GO) && !is_idle;
         let last = self.talk.writes.last().copied();
         let begins = match last {
             None => true,
             Some(last) if now.asked > last.after => side.was_short || is_idle,
             Some(_) => {
                 let apart = now.at.saturating_sub(side.sent_at) > TOGETHER;
-                let by_itself = since_ack > now.to_server + LET_GO;
+                let by_itself = since_ack > now.to_server.saturating_add(LET_GO);
                 apart && (side.was_short && !was_let_go || is_idle && by_itself)
             }
         };
