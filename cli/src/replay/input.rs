@@ -20,7 +20,7 @@ pub(super) struct First {
 }
 
 /// Errors of reading that are told, at most: a damaged file may have many.
-const ERRORS_MAX: usize = 10;
+pub(super) const ERRORS_MAX: usize = 10;
 
 /// Reads the captures once.
 pub(super) fn first_pass(
@@ -67,7 +67,7 @@ pub(super) fn is_ours(files: &[PathBuf]) -> bool {
         && head.windows(6).any(|window| window == b"simoom")
 }
 
-fn open(path: &Path, progress: &Progress) -> Result<Input, Failure> {
+pub(super) fn open(path: &Path, progress: &Progress) -> Result<Input, Failure> {
     if path.as_os_str() == "-" {
         return Ok(Input::new("standard input", io::stdin()));
     }
@@ -102,6 +102,12 @@ impl Progress {
         self.bar.set_style(style("replaying [{bar:30}] {pos}/{len} segments, {eta} left"));
         self.bar.reset();
         self.bar.set_length(records);
+    }
+
+    pub(super) fn begin_runs(&self, runs: u64) {
+        self.bar.set_style(style("simulating [{bar:30}] {pos}/{len} runs, {eta} left"));
+        self.bar.reset();
+        self.bar.set_length(runs);
     }
 
     pub(super) fn replayed(&self, records: u64) {
