@@ -3,7 +3,7 @@
 //!
 //! Read in this order: [`serve`] (a live port), [`demo`] (a simulated one), [`sim`] (worlds written
 //! down in files), [`relay`] (a simulated link between real hosts), [`analyze`] (captures explained),
-//! [`replay`] (captures played), [`content_table`] (what preparing takes), [`site`] (a directory as a
+//! [`replay`] (captures played), [`verify`] (a device put to the test), [`content_table`] (what preparing takes), [`site`] (a directory as a
 //! catalogue), [`captures`] (opened for reading), [`failure`] (how the program ends).
 
 mod analyze;
@@ -19,6 +19,7 @@ mod sim;
 mod site;
 #[cfg(test)]
 mod testdir;
+mod verify;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -52,6 +53,9 @@ enum Command {
     /// Play a capture's clients against our stack, and compare it with the captured server
     #[command(after_help = format!("{}\n\n{}", replay::EXAMPLE, failure::EXIT_CODES))]
     Replay(replay::Args),
+    /// Check that a device reads no buffer that it has shown as done, and measure it for the simulator
+    #[command(after_help = format!("{}\n\n{}", verify::EXAMPLE, failure::EXIT_CODES))]
+    Verify(verify::Args),
     /// Show what preparing a directory takes: objects, variants, segments, bytes of memory
     #[command(after_help = failure::EXIT_CODES)]
     Content(content_table::Args),
@@ -65,6 +69,7 @@ fn main() -> ExitCode {
         Command::Relay(args) => relay::run(&args),
         Command::Analyze(args) => analyze::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Content(args) => content_table::run(&args),
     };
     match done {
