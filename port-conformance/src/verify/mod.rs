@@ -5,7 +5,8 @@
 //! moment that is permitted: as soon as it is shown. Each frame is summed when it is submitted and when
 //! it comes to the peer; every eight bytes of it say whose they are, so that what is wrong tells where
 //! it comes from. Half of the frames go with completions forced at every turn (reuse as early as it
-//! gets), half with none (the device's own laziness, which is measured); then the device idles.
+//! gets), half with none (the device's own laziness, which is measured), in stretches; then the device
+//! idles.
 //!
 //! Generic over both ports, and without a clock: whoever drives it gives the time, and lets both
 //! devices work between the turns. Read [`Verifier::turn`] first.
@@ -104,6 +105,9 @@ pub enum Step {
 const FRAMES_MAX: u64 = 1 << 40;
 const _: () = assert!(FRAMES_MAX < NUMBER_MAX);
 
+/// Frames of a stretch with completions forced, or with none, at most: several times the slots of the
+/// usual rings.
+const STRETCH_MAX: u64 = 16_384;
 /// Frames submitted in one turn, at most: what a busy server's turn may queue.
 const BURST_MAX: u32 = 32;
 /// Frames that came, or did not, of which is known which they were.
@@ -238,7 +242,10 @@ impl Verifier {
     ) -> Result<Step, A::Error> {
         let started = *self.started.get_or_insert(now);
         self.report.took = now - started;
-        let eager = self.report.submitted < self.target / 2;
+        if self.on_the_way.is_empty() {
+            self.heard_at = now;
+        }
+        let eager = self.is_eager();
         let done = self.reclaim(a, eager || self.idle_turns.is_some());
         let submitted = self.submit(now, a);
         let is_stuck = done + submitted == 0
@@ -253,7 +260,7 @@ impl Verifier {
         self.report.forced += u64::from(is_stuck && !eager);
         a.sync_tx(sync)?;
         let came = self.receive(now, b);
-        if came > 0 || self.on_the_way.is_empty() {
+        if came > 0 {
             self.heard_at = now;
         } else if now - self.heard_at >= self.patience {
             self.write_off(self.on_the_way.len());
@@ -274,6 +281,13 @@ impl Verifier {
     /// What was found and measured so far.
     pub fn report(&self) -> &Report {
         &self.report
+    }
+
+    /// Whether completions are forced now: in every second stretch, counted from the end, so that the
+    /// last is lazy and a run that is stopped has had both.
+    fn is_eager(&self) -> bool {
+        let left = self.target - self.report.submitted;
+        left > 0 && (left - 1) / (self.target / 2).clamp(1, STRETCH_MAX) % 2 == 1
     }
 
     /// Everything has arrived: what stays with the device now?
@@ -434,12 +448,17 @@ impl Verifier {
             self.write_off(before);
             self.arrive(now, true);
         } else if let Some(at) = self.skipped.iter().position(is) {
-            let after = self.came.back().map_or(0, |frame| frame.number);
-            if let Some(frame) = self.skipped.remove(at) {
-                self.report.missing -= 1;
-                self.remember(frame);
-                self.report.add(Finding::OutOfOrder { number: frame.number, after });
+            let Some(frame) = self.skipped.remove(at) else { return };
+            self.report.missing -= 1;
+            match self.came.back() {
+                Some(after) if after.number > frame.number => {
+                    let (number, after) = (frame.number, after.number);
+                    self.report.add(Finding::OutOfOrder { number, after });
+                }
+                // Given up too early: it was late, and still the next.
+                _ => self.report.right += 1,
             }
+            self.remember(frame);
         } else if let Some(again) = self.came.iter().find(|frame| is(frame)) {
             let number = again.number;
             self.report.add(Finding::NotSent { number });
