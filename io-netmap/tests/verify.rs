@@ -152,7 +152,12 @@ fn buffers_shown_before_they_were_read_are_found_with_the_later_content() {
 #[test]
 fn faults_of_the_port_and_of_descriptors_are_found() {
     let sender = nic(DmaPolicy::AtWork, CompletionPolicy::HalfRing);
-    for mutant in [Mutant::BufChangedMissing, Mutant::CursorTooFar, Mutant::StaleDescriptor] {
+    for mutant in [
+        Mutant::BufChangedMissing,
+        Mutant::CursorTooFar,
+        Mutant::StaleDescriptor,
+        Mutant::EarlyRelease,
+    ] {
         let report = with_mutant(mutant, || over_nics(2_000, sender, nothing));
         assert!(!report.is_right(), "{mutant:?}: {report:#?}");
     }
