@@ -1,7 +1,7 @@
 //! Faults of the port and of the modelled NIC, to be found by tests: one line goes wrong where this
 //! thread says so.
 //!
-//! Only with the feature `mutants`. Without it [`mutant!`] is `false` and nothing is left of it.
+//! Only with the feature `mutants`. Without it `mutant!` is `false` and nothing is left of it.
 
 /// Whether this fault is wanted.
 macro_rules! mutant {
