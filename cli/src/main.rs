@@ -3,8 +3,9 @@
 //!
 //! Read in this order: [`serve`] (a live port), [`demo`] (a simulated one), [`sim`] (worlds written
 //! down in files), [`relay`] (a simulated link between real hosts), [`load`] (a client that measures and
-//! checks), [`doctor`] (what would keep a port from serving), [`analyze`] (captures explained),
-//! [`replay`] (captures played), [`content_table`] (what preparing takes), [`site`] (a directory as a
+//! checks), [`doctor`] (what would keep a port from serving), [`verify`] (a device put to the test),
+//! [`analyze`] (captures explained), [`replay`] (captures played), [`content_table`] (what preparing
+//! takes), [`site`] (a directory as a
 //! catalogue), [`captures`] (opened for reading), [`failure`] (how the program ends).
 
 mod analyze;
@@ -22,6 +23,7 @@ mod sim;
 mod site;
 #[cfg(test)]
 mod testdir;
+mod verify;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -61,6 +63,9 @@ enum Command {
     /// Make requests over the stack's own client side, and compare every byte that comes
     #[command(after_help = format!("{}\n\n{}", load::EXAMPLE, failure::EXIT_CODES))]
     Load(Box<load::Args>),
+    /// Check that a device reads no buffer that it has shown as done, and measure it for the simulator
+    #[command(after_help = format!("{}\n\n{}", verify::EXAMPLE, failure::EXIT_CODES))]
+    Verify(verify::Args),
     /// Show what preparing a directory takes: objects, variants, segments, bytes of memory
     #[command(after_help = failure::EXIT_CODES)]
     Content(content_table::Args),
@@ -76,6 +81,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Load(args) => load::run(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Content(args) => content_table::run(&args),
     };
     match done {

@@ -18,6 +18,10 @@ fn wrong_arguments_are_exit_code_2_and_say_what_to_write() {
         (&["serve", dir, "--port", "t0", "--addr", "10.66.0.2/24"], "write tap:t0"),
         (&["serve", dir, "--port", "tap:", "--addr", "10.66.0.2/24"], "name is missing"),
         (&["serve", dir, "--port", "dpdk:0", "--addr", "10.66.0.2/24"], "no port is of kind"),
+        (&["verify", "--a", "netmap:e1"], "--b"),
+        (&["verify", "--a", "tap:t0", "--b", "netmap:e1"], "a TAP device copies every frame"),
+        (&["verify", "--a", "netmap:e1", "--b", "netmap:e1"], "are both netmap:e1"),
+        (&["verify", "--a", "netmap:e1", "--b", "netmap:e2", "--frames", "1"], "--frames"),
         (&["serve", dir, "--port", "netmap:", "--addr", "10.66.0.2/24"], "name is missing"),
         (
             &["serve", dir, "--port", "netmap:eth0*", "--addr", "10.66.0.2/24"],

@@ -423,3 +423,22 @@ fn marks_are_said_by_a_program_that_counts_them_and_else_what_to_build() {
         assert_eq!(line.to_string(), plain);
     }
 }
+
+#[test]
+fn a_nic_from_a_file_is_that_of_every_host_of_ours_and_stands_in_the_command() {
+    let dir = TestDir::new("sim-nic");
+    let (world, nic) = (dir.path().join("world.toml"), dir.path().join("nic.toml"));
+    fs::write(&world, SWEEP.replace("completed = 2", "completed = 3")).unwrap();
+    let sim = |nic_text: &str| {
+        fs::write(&nic, nic_text).unwrap();
+        let case = ["--seed", "1", "--case", "delay_ms=1,loss_percent=0", "--nic"];
+        let [world, nic] = [&world, &nic].map(|path| path.to_str().unwrap());
+        run(&[&["sim", world], &case[..], &[nic]].concat())
+    };
+    let out = sim("[nic]\ntx_slots = 4\nhold_frames = 4\ncompletion = \"whole-ring\"\n");
+    assert_eq!(out.status.code(), Some(6), "{}", stderr(&out));
+    assert!(stderr(&out).contains(" --nic "), "{}", stderr(&out));
+    let out = sim("[nic]\ntx_slots = 1\n");
+    assert_eq!(out.status.code(), Some(2));
+    assert!(stderr(&out).contains("nic.toml:2:12: nic.tx_slots: must be"), "{}", stderr(&out));
+}

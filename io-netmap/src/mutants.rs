@@ -1,6 +1,7 @@
-//! Faults of the port, to be found by tests: one line goes wrong where this thread says so.
+//! Faults of the port and of the modelled NIC, to be found by tests: one line goes wrong where this
+//! thread says so.
 //!
-//! Only with the feature `mutants`. Without it [`mutant!`] is `false` and nothing is left of it.
+//! Only with the feature `mutants`. Without it `mutant!` is `false` and nothing is left of it.
 
 /// Whether this fault is wanted.
 macro_rules! mutant {
@@ -47,13 +48,17 @@ mod enabled {
         ExchangeUnseen,
         /// A request for completions is a plain doorbell.
         ReclaimNotForced,
+        /// The modelled NIC's driver reports frames as soon as it has them, read or not.
+        ReportedUnread,
+        /// The modelled NIC reads the buffer that the descriptor was programmed with a round before.
+        StaleDescriptor,
     }
 
     thread_local! {
         static WANTED: Cell<Option<Mutant>> = const { Cell::new(None) };
     }
 
-    /// From now on the ports of this thread have this fault, or none.
+    /// From now on the ports and models of this thread have this fault, or none.
     pub fn want(mutant: Option<Mutant>) {
         WANTED.set(mutant);
     }

@@ -109,6 +109,11 @@ impl<K: Kernel> NetmapPort<K> {
         self.asked.saturating_sub(self.caps.buffers)
     }
 
+    /// Frames that the receive ring holds at most: one slot is always the kernel's.
+    pub fn rx_slots(&self) -> u32 {
+        self.rx.num_slots() - 1
+    }
+
     /// Why the port is dead, if it is. `sync_tx` answers the same, and `advance` None.
     pub fn fatal(&self) -> Option<&NetmapError> {
         self.fatal.as_ref()

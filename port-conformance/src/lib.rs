@@ -16,6 +16,7 @@ pub mod frames;
 mod same_bytes;
 pub mod scripted;
 pub mod vec_port;
+pub mod verify;
 mod watch;
 
 pub use same_bytes::{same_bytes, same_bytes_in_parts};

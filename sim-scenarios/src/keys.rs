@@ -167,6 +167,41 @@ pub(crate) static LINK_FILE: Section = Section {
     keys: &[&[key("link", Kind::Section, "required", "`[link]`, the only table")]],
 };
 
+/// The file of a NIC.
+pub(crate) static NIC_FILE: Section = Section {
+    title: "the file of a NIC",
+    about: "What `simoom verify` writes and `simoom sim --nic` takes: what every host of our own stack has for a NIC, in place of what the scenario says; axes and cases of the scenario come after it.",
+    keys: &[&[
+        key("nic", Kind::Section, "required", "`[nic]`, the keys of a host that say what its NIC is like"),
+        key("measured", Kind::Section, "none", "`[measured]`, what they were taken from"),
+    ]],
+};
+
+/// What a NIC is like, where that is all there is.
+pub(crate) static NIC_ALONE: Section = Section {
+    title: "a NIC alone",
+    about: "`[nic]` in the file of a NIC: the keys that hosts of our own stack have for theirs. What is missing stays as the scenario says.",
+    keys: &[NIC_KEYS],
+};
+
+/// Where a NIC's file comes from.
+pub(crate) static NIC_MEASURED: Section = Section {
+    title: "what a NIC was measured by",
+    about: "`[measured]` in the file of a NIC: for people; a simulation does not look at it.",
+    keys: &[&[
+        key("from", Kind::Text, "none", "the port that sent"),
+        key("to", Kind::Text, "none", "the port that received"),
+        key("frames", Kind::Whole(0, 1 << 40), "none", "frames that came as they were sent"),
+        key("missing", Kind::Whole(0, 1 << 40), "none", "frames that never came"),
+        key("hold_lazy_frames", Kind::Whole(0, 1 << 20), "none", "later frames before a completion showed, at most, where completions were not forced"),
+        key("hold_eager_frames", Kind::Whole(0, 1 << 20), "none", "the same where they were forced at every turn"),
+        key("batch_max", Kind::Whole(0, 1 << 20), "none", "completions that showed at once, at most"),
+        key("batch_mean", Kind::Number(0.0, 1e6), "none", "completions that showed at once, on average"),
+        key("idle_unforced_frames", Kind::Whole(0, 1 << 20), "none", "frames that stayed when all had arrived and nothing was forced"),
+        key("arrival_max_us", Kind::Number(0.0, 1e9), "none", "from submission to the peer's ring, at most"),
+    ]],
+};
+
 /// One direction of a link.
 pub(crate) static DIRECTION: Section = Section {
     title: "a direction of a link",
@@ -248,6 +283,8 @@ static NIC_KEYS: &[Key] = &[
     key("dma", Kind::OneOf(DMA), "any", "when the NIC reads a frame that was submitted; `random` draws a time for each frame, `any` draws one of the policies from the seed"),
     key("completion", Kind::OneOf(COMPLETION), "any", "when it says that it has; `any` draws from the seed"),
     key("lateness_us", Kind::Number(0.0, 1e9), "100", "how long a frame waits at most before it is read, once the wire is free"),
+    key("hold_frames", Kind::Whole(1, 65_536), "the slots of the ring", "later frames before a completion shows, at most"),
+    key("hold_idle_frames", Kind::Whole(0, 32_768), "1", "frames that stay with the NIC when it idles, each with its buffer and its slots"),
     key("rx_coalesce_us", Kind::Number(0.0, 1e6), "0", "how long after a frame's arrival the stack's turn begins"),
     key("stall_every_ms", Kind::Number(0.001, 1e9), "none", "the NIC stands still by itself: the mean time from one stall to the next, exponentially distributed"),
     key("stall_ms", Kind::Number(0.001, 1e6), "1", "how long such a stall lasts at most"),
@@ -546,6 +583,6 @@ pub(crate) static ALL: &[&Section] = &[
     &FILE, &SERVER, &CLIENT, &MACHINE, &SMOLTCP_SERVER, &SMOLTCP_CLIENT, &RECEIVER, &SWITCH,
     &BROWSER, &SCRIPTED, &CROSS_SOURCE, &CROSS_SINK, &SYN_FLOOD, &RANDOM_SEGMENTS, &BLIND_INJECTOR, &OPTIMISTIC_ACKER,
     &LINK, &AT, &LIMITS, &BOUND, &CASE, &WHERE, &FAULT, &LINK_FILE,
-    &LINK_ALONE,
+    &LINK_ALONE, &NIC_FILE, &NIC_ALONE, &NIC_MEASURED,
 ];
 

@@ -27,7 +27,7 @@ pub use measure::decimals;
 pub use measure::{HOST as HOST_MEASURES, Measure, WAY as WAY_MEASURES, WORLD as WORLD_MEASURES};
 pub use model::Case;
 pub use problem::{Errors, Problem};
-pub use read::{CASES_MAX, FILE_BYTES_MAX, LinkFile, Scenario};
+pub use read::{CASES_MAX, FILE_BYTES_MAX, LinkFile, Measurement, NicFile, NicFindings, Scenario};
 pub use reference::reference;
 pub use run::{
     Observed, Probed, RunOptions, RunResult, WATCH_EVERY, Watch, run, run_observed, run_with,

@@ -192,6 +192,8 @@ pub(crate) struct StackSpec {
     /// None: drawn from the seed.
     pub(crate) completion: Option<CompletionPolicy>,
     pub(crate) lateness: Duration,
+    pub(crate) hold_max: u32,
+    pub(crate) hold_idle: u32,
     pub(crate) rx_coalesce: Duration,
     pub(crate) stalls: Option<RandomStalls>,
     /// Of the schedule.

@@ -73,6 +73,7 @@ pub(super) struct Choice<'a> {
     pub(super) seeds: Range<u64>,
     pub(super) jobs: usize,
     pub(super) file: &'a Path,
+    nic: Option<&'a Path>,
     shard: Option<Shard>,
 }
 
@@ -93,7 +94,15 @@ impl<'a> Choice<'a> {
         };
         let cores = || thread::available_parallelism().map_or(1, usize::from);
         let jobs = args.jobs.map_or_else(cores, usize::from);
-        Ok(Self { scenario, cases, seeds, jobs, file: &args.file, shard: args.shard })
+        Ok(Self {
+            scenario,
+            cases,
+            seeds,
+            jobs,
+            file: &args.file,
+            nic: args.nic.as_deref(),
+            shard: args.shard,
+        })
     }
 
     /// What there is instead of runs, where a part has none: more parts than runs.
@@ -142,6 +151,9 @@ impl<'a> Choice<'a> {
     /// What to type to have one run again.
     pub(super) fn command_of(&self, case: &str, seed: Seed) -> String {
         let mut command = format!("simoom sim {} --seed {seed}", quoted(self.file));
+        if let Some(nic) = self.nic {
+            command += &format!(" --nic {}", quoted(nic));
+        }
         if self.scenario.cases().len() > 1 {
             command += &format!(" --case {}", quoted(Path::new(case)));
         }
@@ -228,6 +240,7 @@ mod tests {
             seeds: 3..7,
             jobs: 1,
             file: Path::new("six.toml"),
+            nic: None,
             shard: shard.map(|text| text.parse().unwrap()),
         }
     }

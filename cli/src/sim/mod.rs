@@ -21,7 +21,7 @@ use clap::value_parser;
 use gather::Gathered;
 use progress::Progress;
 use simoom_linux::clock::Clock;
-use simoom_scenarios::{RunOptions, RunResult, Scenario, json_line, run_with};
+use simoom_scenarios::{Errors, NicFile, RunOptions, RunResult, Scenario, json_line, run_with};
 use simoom_sim::hash::NoTap;
 use simoom_sim::seed::Seed;
 use std::fs::File;
@@ -38,6 +38,7 @@ Examples:
   simoom sim sim-scenarios/rtt.toml --seeds 0..30 --report rtt.html
   simoom sim sim-scenarios/standard.toml --seed 7 --until 5000 --dump
   simoom sim mine.toml --seeds 0..1000 --shrink mine-small.toml
+  simoom sim mine.toml --seeds 0..100 --nic nic.toml
   simoom sim mine.toml --seeds 0..10000 --shard \"$SLURM_ARRAY_TASK_ID/20\" --json
 
 The same file and the same seed give the same run, event by event, on every machine and whatever
@@ -50,6 +51,10 @@ pub(crate) struct Args {
     /// The scenario: see sim-scenarios/README.md
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// What every host of our own stack has for a NIC, in place of what the scenario says: a file that
+    /// `simoom verify` wrote
+    #[arg(long, value_name = "NIC.toml")]
+    nic: Option<PathBuf>,
     /// One seed: 4711, or v1:4711 as it is printed [default: the seeds that the file names]
     #[arg(long, value_name = "N", conflicts_with = "seeds", allow_hyphen_values = true)]
     seed: Option<Seed>,
@@ -104,7 +109,7 @@ pub(crate) struct Args {
 
 /// Runs what was asked for. Fails where a run does.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let scenario = load(&args.file)?;
+    let scenario = load(&args.file, args.nic.as_deref())?;
     let choice = Choice::new(args, &scenario)?;
     if let Some(what) = choice.emptiness() {
         // As good as done: the other parts of the job array have the runs.
@@ -201,12 +206,14 @@ fn failed(choice: &Choice<'_>, gathered: &Gathered<'_>, failures: u64) -> Failur
     Failure::new(Kind::Scenario, what)
 }
 
-fn load(path: &Path) -> Result<Scenario, Failure> {
-    Scenario::load(path).map_err(|errors| {
+fn load(path: &Path, nic: Option<&Path>) -> Result<Scenario, Failure> {
+    let wrong = |errors: Errors| {
         let unreadable = errors.problems.iter().all(|problem| problem.line == 0);
         let kind = if unreadable { Kind::File } else { Kind::Usage };
         Failure::new(kind, errors.to_string())
-    })
+    };
+    let nic = nic.map(NicFile::load).transpose().map_err(wrong)?;
+    Scenario::load_with(path, nic.as_ref()).map_err(wrong)
 }
 
 /// One run up to an event, and what everybody's state is then.

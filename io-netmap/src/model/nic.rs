@@ -2,6 +2,7 @@
 
 use super::memory::{Kring, Memory, Place, Rings};
 use super::{CompletionPolicy, DmaPolicy, ModelConfig, Random, Violation};
+use crate::mutants::mutant;
 use crate::sys::{BUF_CHANGED, MORE_FRAGMENTS};
 use std::collections::VecDeque;
 
@@ -19,6 +20,8 @@ pub(super) struct Nic {
     /// Handed to the NIC and not reported, oldest first; the first `read` were read, the first
     /// `visible` were handed over before the current call.
     queue: VecDeque<Queued>,
+    /// Reported and not read: empty, but for a fault that tests ask for.
+    unread: VecDeque<Queued>,
     read: usize,
     visible: usize,
     /// Which buffers are queued.
@@ -69,6 +72,7 @@ impl Nic {
             tx_mapped: vec![0; config.tx_slots as usize],
             rx_mapped: vec![0; config.rx_slots as usize],
             queue: VecDeque::with_capacity(config.tx_slots as usize),
+            unread: VecDeque::new(),
             read: 0,
             visible: 0,
             queued: vec![false; config.buffers as usize + 2],
@@ -98,6 +102,7 @@ impl Nic {
             self.rx_mapped[slot as usize] = self.rx.index(memory, slot);
         }
         self.queue.clear();
+        self.unread.clear();
         self.queued.fill(false);
         (self.read, self.visible, self.fill) = (0, 0, 0);
         true
@@ -228,6 +233,13 @@ impl Nic {
             self.queued[done.index as usize] = false;
         }
         self.read -= reports;
+        if mutant!(ReportedUnread) {
+            for done in self.queue.drain(self.read..) {
+                self.tx.hwtail = done.slot;
+                self.queued[done.index as usize] = false;
+                self.unread.push_back(done);
+            }
+        }
         self.tx.finish(memory);
         true
     }
@@ -242,6 +254,7 @@ impl Nic {
         }
         let flags = self.tx.flags(memory, slot);
         let mapped = &mut self.tx_mapped[slot as usize];
+        let before = *mapped;
         if flags & BUF_CHANGED != 0 {
             *mapped = index;
         } else if *mapped != index {
@@ -251,7 +264,8 @@ impl Nic {
         if std::mem::replace(&mut self.queued[index as usize], true) {
             violations.push(Violation::QueuedTwice { index });
         }
-        let (buffer, more) = (*mapped, flags & MORE_FRAGMENTS != 0);
+        let buffer = if mutant!(StaleDescriptor) { before } else { *mapped };
+        let (buffer, more) = (buffer, flags & MORE_FRAGMENTS != 0);
         let bytes = &mut self.scratch[..usize::from(len)];
         memory.region().copy_out(memory.buffer(buffer), bytes);
         self.queue.push_back(Queued { slot, buffer, index, len, more, sum: sum(bytes) });
@@ -265,7 +279,9 @@ impl Nic {
     }
 
     fn read_up_to(&mut self, end: usize, memory: &Memory, violations: &mut Vec<Violation>) {
-        for queued in self.queue.range(self.read.min(end)..end) {
+        for queued in
+            self.unread.drain(..).chain(self.queue.range(self.read.min(end)..end).copied())
+        {
             let bytes = &mut self.scratch[..usize::from(queued.len)];
             memory.region().copy_out(memory.buffer(queued.buffer), bytes);
             if sum(bytes) != queued.sum {

@@ -40,8 +40,8 @@ fn setup(spec: &StackSpec, number: u16, making: Making, connections: u32) -> Sta
     setup.nic.lateness_max = spec.lateness;
     setup.nic.rx_slots = spec.rx_slots;
     setup.nic.caps.tx_slots = spec.tx_slots;
-    setup.nic.caps.tx_hold_max = spec.tx_slots;
-    setup.nic.caps.tx_hold_idle = 1;
+    setup.nic.caps.tx_hold_max = spec.hold_max;
+    setup.nic.caps.tx_hold_idle = spec.hold_idle;
     setup.nic.caps.buffers = spec.buffers;
     setup.nic.stalls = spec.stalls;
     setup.host.rx_coalesce = spec.rx_coalesce;

@@ -177,9 +177,6 @@ fn read_server(fields: &Fields<'_>, sink: &mut Sink<'_>) -> ServerSpec {
         Some("gather") => Some(Mode::Gather),
         _ => None,
     };
-    if mode == Some(Mode::Gather) && fields.whole("tx_slots").is_some_and(|slots| slots < 4) {
-        fields.complain("tx_slots", "must be at least 4 in the mode gather", sink);
-    }
     let timeout = |key, s| fields.number(key).map_or(Duration::from_secs(s), seconds);
     ServerSpec {
         stack: read_stack(fields, 16.384, sink),
@@ -306,6 +303,15 @@ fn read_stack(fields: &Fields<'_>, window_kb: f64, sink: &mut Sink<'_>) -> Stack
     tcp.syn_retries_max = fields.whole("syn_retries_max").unwrap_or(15) as u8;
     let tx_slots = fields.whole("tx_slots").unwrap_or(256) as u32;
     let mbit = fields.number("nic_mbit").unwrap_or(10_000.0);
+    let (hold_idle, slots_each) = (fields.whole("hold_idle_frames").unwrap_or(1), slots_of(fields));
+    if slots_each * (hold_idle + 1) > u64::from(tx_slots) {
+        let key = if fields.has("hold_idle_frames") { "hold_idle_frames" } else { "tx_slots" };
+        let what = format!(
+            "leaves no slot free: {hold_idle} frames that idle and one to send need {} of {tx_slots}",
+            slots_each * (hold_idle + 1)
+        );
+        fields.complain(key, what, sink);
+    }
     StackSpec {
         tcp,
         nic_rate_bits: ((mbit * 1e6).round() as u64).max(1),
@@ -315,6 +321,8 @@ fn read_stack(fields: &Fields<'_>, window_kb: f64, sink: &mut Sink<'_>) -> Stack
         dma: fields.text("dma").and_then(dma_policy),
         completion: fields.text("completion").and_then(completion_policy),
         lateness: fields.number("lateness_us").map_or(Duration::from_micros(100), micros),
+        hold_max: fields.whole("hold_frames").map_or(tx_slots, |n| n as u32),
+        hold_idle: hold_idle as u32,
         rx_coalesce: fields.number("rx_coalesce_us").map_or(Duration::ZERO, micros),
         stalls: fields.number("stall_every_ms").map(|every| RandomStalls {
             gap_mean: millis(every),
@@ -323,6 +331,12 @@ fn read_stack(fields: &Fields<'_>, window_kb: f64, sink: &mut Sink<'_>) -> Stack
         }),
         planned_stalls: Vec::new(),
     }
+}
+
+/// Slots that a frame takes at most.
+fn slots_of(fields: &Fields<'_>) -> u64 {
+    let gathers = fields.section_has("mode") && fields.text("mode") == Some("gather");
+    if gathers { 2 } else { 1 }
 }
 
 /// What stands still: everything where the file does not say.
@@ -353,4 +367,16 @@ fn dma_policy(name: &str) -> Option<DmaPolicy> {
 fn completion_policy(name: &str) -> Option<CompletionPolicy> {
     let at = keys::COMPLETION.iter().position(|known| *known == name)?;
     CompletionPolicy::ALL.get(at).copied()
+}
+
+/// As files say it.
+pub(super) fn dma_name(policy: DmaPolicy) -> &'static str {
+    let at = DmaPolicy::ALL.iter().position(|known| *known == policy);
+    at.map_or("any", |at| keys::DMA[at])
+}
+
+/// As files say it.
+pub(super) fn completion_name(policy: CompletionPolicy) -> &'static str {
+    let at = CompletionPolicy::ALL.iter().position(|known| *known == policy);
+    at.map_or("any", |at| keys::COMPLETION[at])
 }

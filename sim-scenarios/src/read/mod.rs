@@ -5,6 +5,7 @@ mod hosts;
 mod interfaces;
 mod link_file;
 mod links;
+mod nic_file;
 mod peers;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use link_file::LinkFile;
+pub use nic_file::{Measurement, NicFile, NicFindings};
 
 /// Cases of one scenario, at most.
 pub const CASES_MAX: usize = 2_000;
@@ -65,6 +67,15 @@ impl Scenario {
     /// # Errors
     /// Everything that is wrong with it, each with its line.
     pub fn load(path: &Path) -> Result<Self, Errors> {
+        Self::load_with(path, None)
+    }
+
+    /// The same; where a NIC is given, every host of our own stack has it, whatever the file says. An
+    /// axis or a case of the file that changes a NIC does so after that.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each with its line.
+    pub fn load_with(path: &Path, nic: Option<&NicFile>) -> Result<Self, Errors> {
         let whole = |what| whole_file(path, what);
         let cannot = |error| whole(format!("cannot be read: {error}"));
         let metadata = std::fs::metadata(path).map_err(cannot)?;
@@ -82,7 +93,7 @@ impl Scenario {
             let what = "a scenario is a file of text, TOML in UTF-8";
             whole(format!("is no text: {what}; byte {at}, in line {line}, is {:#04x}", bytes[at]))
         })?;
-        Self::parse(path, text)
+        Self::parse_with(path, text, nic)
     }
 
     /// Reads the text of a file; `path` names it in errors, and its stem is the scenario's name.
@@ -90,12 +101,23 @@ impl Scenario {
     /// # Errors
     /// Everything that is wrong with it, each with its line.
     pub fn parse(path: &Path, text: &str) -> Result<Self, Errors> {
+        Self::parse_with(path, text, None)
+    }
+
+    /// The same with a NIC, as [`Scenario::load_with`].
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each with its line.
+    pub fn parse_with(path: &Path, text: &str, nic: Option<&NicFile>) -> Result<Self, Errors> {
         let mut sink = Sink::of(path, text);
-        let tree = doc::parse(text, &mut sink);
+        let mut tree = doc::parse(text, &mut sink);
         // What is no TOML makes the rest look wrong in ways that it is not.
         if !sink.is_empty() {
             sink.into_result(path)?;
             unreachable!("a sink that is not empty is an error");
+        }
+        if let Some(nic) = nic {
+            nic.apply(&mut tree);
         }
         let name = path.file_stem().map_or(String::new(), |s| s.to_string_lossy().into_owned());
         let scenario = read_scenario(&name, &tree, &mut sink);
