@@ -242,6 +242,9 @@ impl<W: Write, S: Spool> Preparation<W, S> {
             let keeper = self.keepers[slot].get_or_insert_default();
             seg.rewrites = keeper.put(spool, &mut self.text_end, at, segment.payload)?;
         }
+        if to_server && self.options.keeps_requests {
+            builder.on_request(&seg, segment.payload);
+        }
         let room = self.script_bytes + size_of::<WriteOp>() <= SCRIPT_BYTES_MAX;
         let before = builder.held_bytes();
         builder.on_segment(&seg, room);

@@ -13,12 +13,15 @@ mod text;
 
 use crate::failure::{Failure, Kind};
 use crate::human;
+use crate::site::{DiskBodies, Site};
 use clap::value_parser;
 use frames::FrameWriter;
 use input::{First, Progress};
 use simoom_replay::compare::ConnectionReport;
 use simoom_replay::flow::{Class, FlowOptions, Net, Selection, ServerAddr};
-use simoom_replay::open::{Mark, OpenLoop, OpenOptions, OpenTotals, OurFrame, Output, Profile};
+use simoom_replay::open::{
+    Files, Mark, OpenLoop, OpenOptions, OpenTotals, OurFrame, Output, Profile,
+};
 use simoom_replay::prepare::{PrepareOptions, Prepared};
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
@@ -30,6 +33,7 @@ Examples:
   simoom replay server.pcapng
   simoom replay server.pcap.gz --as linux --server 192.0.2.7:443 --report replay.html
   tcpdump -i eth0 -w - -c 100000 port 443 | simoom replay - --as freebsd --json
+  simoom replay web.pcap --content ./public
   simoom replay ours.pcapng --as simoom --pcap again.pcapng
 
 Each client's segments reach our stack when they were captured. A connection is by default what its
@@ -70,6 +74,10 @@ pub(crate) struct Args {
     /// Rebuild the servers' text from the capture, in a temporary file, instead of making it up
     #[arg(long)]
     exact_bytes: bool,
+    /// Answer clients whose octets read as HTTP with our own file server over this directory, and
+    /// compare status and header fields with the captured ones
+    #[arg(long, value_name = "DIR")]
+    content: Option<PathBuf>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -110,6 +118,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         ignore_checksums: args.ignore_checksums,
         ..FlowOptions::default()
     };
+    let files = args.content.as_deref().map(files).transpose()?;
     // Made before the work: a folder that is not there is better known now than in an hour.
     let page = args.report.as_deref().map(|path| create(path, "the report")).transpose()?;
     let pcap = args.pcap.as_deref().map(|path| create(path, "the capture")).transpose()?;
@@ -117,15 +126,20 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let progress = Progress::new(&args.files);
     let options = PrepareOptions {
         flows,
+        keeps_requests: args.content.is_some(),
         takes_copies: profile.rules.exact_acks,
         ..PrepareOptions::default()
     };
-    let First { tape, mut prepared, frames, errors } =
-        input::first_pass(&args.files, options, args.exact_bytes, &progress)?;
+    let First { tape, mut prepared, frames, errors } = input::first_pass(
+        &args.files,
+        options,
+        args.exact_bytes || args.content.is_some(),
+        &progress,
+    )?;
     for error in errors {
         progress.suspend(|| eprintln!("simoom: {error}"));
     }
-    let options = OpenOptions { profile, wants_frames: pcap.is_some() };
+    let options = OpenOptions { profile, wants_frames: pcap.is_some(), files };
     progress.begin_replay(prepared.records);
     let mut second = Second::new(&progress, args.connection);
     if let Some((file, path)) = pcap {
@@ -204,6 +218,19 @@ fn replay<O: Output>(
     let failure = |e: io::Error| Failure::new(Kind::File, format!("cannot replay: {e}"));
     tape.seek(SeekFrom::Start(0)).map_err(failure)?;
     OpenLoop::run(tape, prepared, options, out).map_err(failure)
+}
+
+/// What our file server serves: a directory, as `simoom serve` takes it.
+fn files(dir: &Path) -> Result<Files, Failure> {
+    let site = Site::scan(dir)?;
+    for line in &site.notes.lines {
+        eprintln!("simoom: {line}");
+    }
+    let more = site.notes.count - site.notes.lines.len();
+    if more > 0 {
+        eprintln!("simoom: {more} more were left out");
+    }
+    Ok(Files::new(site.catalogue, DiskBodies::new(site.files)))
 }
 
 /// The profile of a name, or in a file.

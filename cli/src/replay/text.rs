@@ -2,7 +2,7 @@
 
 use simoom_replay::compare::pairing::{OurState, TheirState};
 use simoom_replay::compare::summary::Meaningless;
-use simoom_replay::compare::{Again, ConnectionReport, Difference, Sent};
+use simoom_replay::compare::{Again, Class, ConnectionReport, Difference, HeadDifference, Sent};
 use simoom_replay::open::OpenTotals;
 use simoom_replay::open::wire::{state_name, tshark_filter};
 use simoom_replay::prepare::Prepared;
@@ -66,6 +66,15 @@ pub(super) fn text(
         let (gaps, octets) = (grouped(gaps), grouped(octets));
         let _ =
             writeln!(out, "the capture lacks {octets} octets of text in {gaps} places: made up");
+    }
+    if totals.from_files > 0 {
+        let (n, heads) = (grouped(totals.from_files), grouped(totals.heads_compared));
+        let _ = write!(out, "{n} connections answered from files: {heads} heads compared");
+        if totals.heads_unread > 0 {
+            let unread = grouped(totals.heads_unread);
+            let _ = write!(out, "; {unread} answers without a captured head that can be read");
+        }
+        out.push('\n');
     }
     if totals.distant > 0 {
         let n = grouped(totals.distant);
@@ -153,6 +162,17 @@ fn again(totals: &OpenTotals) -> String {
 
 fn told_in_full(one: &ConnectionReport, first: &Difference) -> String {
     let after = first.at.saturating_sub(one.opened_at);
+    if let (Class::HttpHead, Some(head)) = (first.class, &one.head) {
+        let (ours, theirs) = (head_text(head, 0), head_text(head, 1));
+        return format!(
+            "\n#{} {} after its SYN: {} of answer {}  ({})\n  captured: {theirs}\n  ours:     {ours}\n",
+            one.serial,
+            micros(after),
+            first.class,
+            head.answer,
+            tshark_filter(one.client, one.server),
+        );
+    }
     format!(
         "\n#{} {} after its SYN: {}  ({})\n  captured: {}; {}\n  ours:     {}; {}\n",
         one.serial,
@@ -164,6 +184,22 @@ fn told_in_full(one: &ConnectionReport, first: &Difference) -> String {
         sent(first.ours.as_ref(), one.opened_at),
         our_state(&first.our_state),
     )
+}
+
+/// What one side says where two heads differ: 0 is ours, 1 the captured server.
+pub(super) fn head_text(head: &HeadDifference, side: usize) -> String {
+    let mut out = head.status[side].to_string();
+    for field in &head.fields {
+        let value = if side == 0 { &field.ours } else { &field.theirs };
+        let _ = match value {
+            Some(value) => write!(out, ", {}: {}", field.name, value.escape_debug()),
+            None => write!(out, ", no {}", field.name),
+        };
+    }
+    if head.fields_more > 0 {
+        let _ = write!(out, ", and {} other fields", head.fields_more);
+    }
+    out
 }
 
 pub(super) fn sent(sent: Option<&Sent>, opened_at: u64) -> String {

@@ -1,0 +1,52 @@
+//! `simoom replay` as it is typed: what it says, and with which exit code.
+
+mod common;
+
+use common::{TestDir, run, stderr, stdout};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+fn capture(name: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testvectors/pcap");
+    folder.join(name).to_str().unwrap().to_owned()
+}
+
+fn replay(args: &[&str]) -> Output {
+    run(&[&["replay"], args].concat())
+}
+
+fn json(args: &[&str]) -> Value {
+    let output = replay(&[args, &["--json"]].concat());
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", stderr(&output)))
+}
+
+#[test]
+fn answers_from_a_directory_show_where_status_and_fields_differ() {
+    let dir = TestDir::new("replay-content");
+    let site = dir.path().to_str().unwrap();
+    let name = capture("http-kinds.pcap");
+    let found = json(&[&name, "--content", site]);
+    assert_eq!(found["replayed"]["from_files"], 1);
+    let head = &found["connections"][0]["head"];
+    // The directory is empty: the first request is answered otherwise.
+    assert_eq!((&head["answer"], &head["our_status"]), (&1.into(), &404.into()));
+    assert_eq!(head["captured_status"], 200);
+    assert_eq!(found["connections"][0]["first"]["class"], "http_head");
+    let text = replay(&[&name, "--content", site]);
+    assert_eq!(text.status.code(), Some(7));
+    assert!(stdout(&text).contains("HTTP status or header of answer 1"), "{}", stdout(&text));
+    assert_eq!(replay(&[&name, "--content", site]).stdout, text.stdout);
+
+    // What is no clear text follows its script, and nothing is asked of the files.
+    let found = json(&[&capture("tls.pcap"), "--content", site]);
+    assert_eq!(found["replayed"]["from_files"], 0);
+
+    fs::write(dir.path().join("file"), "text").unwrap();
+    for wrong in ["not-there", "file"] {
+        let wrong = dir.path().join(wrong);
+        let output = replay(&[&name, "--content", wrong.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    }
+}
