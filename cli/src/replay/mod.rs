@@ -128,7 +128,6 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         flows,
         keeps_requests: args.content.is_some(),
         takes_copies: profile.rules.exact_acks,
-        ..PrepareOptions::default()
     };
     let First { tape, mut prepared, frames, errors } = input::first_pass(
         &args.files,
