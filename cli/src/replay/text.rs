@@ -113,15 +113,20 @@ pub(super) fn text(
     let told: Vec<_> = classes
         .iter()
         .filter_map(|(class, _)| {
-            let is_it =
-                |one: &&ConnectionReport| one.first.is_some_and(|first| first.class == *class);
-            summary.kept.iter().find(is_it)
+            // Heads are told behind whatever else came first.
+            let is_it = |one: &&ConnectionReport| match (class, &one.head) {
+                (Class::HttpHead, head) => head.is_some(),
+                _ => one.first.is_some_and(|first| first.class == *class),
+            };
+            summary.kept.iter().find(is_it).map(|one| (class, one))
         })
         .take(EXAMPLES_MAX)
         .collect();
-    for one in told {
-        if let Some(first) = &one.first {
-            out.push_str(&told_in_full(one, first));
+    for (class, one) in told {
+        match (class, &one.head, &one.first) {
+            (Class::HttpHead, Some(head), _) => out.push_str(&head_in_full(one, head)),
+            (_, _, Some(first)) => out.push_str(&told_in_full(one, first)),
+            _ => (),
         }
     }
     out
@@ -162,17 +167,6 @@ fn again(totals: &OpenTotals) -> String {
 
 fn told_in_full(one: &ConnectionReport, first: &Difference) -> String {
     let after = first.at.saturating_sub(one.opened_at);
-    if let (Class::HttpHead, Some(head)) = (first.class, &one.head) {
-        let (ours, theirs) = (head_text(head, 0), head_text(head, 1));
-        return format!(
-            "\n#{} {} after its SYN: {} of answer {}  ({})\n  captured: {theirs}\n  ours:     {ours}\n",
-            one.serial,
-            micros(after),
-            first.class,
-            head.answer,
-            tshark_filter(one.client, one.server),
-        );
-    }
     format!(
         "\n#{} {} after its SYN: {}  ({})\n  captured: {}; {}\n  ours:     {}; {}\n",
         one.serial,
@@ -186,13 +180,25 @@ fn told_in_full(one: &ConnectionReport, first: &Difference) -> String {
     )
 }
 
+fn head_in_full(one: &ConnectionReport, head: &HeadDifference) -> String {
+    format!(
+        "\n#{}, answer {}: {}  ({})\n  captured: {}\n  ours:     {}\n",
+        one.serial,
+        head.answer,
+        Class::HttpHead,
+        tshark_filter(one.client, one.server),
+        head_text(head, 1),
+        head_text(head, 0),
+    )
+}
+
 /// What one side says where two heads differ: 0 is ours, 1 the captured server.
 pub(super) fn head_text(head: &HeadDifference, side: usize) -> String {
     let mut out = head.status[side].to_string();
     for field in &head.fields {
         let value = if side == 0 { &field.ours } else { &field.theirs };
         let _ = match value {
-            Some(value) => write!(out, ", {}: {}", field.name, value.escape_debug()),
+            Some(value) => write!(out, ", {}: {}", field.name, value.replace(char::is_control, "?")),
             None => write!(out, ", no {}", field.name),
         };
     }
