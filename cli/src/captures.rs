@@ -123,16 +123,32 @@ impl Bar {
         };
         // Not drawn where stderr is no terminal.
         let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template(shows).expect("the template is right");
-        bar.set_style(style.progress_chars("=> "));
+        bar.set_style(style(shows));
         bar.set_message(doing.to_owned());
         Self { bar }
+    }
+
+    /// The same line for a pass over `segments` segments that were put down.
+    pub(crate) fn begin(&self, doing: &str, segments: u64) {
+        self.bar.set_style(style("{msg} [{bar:30}] {pos}/{len} segments, {eta} left"));
+        self.bar.set_message(doing.to_owned());
+        self.bar.reset();
+        self.bar.set_length(segments);
+    }
+
+    /// So many segments are done.
+    pub(crate) fn done(&self, segments: u64) {
+        self.bar.set_position(segments);
     }
 
     /// Takes the line away.
     pub(crate) fn clear(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+fn style(shows: &str) -> ProgressStyle {
+    ProgressStyle::with_template(shows).expect("the template is right").progress_chars("=> ")
 }
 
 /// A reader that moves a bar: by the bytes of the file, packed or not.

@@ -19,6 +19,7 @@ mod sim;
 mod site;
 #[cfg(test)]
 mod testdir;
+mod time;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -9,11 +9,11 @@ mod marks;
 mod number;
 mod page;
 mod text;
-mod time;
 
 use crate::captures::{Bar, Captures};
 use crate::failure::{Failure, Kind};
 use crate::human;
+use crate::time::Around;
 use marks::Marks;
 use simoom_pcap::segments::Segments;
 use simoom_replay::analysis::{Analysis, AnalysisOptions, Connection, Sink, Summary};
@@ -22,7 +22,6 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 use std::io::Write;
 use std::path::PathBuf;
-use time::Around;
 
 /// What to type, as `--help` shows it.
 pub(crate) const EXAMPLE: &str = "\

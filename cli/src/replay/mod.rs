@@ -11,12 +11,14 @@ mod json;
 mod page;
 mod text;
 
+use crate::captures::{Bar, Captures};
 use crate::failure::{Failure, Kind};
 use crate::human;
 use crate::site::{DiskBodies, Site};
+use crate::time::Around;
 use clap::value_parser;
 use frames::FrameWriter;
-use input::{First, Progress};
+use input::First;
 use simoom_replay::compare::ConnectionReport;
 use simoom_replay::flow::{Class, FlowOptions, Net, Selection, ServerAddr};
 use simoom_replay::open::{
@@ -62,9 +64,10 @@ pub(crate) struct Args {
     /// Only connections of clients in this network
     #[arg(long, value_name = "NET")]
     client: Option<Net>,
-    /// Only connections open at this time: seconds since 1970, UTC
-    #[arg(long, value_name = "SECONDS")]
-    around: Option<String>,
+    /// Only connections open at this time: 2026-03-01T12:00:00.5Z, seconds since 1970, or +SECONDS
+    /// after the first frame
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    around: Option<Around>,
     /// How far apart the same segment of both may be sent, in microseconds [default: 2000]
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(0..=60_000_000))]
     tolerance_us: Option<u64>,
@@ -98,6 +101,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         let what = "--report and --pcap name the same file";
         return Err(Failure::new(Kind::Usage, what));
     }
+    let mut captures = Captures::new(&args.files)?;
     let whom = match &args.whom {
         Some(whom) => whom.clone(),
         None if input::is_ours(&args.files) => String::from("simoom"),
@@ -111,7 +115,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let selection = Selection {
         server: args.server,
         clients: args.client,
-        around_unix_nanos: args.around.as_deref().map(nanos).transpose()?,
+        // Known with the first frame.
+        around_unix_nanos: None,
     };
     let flows = FlowOptions {
         selection,
@@ -123,24 +128,17 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let page = args.report.as_deref().map(|path| create(path, "the report")).transpose()?;
     let pcap = args.pcap.as_deref().map(|path| create(path, "the capture")).transpose()?;
 
-    let progress = Progress::new(&args.files);
     let options = PrepareOptions {
         flows,
         keeps_requests: args.content.is_some(),
         takes_copies: profile.rules.exact_acks,
     };
-    let First { tape, mut prepared, frames, errors } = input::first_pass(
-        &args.files,
-        options,
-        args.exact_bytes || args.content.is_some(),
-        &progress,
-    )?;
-    for error in errors {
-        progress.suspend(|| eprintln!("simoom: {error}"));
-    }
+    let keeps_text = args.exact_bytes || args.content.is_some();
+    let (First { tape, mut prepared, frames }, bar) =
+        input::first_pass(&mut captures, options, args.around, keeps_text)?;
     let options = OpenOptions { profile, wants_frames: pcap.is_some(), files };
-    progress.begin_replay(prepared.records);
-    let mut second = Second::new(&progress, args.connection);
+    bar.begin("replaying", prepared.records);
+    let mut second = Second::new(&bar, args.connection);
     if let Some((file, path)) = pcap {
         let writer = FrameWriter::new(BufWriter::new(file))
             .map_err(|e| cannot_write("the capture", path, &e))?;
@@ -152,7 +150,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let drawn = drawn(args, &totals);
     if let Some((file, path)) = page {
-        let mut watch = Second::new(&progress, drawn);
+        let mut watch = Second::new(&bar, drawn);
         if args.connection == drawn {
             watch.marks = std::mem::take(&mut second.marks);
         } else {
@@ -166,7 +164,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             .and_then(|()| file.flush())
             .map_err(|e| cannot_write("the report", path, &e))?;
     }
-    progress.finish();
+    bar.clear();
     let said = if args.json {
         json::text(&whom, &prepared, &totals, frames)
     } else {
@@ -174,7 +172,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     human::print(&said)
         .map_err(|e| Failure::new(Kind::File, format!("cannot write the results: {e}")))?;
-    verdict(&totals, &prepared, &options)
+    verdict(&totals, &prepared, &options)?;
+    captures.verdict(frames)
 }
 
 /// The exit code: see [`crate::failure::EXIT_CODES`].
@@ -245,22 +244,6 @@ fn profile(whom: &str) -> Result<Profile, Failure> {
         .map_err(|what| Failure::new(Kind::Usage, format!("--as {whom}: {what}")))
 }
 
-/// Nanoseconds from seconds with up to nine digits behind the point.
-fn nanos(text: &str) -> Result<u64, Failure> {
-    let wrong = || {
-        let what = format!("--around {text}: seconds since 1970 are wanted, as 1700000000.25");
-        Failure::new(Kind::Usage, what)
-    };
-    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || part.len() > 9 || !digits(whole) || !digits(part) {
-        return Err(wrong());
-    }
-    let seconds: u64 = whole.parse().map_err(|_| wrong())?;
-    let part: u64 = format!("{part:0<9}").parse().map_err(|_| wrong())?;
-    seconds.checked_mul(1_000_000_000).and_then(|n| n.checked_add(part)).ok_or_else(wrong)
-}
-
 fn create<'a>(path: &'a Path, what: &str) -> Result<(File, &'a Path), Failure> {
     let file = File::create(path).map_err(|e| cannot_write(what, path, &e))?;
     Ok((file, path))
@@ -275,15 +258,15 @@ const MARKS_MAX: usize = 200_000;
 
 /// What the second pass is to do beside comparing.
 struct Second<'a> {
-    progress: &'a Progress,
+    bar: &'a Bar,
     frames: Option<FrameWriter<BufWriter<File>>>,
     watched: Option<u32>,
     marks: Vec<Mark>,
 }
 
 impl<'a> Second<'a> {
-    fn new(progress: &'a Progress, watched: Option<u32>) -> Self {
-        Self { progress, frames: None, watched, marks: Vec::new() }
+    fn new(bar: &'a Bar, watched: Option<u32>) -> Self {
+        Self { bar, frames: None, watched, marks: Vec::new() }
     }
 }
 
@@ -308,26 +291,6 @@ impl Output for Second<'_> {
     fn on_connection(&mut self, _report: &ConnectionReport) {}
 
     fn on_progress(&mut self, records: u64) {
-        self.progress.replayed(records);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_seconds_with_nine_digits_at_most() {
-        for (text, expected) in [
-            ("0", 0),
-            ("1700000000", 1_700_000_000_000_000_000),
-            ("1700000000.25", 1_700_000_000_250_000_000),
-            ("1.000000001", 1_000_000_001),
-        ] {
-            assert_eq!(nanos(text).unwrap(), expected);
-        }
-        for text in ["", ".", "-1", "1.0000000001", "now", "99999999999999999999", "1e9"] {
-            assert!(nanos(text).is_err(), "{text}");
-        }
+        self.bar.done(records);
     }
 }
