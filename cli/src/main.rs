@@ -17,6 +17,7 @@ mod replay;
 mod serve;
 mod sim;
 mod site;
+mod slowest;
 #[cfg(test)]
 mod testdir;
 mod time;

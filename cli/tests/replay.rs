@@ -51,3 +51,30 @@ fn answers_from_a_directory_show_where_status_and_fields_differ() {
         assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
     }
 }
+
+#[test]
+fn only_the_slowest_are_replayed_and_they_are_those_that_analyze_names() {
+    let name = capture("many-causes.pcap");
+    let all = json(&[&name])["replayed"]["connections"].as_u64().unwrap();
+    assert!(all > 3, "{all}");
+    let numbers = |n: &str| {
+        let output = run(&["analyze", &name, "--slowest", n, "--json"]);
+        let lines = stdout(&output);
+        let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let told = lines.filter(|line| line["type"] == "connection");
+        let mut told: Vec<_> = told.map(|line| line["connection"].as_u64().unwrap()).collect();
+        told.sort_unstable();
+        told
+    };
+    for n in ["1", "3"] {
+        let found = json(&[&name, "--slowest", n]);
+        assert_eq!(found["replayed"]["connections"].to_string(), n);
+        let kept = found["connections"].as_array().unwrap().iter();
+        let kept: Vec<_> = kept.map(|one| one["number"].as_u64().unwrap()).collect();
+        let named = numbers(n);
+        assert_eq!(named.len().to_string(), n);
+        assert!(kept.iter().all(|number| named.contains(number)), "{kept:?} {named:?}");
+    }
+    let many = json(&[&name, "--slowest", "100000"])["replayed"]["connections"].as_u64();
+    assert!(many <= Some(all));
+}

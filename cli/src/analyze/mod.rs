@@ -13,13 +13,13 @@ mod text;
 use crate::captures::{Bar, Captures};
 use crate::failure::{Failure, Kind};
 use crate::human;
+use crate::slowest::Slowest;
 use crate::time::Around;
 use marks::Marks;
 use simoom_pcap::segments::Segments;
 use simoom_replay::analysis::{Analysis, AnalysisOptions, Connection, Sink, Summary};
 use simoom_replay::flow::{FlowId, Net, ServerAddr};
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -90,9 +90,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     let mut only = None;
     if let Some(most) = args.slowest {
-        let mut slowest = Slowest { most: most as usize, found: BinaryHeap::new() };
+        let mut slowest = Slowest::new(most);
         pass(args, &mut captures, None, &mut slowest, "looking for the slowest")?;
-        only = Some(slowest.found.into_iter().map(|Reverse((_, Reverse(id)))| id).collect());
+        only = Some(slowest.into_ids());
         captures = Captures::new(&args.files)?;
     }
     let mut shown = Shown::new(args, captures.are_files());
@@ -176,24 +176,6 @@ fn through(
         }
     }
     analysis.unwrap_or_else(|| Analysis::new(options)).finish(sink)
-}
-
-/// The connections with the slowest turns, in bounded memory.
-struct Slowest {
-    most: usize,
-    /// The quickest of them on top.
-    found: BinaryHeap<Reverse<(u64, Reverse<FlowId>)>>,
-}
-
-impl Sink for Slowest {
-    fn on_connection(&mut self, connection: &Connection<'_>) {
-        if connection.turns > 0 {
-            self.found.push(Reverse((connection.slowest_nanos, Reverse(connection.flow.id))));
-            if self.found.len() > self.most {
-                self.found.pop();
-            }
-        }
-    }
 }
 
 /// What hears of turns and connections as they end.

@@ -3,7 +3,9 @@
 use super::Failure;
 use crate::captures::{Bar, Captures};
 use crate::failure::Kind;
+use crate::slowest::Slowest;
 use crate::time::Around;
+use simoom_replay::analysis::{Analysis, AnalysisOptions};
 use simoom_replay::prepare::{Preparation, PrepareOptions, Prepared};
 use std::fs::File;
 use std::io::{self, Read};
@@ -16,11 +18,19 @@ pub(super) struct First {
     pub(super) frames: u64,
 }
 
+/// The passes over each frame: what makes scripts, and where only the slowest connections are wanted
+/// what finds them, as `simoom analyze` does.
+struct Passes {
+    first: Preparation<File, File>,
+    slowest: Option<(Analysis, Slowest)>,
+}
+
 /// Reads the captures once. `around` may be told from the first frame on.
 pub(super) fn first_pass(
     captures: &mut Captures,
     mut options: PrepareOptions,
     around: Option<Around>,
+    slowest: Option<u32>,
     keeps_text: bool,
 ) -> Result<(First, Bar), Failure> {
     let (mut segments, bar) = captures.open("reading")?;
@@ -36,10 +46,13 @@ pub(super) fn first_pass(
                         let first = item.frame.at_unix_nanos;
                         options.flows.selection.around_unix_nanos =
                             around.map(|around| around.at(first));
-                        pass.insert(begin(options, keeps_text)?)
+                        pass.insert(begin(options, slowest, keeps_text)?)
                     }
                 };
-                pass.on_item(&item).map_err(unwritable)?;
+                if let Some((analysis, sink)) = &mut pass.slowest {
+                    analysis.on_item(&item, sink);
+                }
+                pass.first.on_item(&item).map_err(unwritable)?;
             }
             Err(error) => captures.tell(&bar, &error),
         }
@@ -51,15 +64,28 @@ pub(super) fn first_pass(
     }
     let pass = match pass {
         Some(pass) => pass,
-        None => begin(options, keeps_text)?,
+        None => begin(options, slowest, keeps_text)?,
     };
-    let (tape, prepared) = pass.finish().map_err(unwritable)?;
+    let (tape, mut prepared) = pass.first.finish().map_err(unwritable)?;
+    if let Some((analysis, mut sink)) = pass.slowest {
+        analysis.finish(&mut sink);
+        prepared.only = Some(sink.into_ids().into_iter().map(|id| id.0 as u32).collect());
+    }
     Ok((First { tape, prepared, frames }, bar))
 }
 
-fn begin(options: PrepareOptions, keeps_text: bool) -> Result<Preparation<File, File>, Failure> {
+fn begin(
+    options: PrepareOptions,
+    slowest: Option<u32>,
+    keeps_text: bool,
+) -> Result<Passes, Failure> {
     let pass = Preparation::new(options, spool()?, spool()?, spool()?);
-    Ok(if keeps_text { pass.keeping_text(spool()?) } else { pass })
+    let first = if keeps_text { pass.keeping_text(spool()?) } else { pass };
+    let slowest = slowest.map(|most| {
+        let options = AnalysisOptions { flows: options.flows, ..AnalysisOptions::default() };
+        (Analysis::new(options), Slowest::new(most))
+    });
+    Ok(Passes { first, slowest })
 }
 
 /// Whether the first capture says that simoom wrote it: as the application of a pcapng section.

@@ -68,6 +68,9 @@ pub(crate) struct Args {
     /// after the first frame
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     around: Option<Around>,
+    /// Only the N connections with the slowest turns, as analyze finds them
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=100_000))]
+    slowest: Option<u32>,
     /// How far apart the same segment of both may be sent, in microseconds [default: 2000]
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(0..=60_000_000))]
     tolerance_us: Option<u64>,
@@ -135,7 +138,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     let keeps_text = args.exact_bytes || args.content.is_some();
     let (First { tape, mut prepared, frames }, bar) =
-        input::first_pass(&mut captures, options, args.around, keeps_text)?;
+        input::first_pass(&mut captures, options, args.around, args.slowest, keeps_text)?;
     let options = OpenOptions { profile, wants_frames: pcap.is_some(), files };
     bar.begin("replaying", prepared.records);
     let mut second = Second::new(&bar, args.connection);

@@ -198,7 +198,9 @@ pub(super) fn head_text(head: &HeadDifference, side: usize) -> String {
     for field in &head.fields {
         let value = if side == 0 { &field.ours } else { &field.theirs };
         let _ = match value {
-            Some(value) => write!(out, ", {}: {}", field.name, value.replace(char::is_control, "?")),
+            Some(value) => {
+                write!(out, ", {}: {}", field.name, value.replace(char::is_control, "?"))
+            }
             None => write!(out, ", no {}", field.name),
         };
     }

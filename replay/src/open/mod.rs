@@ -310,7 +310,9 @@ impl<'a, O: Output> OpenLoop<'a, O> {
         prepared: &mut Prepared<S>,
     ) -> io::Result<()> {
         let (slot, serial) = (seg.flow.slot, seg.flow.serial);
-        let script = if slot < app::SLOTS_MAX { prepared.scripts.get(serial)? } else { None };
+        let is_wanted = slot < app::SLOTS_MAX
+            && prepared.only.as_ref().is_none_or(|only| only.contains(&serial));
+        let script = if is_wanted { prepared.scripts.get(serial)? } else { None };
         let Some(script) = script else {
             self.slots[slot as usize] = Slot::PassedOver(serial);
             return Ok(());
