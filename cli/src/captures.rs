@@ -28,7 +28,29 @@ impl Captures {
                 "standard input can be read once: - is there twice",
             ));
         }
-        Ok(Self { paths: paths.to_vec(), damages: 0 })
+        let this = Self { paths: paths.to_vec(), damages: 0 };
+        // Before anything is written: what is missing is known now.
+        for (path, name) in this.paths.iter().zip(this.names()) {
+            if !is_stdin(path) {
+                let failed = |what| Failure::new(Kind::File, format!("cannot read {name}: {what}"));
+                let meta = path.metadata().map_err(|e| failed(e.to_string()))?;
+                if meta.is_dir() {
+                    return Err(failed(String::from("it is a directory")));
+                }
+            }
+        }
+        Ok(this)
+    }
+
+    /// Refuses to write to one of them what an option asks for.
+    pub(crate) fn refuse_as_output(&self, option: &str, out: &Path) -> Result<(), Failure> {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let is_it = |path: &PathBuf| !is_stdin(path) && real(path) == real(out);
+        if self.paths.iter().any(is_it) {
+            let what = format!("{option} would write over the capture {}", out.display());
+            return Err(Failure::new(Kind::Usage, what));
+        }
+        Ok(())
     }
 
     /// How many there are.
@@ -62,10 +84,6 @@ impl Captures {
                 let failed = |e| Failure::new(Kind::File, format!("cannot read {name}: {e}"));
                 let file = File::open(path).map_err(failed)?;
                 let meta = file.metadata().map_err(failed)?;
-                if meta.is_dir() {
-                    let what = format!("cannot read {name}: it is a directory");
-                    return Err(Failure::new(Kind::File, what));
-                }
                 length = length.filter(|_| meta.is_file()).map(|sum: u64| sum + meta.len());
                 Box::new(file)
             };
@@ -107,6 +125,22 @@ impl Captures {
 
 fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
+}
+
+/// Whether connections that were asked for by number are there.
+pub(crate) fn check_numbers(
+    asked: impl IntoIterator<Item = u64>,
+    connections: u64,
+) -> Result<(), Failure> {
+    let Some(number) = asked.into_iter().find(|number| *number >= connections) else {
+        return Ok(());
+    };
+    let there_are = match connections {
+        0 => String::from("the capture has no connection"),
+        1 => String::from("the capture has connection 0 alone"),
+        n => format!("the capture has connections 0 to {}", n - 1),
+    };
+    Err(Failure::new(Kind::Usage, format!("--connection {number}: {there_are}")))
 }
 
 /// How much was read: a line on stderr, where somebody watches.

@@ -78,3 +78,50 @@ fn only_the_slowest_are_replayed_and_they_are_those_that_analyze_names() {
     let many = json(&[&name, "--slowest", "100000"])["replayed"]["connections"].as_u64();
     assert!(many <= Some(all));
 }
+
+#[test]
+fn what_cannot_be_done_is_refused_with_the_reason_and_a_capture_is_never_written_over() {
+    let dir = TestDir::new("replay-refused");
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let name = capture("keep-alive.pcapng");
+    let whole = fs::read(&name).unwrap();
+    let (text, empty, cut, own) = (path("notes.txt"), path("empty"), path("cut"), path("own"));
+    let (page, missing, no_folder) = (path("page.html"), path("missing"), path("no/out"));
+    fs::write(&text, "no capture at all, but longer than a header of one").unwrap();
+    fs::write(&empty, "").unwrap();
+    fs::write(&cut, &whole[..whole.len() - 40]).unwrap();
+    fs::write(&own, &whole).unwrap();
+    let folder = dir.path().to_str().unwrap();
+    for (args, code, says) in [
+        (vec![], 2, "<FILE>"),
+        (vec![missing.as_str(), "--report", &page], 4, "cannot read"),
+        (vec![folder], 4, "it is a directory"),
+        (vec![&text], 4, "expected a capture"),
+        (vec![&empty], 4, "the input is empty"),
+        (vec!["-", "-"], 2, "twice"),
+        (vec![&name, "--server", "server"], 2, "neither an address"),
+        (vec![&name, "--client", "10.0.0.0/99"], 2, "no network"),
+        (vec![&name, "--around", "noon"], 2, "no time"),
+        (vec![&name, "--slowest", "0"], 2, "1..=100000"),
+        (vec![&name, "--tolerance-us", "-1"], 2, "-1 is not in 0..=60000000"),
+        (vec![&name, "--report", &page, "--connection", "99999"], 2, "has connection 0 alone"),
+        (vec![&name, "--report", &no_folder], 4, "cannot write the report"),
+        (vec![&name, "--pcap", &no_folder], 4, "cannot write the capture"),
+        (vec![&own, "--report", &own], 2, "--report would write over the capture"),
+        (vec![&own, "--pcap", &own], 2, "--pcap would write over the capture"),
+        (vec![&name, "--server", "192.0.2.99"], 8, "ask for"),
+        (vec![&name, "--around", "+99999"], 8, "ask for"),
+        (vec![&name, "--as", "nobody"], 2, "neither simoom, linux nor freebsd"),
+    ] {
+        let output = replay(&args);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(says), "{args:?}: {}", stderr(&output));
+        assert!(output.stdout.is_empty() || code == 8, "{args:?}");
+    }
+    assert_eq!(fs::read(&own).unwrap(), whole);
+
+    // Cut within a record: the rest is replayed, and what is damaged is said.
+    let output = replay(&[&cut]);
+    assert!(stderr(&output).contains("the input ends within"), "{}", stderr(&output));
+    assert!([7, 9].contains(&output.status.code().unwrap()));
+}

@@ -10,7 +10,7 @@ mod number;
 mod page;
 mod text;
 
-use crate::captures::{Bar, Captures};
+use crate::captures::{Bar, Captures, check_numbers};
 use crate::failure::{Failure, Kind};
 use crate::human;
 use crate::slowest::Slowest;
@@ -81,7 +81,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     // Made before the work: a folder that is not there is better known now than in an hour.
     let page = match &args.report {
         Some(path) => {
-            refuse_a_capture(&args.files, path)?;
+            captures.refuse_as_output("--report", path)?;
             let failed =
                 |e| Failure::new(Kind::File, format!("cannot write {}: {e}", path.display()));
             Some((path, std::fs::File::create(path).map_err(failed)?))
@@ -98,10 +98,17 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let mut shown = Shown::new(args, captures.are_files());
     let (summary, read) = pass(args, &mut captures, only.as_ref(), &mut shown, "reading")?;
     shown.lines.end(&summary, &read, &captures)?;
-    if !args.json {
+    let is_nothing = summary.counts.frames == 0 && captures.verdict(0).is_err();
+    if !args.json && !is_nothing {
         let text = text::screen(&summary, &read, captures.count());
         human::print(&text).map_err(|e| Failure::new(Kind::Runtime, format!("stdout: {e}")))?;
     }
+    let filters = args.server.is_some() || args.client.is_some() || args.around.is_some();
+    if filters && summary.connections == 0 && summary.counts.connections() > 0 {
+        let all = human::count(summary.counts.connections(), "connection");
+        eprintln!("simoom: none of {all} is what --server, --client and --around ask for");
+    }
+    check_numbers(args.connection.iter().copied(), summary.counts.connections())?;
     if let Some((path, file)) = page {
         let mut marks = shown.marks;
         if args.connection.is_empty() && captures.are_files() {
@@ -115,15 +122,6 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         simoom_report::write(&page, &mut out).and_then(|()| out.flush()).map_err(failed)?;
     }
     captures.verdict(summary.counts.frames)
-}
-
-fn refuse_a_capture(captures: &[PathBuf], out: &PathBuf) -> Result<(), Failure> {
-    let real = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
-    if captures.iter().any(|capture| real(capture) == real(out)) {
-        let what = format!("--report would write over the capture {}", out.display());
-        return Err(Failure::new(Kind::Usage, what));
-    }
-    Ok(())
 }
 
 /// What reading counted, for the screen and the others.

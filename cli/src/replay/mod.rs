@@ -11,7 +11,7 @@ mod json;
 mod page;
 mod text;
 
-use crate::captures::{Bar, Captures};
+use crate::captures::{Bar, Captures, check_numbers};
 use crate::failure::{Failure, Kind};
 use crate::human;
 use crate::site::{DiskBodies, Site};
@@ -72,8 +72,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=100_000))]
     slowest: Option<u32>,
     /// How far apart the same segment of both may be sent, in microseconds [default: 2000]
-    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(0..=60_000_000))]
-    tolerance_us: Option<u64>,
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(value_parser = value_parser!(i64).range(0..=60_000_000))]
+    tolerance_us: Option<i64>,
     /// Take segments with wrong checksums, as from a capture before the device fills them in
     #[arg(long)]
     ignore_checksums: bool,
@@ -105,13 +106,18 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         return Err(Failure::new(Kind::Usage, what));
     }
     let mut captures = Captures::new(&args.files)?;
+    for (option, path) in [("--report", &args.report), ("--pcap", &args.pcap)] {
+        if let Some(path) = path {
+            captures.refuse_as_output(option, path)?;
+        }
+    }
     let whom = match &args.whom {
         Some(whom) => whom.clone(),
         None if input::is_ours(&args.files) => String::from("simoom"),
         None => String::from("linux"),
     };
     let mut profile = profile(&whom)?;
-    if let Some(micros) = args.tolerance_us {
+    if let Some(micros) = args.tolerance_us.map(i64::unsigned_abs) {
         profile.rules.tolerance = micros * 1_000;
         profile.timer_slack = profile.timer_slack.min(micros * 1_000);
     }
@@ -139,6 +145,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let keeps_text = args.exact_bytes || args.content.is_some();
     let (First { tape, mut prepared, frames }, bar) =
         input::first_pass(&mut captures, options, args.around, args.slowest, keeps_text)?;
+    check_numbers(args.connection.map(u64::from), prepared.counts.connections())?;
     let options = OpenOptions { profile, wants_frames: pcap.is_some(), files };
     bar.begin("replaying", prepared.records);
     let mut second = Second::new(&bar, args.connection);
@@ -187,7 +194,12 @@ fn verdict(
 ) -> Result<(), Failure> {
     let summary = &totals.summary;
     if summary.connections == 0 {
-        let what = "no connection of the capture can be replayed";
+        let what = match prepared.scripts.count() + prepared.left_out.values().sum::<u64>() {
+            0 if prepared.counts.connections() > 0 => {
+                "no connection of the capture is what --server, --client and --around ask for"
+            }
+            _ => "no connection of the capture can be replayed",
+        };
         return Err(Failure::new(Kind::NothingToReplay, what));
     }
     if !summary.is_same() {
