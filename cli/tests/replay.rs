@@ -125,3 +125,20 @@ fn what_cannot_be_done_is_refused_with_the_reason_and_a_capture_is_never_written
     assert!(stderr(&output).contains("the input ends within"), "{}", stderr(&output));
     assert!([7, 9].contains(&output.status.code().unwrap()));
 }
+
+#[test]
+fn a_terrible_link_makes_no_difference() {
+    let dir = TestDir::new("replay-terrible");
+    let file = dir.path().join("run.pcapng");
+    let file = file.to_str().unwrap();
+    let world =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../sim-scenarios/everything-at-once.toml");
+    // Of two copies one is damaged, lengths are damaged: what the server did not take, ours must not.
+    for seed in ["1", "2", "6"] {
+        let world = world.to_str().unwrap();
+        let run = run(&["sim", world, "--seed", seed, "--pcap", file, "--at", "server"]);
+        assert!(run.status.success(), "{}", stderr(&run));
+        let output = replay(&[file]);
+        assert_eq!(output.status.code(), Some(0), "{seed}: {}", stdout(&output));
+    }
+}
