@@ -162,6 +162,13 @@ impl Bar {
         Self { bar }
     }
 
+    /// The same line for so many runs of a simulation.
+    pub(crate) fn begin_runs(&self, runs: u64) {
+        self.bar.set_style(style("simulating [{bar:30}] {pos}/{len} runs, {eta} left"));
+        self.bar.reset();
+        self.bar.set_length(runs);
+    }
+
     /// The same line for a pass over `segments` segments that were put down.
     pub(crate) fn begin(&self, doing: &str, segments: u64) {
         self.bar.set_style(style("{msg} [{bar:30}] {pos}/{len} segments, {eta} left"));
@@ -170,9 +177,9 @@ impl Bar {
         self.bar.set_length(segments);
     }
 
-    /// So many segments are done.
-    pub(crate) fn done(&self, segments: u64) {
-        self.bar.set_position(segments);
+    /// So many are done.
+    pub(crate) fn done(&self, done: u64) {
+        self.bar.set_position(done);
     }
 
     /// Takes the line away.

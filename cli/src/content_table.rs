@@ -51,6 +51,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         .map_err(|e| Failure::new(Kind::File, format!("cannot write the table: {e}")))
 }
 
+/// Segments of everything in a directory, cut for the MSS and options of most peers: as many packet
+/// buffers hold a copy of each.
+pub(crate) fn usual_segments(site: &Site) -> u64 {
+    let plan = Plan::of(site, &[]);
+    let usual = plan.variants.iter().find(|v| v.mss == USUAL_MSS && v.timestamps);
+    usual.map_or(0, |variant| variant.segments)
+}
+
 struct Object {
     path: String,
     head_bytes: u64,

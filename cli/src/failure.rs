@@ -12,7 +12,8 @@ Exit codes:
   3  a missing privilege or driver; the message says what to type
   4  a directory or file that cannot be read or written
   5  an interface, address or subnet that is taken
-  6  a simulated run that broke a rule, missed what its file expects, or did not end
+  6  a simulated run that broke a rule, missed what its file expects, or did not end;
+     a load that got wrong answers
   7  a replay in which our stack does otherwise than the captured server
   8  a capture without a connection that can be replayed
   9  a capture with damaged places: the answer is about what could be read of it";
@@ -30,7 +31,7 @@ pub(crate) enum Kind {
     File = 4,
     /// Something that another program or interface holds.
     Taken = 5,
-    /// A run of a scenario that failed.
+    /// A run of a scenario that failed, or answers that were wrong.
     Scenario = 6,
     /// A replay that differs.
     Difference = 7,
@@ -50,6 +51,10 @@ pub(crate) struct Failure {
 impl Failure {
     pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into() }
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
     }
 
     pub(crate) fn exit_code(&self) -> ExitCode {

@@ -2,7 +2,8 @@
 //! the stack as plain values.
 //!
 //! Read in this order: [`serve`] (a live port), [`demo`] (a simulated one), [`sim`] (worlds written
-//! down in files), [`relay`] (a simulated link between real hosts), [`analyze`] (captures explained),
+//! down in files), [`relay`] (a simulated link between real hosts), [`load`] (a client that measures and
+//! checks), [`doctor`] (what would keep a port from serving), [`analyze`] (captures explained),
 //! [`replay`] (captures played), [`content_table`] (what preparing takes), [`site`] (a directory as a
 //! catalogue), [`captures`] (opened for reading), [`failure`] (how the program ends).
 
@@ -10,8 +11,10 @@ mod analyze;
 mod captures;
 mod content_table;
 mod demo;
+mod doctor;
 mod failure;
 mod human;
+mod load;
 mod relay;
 mod replay;
 mod serve;
@@ -52,8 +55,14 @@ enum Command {
     #[command(after_help = format!("{}\n\n{}", analyze::EXAMPLE, failure::EXIT_CODES))]
     Analyze(analyze::Args),
     /// Play a capture's clients against our stack, and compare it with the captured server
-    #[command(after_help = format!("{}\n\n{}", replay::EXAMPLE, failure::EXIT_CODES))]
+    #[command(after_help = format!("{}\n\n{}\n\n{}", replay::EXAMPLE, replay::WHAT_IF, failure::EXIT_CODES))]
     Replay(replay::Args),
+    /// Say what would keep a port from serving, and what to do about it
+    #[command(after_help = format!("{}\n\n{}", doctor::EXAMPLE, failure::EXIT_CODES))]
+    Doctor(doctor::Args),
+    /// Make requests over the stack's own client side, and compare every byte that comes
+    #[command(after_help = format!("{}\n\n{}", load::EXAMPLE, failure::EXIT_CODES))]
+    Load(Box<load::Args>),
     /// Show what preparing a directory takes: objects, variants, segments, bytes of memory
     #[command(after_help = failure::EXIT_CODES)]
     Content(content_table::Args),
@@ -67,6 +76,8 @@ fn main() -> ExitCode {
         Command::Relay(args) => relay::run(&args),
         Command::Analyze(args) => analyze::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Load(args) => load::run(&args),
         Command::Content(args) => content_table::run(&args),
     };
     match done {

@@ -57,6 +57,30 @@ pub(crate) fn refuse_offloads(tun: &File) -> io::Result<()> {
         .map(drop)
 }
 
+/// A question of `SIOCETHTOOL`, whose answer is as many words: the commands that take no more.
+pub(crate) fn ethtool<const N: usize>(interface: &str, words: [u32; N]) -> io::Result<[u32; N]> {
+    let bytes = interface.as_bytes();
+    if bytes.is_empty() || bytes.len() >= libc::IFNAMSIZ {
+        return Err(io::Error::from_raw_os_error(libc::ENODEV));
+    }
+    // SAFETY: (no-memory) socket(2) takes and returns integers.
+    let fd =
+        check(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })?;
+    let socket = own(fd);
+    let mut words = words;
+    let mut request = libc::ifreq {
+        ifr_name: [0; libc::IFNAMSIZ],
+        ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_data: words.as_mut_ptr().cast() },
+    };
+    for (to, from) in request.ifr_name.iter_mut().zip(bytes) {
+        *to = *from as libc::c_char;
+    }
+    // SAFETY: (live-argument) the kernel reads and writes one ifreq, and through it as many words as
+    // the command has, which are ours and outlive the call.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as _, &mut request) })?;
+    Ok(words)
+}
+
 /// A socket to the kernel's routing tables. Reading and writing it moves whole messages.
 pub(crate) fn netlink_socket() -> io::Result<File> {
     let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;

@@ -34,12 +34,7 @@ impl Device {
         if name.host {
             return Err(NetmapError::HostRings { name: shown });
         }
-        let netmap = sys::open_device().map_err(|e| match e.raw_os_error() {
-            Some(libc::ENOENT | libc::ENXIO | libc::ENODEV) => NetmapError::NoNetmap,
-            Some(libc::EPERM | libc::EACCES) => NetmapError::Forbidden,
-            _ => NetmapError::running("open /dev/netmap for", &shown, &e),
-        })?;
-        check_api(&netmap, &shown)?;
+        let netmap = open(&shown)?;
         let conf = name.conf;
         let asked = name.buffers.unwrap_or(config.buffers);
         let ring = name.ring.unwrap_or(0);
@@ -87,6 +82,17 @@ fn check_rings(port: &PortName, tx: u16, rx: u16) -> Result<(), NetmapError> {
         }
         _ => Ok(()),
     }
+}
+
+/// A descriptor of a netmap that speaks our API, bound to nothing; `shown` is for what port.
+pub(crate) fn open(shown: &str) -> Result<File, NetmapError> {
+    let netmap = sys::open_device().map_err(|e| match e.raw_os_error() {
+        Some(libc::ENOENT | libc::ENXIO | libc::ENODEV) => NetmapError::NoNetmap,
+        Some(libc::EPERM | libc::EACCES) => NetmapError::Forbidden,
+        _ => NetmapError::running("open /dev/netmap for", shown, &e),
+    })?;
+    check_api(&netmap, shown)?;
+    Ok(netmap)
 }
 
 /// A question without a name is about the memory that ports share, and nothing but an API that the

@@ -44,6 +44,7 @@ pub mod model;
 pub mod mutants;
 pub mod name;
 pub mod port;
+pub mod probe;
 pub mod region;
 mod ring;
 mod sys;

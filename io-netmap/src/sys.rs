@@ -225,9 +225,19 @@ pub(crate) fn open_device() -> io::Result<File> {
 /// Makes a request about the port `name`; `body` holds the answer afterwards. The caller says with
 /// `T` which request it is.
 pub(crate) fn control<T: Request>(netmap: &File, name: &[u8], body: &mut T) -> io::Result<()> {
+    control_as(API, netmap, name, body)
+}
+
+/// The same in the words of another API: headers and bodies have been the same since 14.
+pub(crate) fn control_as<T: Request>(
+    api: u16,
+    netmap: &File,
+    name: &[u8],
+    body: &mut T,
+) -> io::Result<()> {
     assert!(name.len() < NAME_ROOM, "a name of {} bytes in a request", name.len());
     let mut header = RequestHeader {
-        nr_version: API,
+        nr_version: api,
         nr_reqtype: T::TYPE,
         nr_reserved: 0,
         nr_name: [0; NAME_ROOM],

@@ -77,6 +77,7 @@ impl<T: EventTap> Run<T> {
             requests_per_connection: 2,
             pipeline: 1,
             think: Duration::ZERO,
+            pace: None,
             completions_max: 100,
         };
         let client = FetchClient::new(config, ExpectPatterns(vec![(0, BODY_LEN)]));

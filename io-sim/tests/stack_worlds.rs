@@ -114,6 +114,7 @@ fn our_client(seed: Seed, plan: Plan) -> StackHost<FetchClient<ExpectPatterns>> 
         requests_per_connection: if plan.keep_alive { u64::MAX } else { 1 },
         pipeline: 1,
         think: Duration::ZERO,
+        pace: None,
         completions_max: 100,
     };
     let client = FetchClient::new(config, ExpectPatterns((0..).zip(SIZES).collect()));

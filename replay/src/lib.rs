@@ -6,12 +6,15 @@
 //! Read in this order: [`flow`] (segments to connections), [`analysis`] (where the time of every
 //! answer went); for replay [`prepare`] (the first pass: [`tape`] and [`script`]), [`open`] (the
 //! second: the captured clients against our stack) and [`compare`] (what both servers sent, side by
-//! side).
+//! side); for the closed loop [`fit`] (a client and a path for each connection) and [`closed`] (worlds
+//! of them).
 #![forbid(unsafe_code)]
 
 pub mod analysis;
+pub mod closed;
 pub mod compare;
 pub mod content;
+pub mod fit;
 pub mod flow;
 pub mod open;
 pub mod prepare;

@@ -176,6 +176,8 @@
       title: { text: scale.label, standoff: 8 }, type: scale.log ? "log" : "linear",
       range: [...range], autorange: false, exponentformat: "SI", minexponent: 3,
       gridcolor: rule, zerolinecolor: rule, linecolor: rule, automargin: true, showline: true,
+      // Room between the labels of two axes where they meet.
+      ticks: "outside", ticklen: 5, tickcolor: rule,
       nticks: small ? 6 : 10, ...(scale.log ? { dtick: 1 } : {}),
     });
     return {

@@ -274,7 +274,7 @@ fn filter_lines(filter: &str) -> Vec<String> {
     if whole.len() + 3 <= COLUMNS_MAX {
         return vec![whole];
     }
-    let middle = whole[..COLUMNS_MAX - 8].rfind("&&").map_or(whole.len(), |at| at + 2);
+    let middle = whole[..COLUMNS_MAX - 3].rfind("&&").map_or(whole.len(), |at| at + 2);
     let (first, rest) = whole.split_at(middle);
     vec![first.to_owned(), format!("  {rest}")]
 }

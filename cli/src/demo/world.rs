@@ -275,6 +275,7 @@ fn our_client(seed: Seed, number: u16, requests: u32, pages: &[Page]) -> OurClie
         requests_per_connection: 16,
         pipeline: 2,
         think: Duration::ZERO,
+        pace: None,
         completions_max: 0,
     };
     let expect = ExpectBytes(pages.iter().map(|page| page.body.clone()).collect());

@@ -3,13 +3,15 @@
 //!
 //! Opens files, shows how far the work is, and says what came of it; the work is
 //! [`simoom_replay::prepare`] and [`simoom_replay::open`]. Read [`input`] (files in, spools),
-//! [`text`] and [`json`] (what is said), [`page`] (drawn), [`frames`] (`--pcap`).
+//! [`text`] and [`json`] (what is said), [`page`] (drawn), [`frames`] (`--pcap`); [`what_if`] is the
+//! closed loop.
 
 mod frames;
 mod input;
 mod json;
 mod page;
 mod text;
+mod what_if;
 
 use crate::captures::{Bar, Captures, check_numbers};
 use crate::failure::{Failure, Kind};
@@ -28,6 +30,7 @@ use simoom_replay::prepare::{PrepareOptions, Prepared};
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+pub(crate) use what_if::EXAMPLE as WHAT_IF;
 
 /// What to type, as `--help` shows it.
 pub(crate) const EXAMPLE: &str = "\
@@ -97,6 +100,8 @@ pub(crate) struct Args {
     /// Write our frames, each with its sender's true state as a comment
     #[arg(long, value_name = "OUT.pcapng")]
     pcap: Option<PathBuf>,
+    #[command(flatten)]
+    what_if: what_if::WhatIfArgs,
 }
 
 /// Replays what was asked for. Fails where something differs.
@@ -132,6 +137,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         ignore_checksums: args.ignore_checksums,
         ..FlowOptions::default()
     };
+    if args.what_if.is_asked() {
+        let (whom, report, json) = (&whom[..], args.report.as_deref(), args.json);
+        let (around, slowest) = (args.around, args.slowest);
+        let beside = what_if::Beside { whom, profile, flows, around, slowest, json, report };
+        return what_if::run(&args.what_if, beside, &mut captures);
+    }
     let files = args.content.as_deref().map(files).transpose()?;
     // Made before the work: a folder that is not there is better known now than in an hour.
     let page = args.report.as_deref().map(|path| create(path, "the report")).transpose()?;

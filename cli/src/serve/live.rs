@@ -25,7 +25,7 @@ pub(super) const DRAIN_MAX: Duration = Duration::from_secs(5);
 const STATS_EVERY: Duration = Duration::from_secs(1);
 
 /// A port that serves, or something around one.
-pub(super) trait LivePort: Port + Advance + Send + 'static {
+pub(crate) trait LivePort: Port + Advance + Send + 'static {
     /// Says what is wrong.
     fn failure(error: &Self::Error) -> Failure;
     /// Why the port is dead, if it is.
@@ -160,10 +160,17 @@ impl<P: LivePort> LivePort for Recorder<P, File> {
 }
 
 /// What came of serving.
-pub(super) struct Report {
+pub(crate) struct Report {
     /// The counters, a line each.
     pub(super) summary: String,
-    pub(super) failure: Option<Failure>,
+    pub(crate) failure: Option<Failure>,
+}
+
+impl Report {
+    /// Nothing counted yet.
+    pub(crate) fn new(failure: Option<Failure>) -> Self {
+        Self { summary: String::new(), failure }
+    }
 }
 
 /// A stack with its port.

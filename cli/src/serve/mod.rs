@@ -6,6 +6,7 @@ mod live;
 mod name;
 mod summary;
 
+pub(crate) use live::{LivePort, Report};
 pub(crate) use name::{PortName, TapName};
 
 use crate::failure::{Failure, Kind};
@@ -313,7 +314,8 @@ fn start<P: live::LivePort>(
     site: &Site,
     port: P,
 ) -> Result<ReadyServer, Failure> {
-    let mut config = Config::new(mac_for(plan), plan.addr.addr(), plan.addr.len());
+    let mut config =
+        Config::new(address_for(&plan.port, plan.addr.addr()), plan.addr.addr(), plan.addr.len());
     config.gateway = Some(plan.gateway);
     config.listen.clone_from(&args.listen);
     config.connections_max = args.connections;
@@ -356,15 +358,15 @@ fn record_path(args: &Args, plan: &Plan) -> Option<PathBuf> {
 
 /// The address that a NIC takes frames for; else a locally administered unicast address, the same for
 /// the same interface and address: whoever remembers it from the run before is right.
-fn mac_for(plan: &Plan) -> MacAddr {
-    if let PortName::Netmap(name) = &plan.port
+pub(crate) fn address_for(port: &PortName, own: Ipv4Addr) -> MacAddr {
+    if let PortName::Netmap(name) = port
         && let Some(address) = hardware_address(name)
     {
         return MacAddr(address);
     }
     // FNV-1a: any spread will do.
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for b in plan.port.for_a_file().bytes().chain(plan.addr.addr().octets()) {
+    for b in port.for_a_file().bytes().chain(own.octets()) {
         hash = (hash ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3);
     }
     let [a, b, c, d, e, ..] = hash.to_be_bytes();
@@ -372,7 +374,7 @@ fn mac_for(plan: &Plan) -> MacAddr {
 }
 
 /// Secrets from the operating system.
-fn secrets() -> Result<Secrets, Failure> {
+pub(crate) fn secrets() -> Result<Secrets, Failure> {
     let mut words = [0; 4];
     for word in &mut words {
         *word = getrandom::u64().map_err(|e| {

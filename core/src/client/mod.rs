@@ -6,6 +6,7 @@
 //! Must not know the server: it reads HTTP and nothing else.
 
 mod answer;
+mod config;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +16,7 @@ use crate::stack::app::{App, CloseReason, Cx, OpenError, OpenRequest, Peer, Sour
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
 use answer::{Answer, Fault};
-use core::net::SocketAddrV4;
+pub use config::{FetchConfig, Order, Pace};
 
 /// Requests without an answer on one connection, at most.
 pub const PIPELINE_MAX: usize = 8;
@@ -61,63 +62,10 @@ impl Expect for ExpectBytes {
     }
 }
 
-/// Which path is asked for next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// One after the other, over and over.
-    RoundRobin,
-    /// Evenly at random, the same for the same seed.
-    Seeded(u64),
-}
-
-/// What the client is to do.
-#[derive(Clone, Debug)]
-pub struct FetchConfig {
-    /// Whom to ask.
-    pub server: SocketAddrV4,
-    /// Value of `Host`.
-    pub host: alloc::string::String,
-    /// Targets, as they stand in the request line.
-    pub paths: Vec<alloc::string::String>,
-    /// The order of the paths.
-    pub order: Order,
-    /// Connections open at once.
-    pub connections: u32,
-    /// Requests in all; then every connection is closed.
-    pub requests: u64,
-    /// Requests of one connection; the last asks for `Connection: close`, and another connection
-    /// takes the place of this one. At least 1; `u64::MAX` for keep-alive to the end.
-    pub requests_per_connection: u64,
-    /// Requests without an answer on one connection: 1 to [`PIPELINE_MAX`].
-    pub pipeline: u8,
-    /// From the last answer to the next request.
-    pub think: Duration,
-    /// Completions recorded at most; further ones are counted only.
-    pub completions_max: usize,
-}
-
-impl FetchConfig {
-    /// So many requests for these paths in turn, over one connection that is kept, one at a time.
-    pub fn new(server: SocketAddrV4, paths: Vec<alloc::string::String>, requests: u64) -> Self {
-        Self {
-            server,
-            host: alloc::string::ToString::to_string(server.ip()),
-            paths,
-            order: Order::RoundRobin,
-            connections: 1,
-            requests,
-            requests_per_connection: u64::MAX,
-            pipeline: 1,
-            think: Duration::ZERO,
-            completions_max: 0,
-        }
-    }
-}
-
 /// A request that was answered in full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Completion {
-    /// When the request was handed to the stack.
+    /// When the request was handed to the stack; with a pace, when it was due.
     pub asked_at: Instant,
     /// When the last byte of the answer came.
     pub done_at: Instant,
@@ -167,6 +115,13 @@ pub struct FetchClient<E> {
     requests: Vec<[Vec<u8>; 2]>,
     /// Requests given to a connection.
     issued: u64,
+    /// Requests that were given to a connection which ended before they were due. At most one for each
+    /// connection.
+    returned: Vec<u64>,
+    /// The time, as far as it was told.
+    now: Instant,
+    /// No further request is made.
+    stopping: bool,
     /// Connections that ask, or are on their way to: at most as many as configured.
     alive: u32,
     /// Connections that the stack still has, those in their last exchange of FINs among them.
@@ -193,6 +148,8 @@ pub struct FetchConn {
     finishing: bool,
     /// The pause before the next request is running.
     thinking: bool,
+    /// A request that is this connection's and not yet due.
+    reserved: Option<u64>,
     /// Another connection may take the place of this one.
     is_over: bool,
 }
@@ -226,12 +183,16 @@ impl<E: Expect> FetchClient<E> {
         };
         let requests =
             config.paths.iter().map(|p| [request(p, ""), request(p, "Connection: close\r\n")]);
+        let returned_max = config.pace.map_or(0, |_| config.connections as usize);
         Self {
             requests: requests.collect(),
             completions: Vec::with_capacity(config.completions_max),
             expect,
             stats: FetchStats::default(),
             issued: 0,
+            returned: Vec::with_capacity(returned_max),
+            now: Instant::ZERO,
+            stopping: false,
             alive: 0,
             open: 0,
             opening: 0,
@@ -250,15 +211,76 @@ impl<E: Expect> FetchClient<E> {
         &self.completions
     }
 
+    /// Shows the recorded completions, in the order of their ends, and forgets them: whoever does so
+    /// every turn needs room for those of a turn.
+    pub fn drain_completions(&mut self, mut on_completion: impl FnMut(&Completion)) {
+        self.completions.iter().for_each(&mut on_completion);
+        self.completions.clear();
+    }
+
+    /// What time it is: told before every turn where there is a pace, since connections are opened
+    /// when requests are due.
+    pub fn set_now(&mut self, now: Instant) {
+        self.now = now;
+    }
+
+    /// When a connection is to be opened for a request that is not yet due; None where none is.
+    pub fn next_open(&self) -> Option<Instant> {
+        let pace = self.config.pace?;
+        let room = self.alive < self.config.connections && self.unclaimed() > 0;
+        room.then(|| pace.due(self.next_number()))
+    }
+
+    /// Makes no further request: connections end after what they have asked.
+    pub fn stop(&mut self) {
+        self.stopping = true;
+    }
+
     /// Every request was made, and answered or given up; no connection is left.
     pub fn is_done(&self) -> bool {
-        self.issued == self.config.requests && self.alive == 0 && self.open == 0
+        let asked =
+            self.stopping || (self.issued == self.config.requests && self.returned.is_empty());
+        asked && self.alive == 0 && self.open == 0
+    }
+
+    /// Requests that no connection has, or will have as soon as it is open.
+    fn unclaimed(&self) -> u64 {
+        if self.stopping {
+            return 0;
+        }
+        let left = self.config.requests - self.issued + self.returned.len() as u64;
+        left.saturating_sub(self.opening.into())
+    }
+
+    /// The request that the next connection would be for.
+    fn next_number(&self) -> u64 {
+        let opening = self.opening as usize;
+        match self.returned.len().checked_sub(opening + 1) {
+            Some(place) => self.returned.get(place).copied().unwrap_or(self.issued),
+            None => self.issued + (opening - self.returned.len()) as u64,
+        }
     }
 
     /// More connections are wanted than there are, and each has something to ask.
     fn wants_connection(&self) -> bool {
         self.alive < self.config.connections
-            && self.config.requests - self.issued > u64::from(self.opening)
+            && self.unclaimed() > 0
+            && self.config.pace.is_none_or(|pace| pace.due(self.next_number()) <= self.now)
+    }
+
+    /// The number of a request to be made; None where others have the rest.
+    fn take_number(&mut self) -> Option<u64> {
+        if self.stopping {
+            return None;
+        }
+        if let Some(number) = self.returned.pop() {
+            return Some(number);
+        }
+        let number = self.issued;
+        (number < self.config.requests).then(|| {
+            self.issued += 1;
+            number
+        })
     }
 
     fn open_more(&mut self, cx: &mut Cx<'_>) {
@@ -278,18 +300,24 @@ impl<E: Expect> FetchClient<E> {
             && conn.unanswered() < u64::from(self.config.pipeline)
             && conn.issued - conn.acked < PIPELINE_MAX as u64
         {
-            if self.issued == self.config.requests {
+            let reserved = conn.reserved.take().filter(|_| !self.stopping);
+            let Some(number) = reserved.or_else(|| self.take_number()) else {
                 // Others asked for the rest. Nothing is left to say.
                 conn.finishing = true;
                 break;
+            };
+            let due = self.config.pace.map(|pace| pace.due(number));
+            if let Some(due) = due.filter(|due| *due > cx.now()) {
+                conn.reserved = Some(number);
+                cx.set_deadline(Some(due));
+                break;
             }
-            let path_index = self.path_of(self.issued);
-            self.issued += 1;
+            let path_index = self.path_of(number);
             self.stats.requests += 1;
             let last = conn.issued + 1 == self.config.requests_per_connection
-                || self.issued == self.config.requests;
+                || number + 1 == self.config.requests;
             let slot = (conn.issued % PIPELINE_MAX as u64) as usize;
-            conn.asked[slot] = Asked { at: cx.now(), path_index, last };
+            conn.asked[slot] = Asked { at: due.unwrap_or(cx.now()), path_index, last };
             conn.issued += 1;
             conn.finishing = last;
         }
@@ -301,6 +329,7 @@ impl<E: Expect> FetchClient<E> {
 
     /// The connection asks nothing more: another one may open.
     fn leave(&mut self, cx: &mut Cx<'_>, conn: &mut FetchConn) {
+        self.returned.extend(conn.reserved.take());
         if !conn.is_over {
             conn.is_over = true;
             self.alive = self.alive.saturating_sub(1);
@@ -308,14 +337,20 @@ impl<E: Expect> FetchClient<E> {
         }
     }
 
+    fn thinks(&self) -> bool {
+        self.config.pace.is_none() && self.config.think > Duration::ZERO
+    }
+
     fn path_of(&self, number: u64) -> u32 {
         let n = self.requests.len() as u64;
         let choice = match self.config.order {
             Order::RoundRobin => number,
-            Order::Seeded(seed) => {
-                let mut word = [0; 8];
-                pattern_fill(seed, number.wrapping_mul(8), &mut word);
-                u64::from_le_bytes(word)
+            Order::Seeded(seed) => draw(seed, number),
+            Order::Split { seed, first, first_ppm } => {
+                let first = u64::from(first).clamp(1, n);
+                let is_first = draw(seed, number) % 1_000_000 < u64::from(first_ppm);
+                let choice = draw(!seed, number);
+                if is_first || first == n { choice % first } else { first + choice % (n - first) }
             }
         };
         (choice % n) as u32
@@ -398,6 +433,13 @@ impl<E: Expect> FetchClient<E> {
     }
 }
 
+/// Number `number` of the random numbers of a seed.
+fn draw(seed: u64, number: u64) -> u64 {
+    let mut word = [0; 8];
+    pattern_fill(seed, number.wrapping_mul(8), &mut word);
+    u64::from_le_bytes(word)
+}
+
 impl<E: Expect> App for FetchClient<E> {
     type Conn = FetchConn;
     type Content = NoContent;
@@ -429,6 +471,7 @@ impl<E: Expect> App for FetchClient<E> {
             answer: Answer::default(),
             finishing: false,
             thinking: false,
+            reserved: None,
             is_over: false,
         };
         self.ask(cx, &mut conn);
@@ -446,7 +489,7 @@ impl<E: Expect> App for FetchClient<E> {
         let before = conn.answered;
         let taken = self.read(cx, conn, bytes);
         if conn.answered > before && !conn.thinking {
-            if conn.finishing || self.config.think == Duration::ZERO {
+            if conn.finishing || !self.thinks() {
                 self.ask(cx, conn);
             } else if conn.unanswered() == 0 {
                 conn.thinking = true;
@@ -481,13 +524,13 @@ impl<E: Expect> App for FetchClient<E> {
             conn.acked += 1;
         }
         // Room for a request that only waited for the ring of requests.
-        if !conn.thinking && self.config.think == Duration::ZERO {
+        if !conn.thinking && !self.thinks() {
             self.ask(cx, conn);
         }
     }
 
     fn on_deadline(&mut self, cx: &mut Cx<'_>, conn: &mut FetchConn) {
-        if conn.thinking {
+        if conn.thinking || conn.reserved.is_some() {
             self.ask(cx, conn);
         }
     }
@@ -499,6 +542,7 @@ impl<E: Expect> App for FetchClient<E> {
     }
 
     fn on_close(&mut self, conn: FetchConn, _why: CloseReason) {
+        self.returned.extend(conn.reserved);
         self.alive = self.alive.saturating_sub(u32::from(!conn.is_over));
         self.open = self.open.saturating_sub(1);
         self.stats.failed += conn.unanswered();

@@ -4,7 +4,7 @@ use super::*;
 use crate::server::harness::Driver;
 use crate::server::{Catalogue, FileInfo, FileServer, MemoryBodies, ServerConfig};
 use alloc::string::String;
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, SocketAddrV4};
 
 const FILES: [(u64, u64); 4] = [(1, 0), (2, 1), (3, 1000), (4, 22_000)];
 
@@ -32,12 +32,14 @@ fn config(requests: u64) -> FetchConfig {
         requests_per_connection: u64::MAX,
         pipeline: 1,
         think: Duration::ZERO,
+        pace: None,
         completions_max: 1000,
     }
 }
 
 fn client(config: FetchConfig) -> Driver<FetchClient<ExpectPatterns>> {
     let mut client = FetchClient::new(config, ExpectPatterns(FILES.to_vec()));
+    client.set_now(START);
     assert!(client.poll_open().is_some());
     Driver::new(client, 1_000_000)
 }
@@ -206,4 +208,108 @@ fn thinking_takes_its_time() {
 fn record_of_completions_is_bounded() {
     let c = run(FetchConfig { completions_max: 3, ..config(10) }, 1460, |_| {});
     assert_eq!((c.app.completions().len(), c.app.stats().unrecorded), (3, 7));
+}
+
+/// When the driver begins.
+const START: Instant = Instant::from_nanos(5_000_000_000);
+/// A request each millisecond.
+const PACE: Pace = Pace { start: START, per_kilosecond: 1_000_000 };
+
+fn millis(n: u64) -> Instant {
+    START + Duration::from_millis(n)
+}
+
+#[test]
+fn paced_requests_count_from_when_they_were_due() {
+    for pipeline in [1, 4] {
+        let c = run(FetchConfig { pace: Some(PACE), pipeline, ..config(41) }, 1460, |_| {});
+        assert_eq!((c.app.stats().succeeded, c.app.stats().connections), (41, 1));
+        assert!(c.app.is_done());
+        for (number, done) in c.app.completions().iter().enumerate() {
+            assert_eq!(done.asked_at, millis(number as u64));
+            assert!(done.done_at >= done.asked_at, "{done:?} was asked for before it was due");
+        }
+    }
+}
+
+#[test]
+fn time_of_a_request_that_found_every_connection_busy_counts_from_when_it_was_due() {
+    let mut c = client(FetchConfig { pace: Some(PACE), paths: vec1("/1"), ..config(4) });
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    assert!(!c.send_all(1460).is_empty());
+    c.ack_all();
+    c.pass(5_000_000);
+    assert!(c.send_all(1460).is_empty(), "one at a time");
+    for at in [5, 5, 5, 5] {
+        c.deliver(answer);
+        c.send_all(1460);
+        c.ack_all();
+        assert_eq!(c.app.completions().last().unwrap().done_at, millis(at));
+    }
+    let asked: Vec<_> = c.app.completions().iter().map(|done| done.asked_at).collect();
+    assert_eq!(asked, [millis(0), millis(1), millis(2), millis(3)]);
+}
+
+fn vec1(path: &str) -> Vec<String> {
+    Vec::from([String::from(path)])
+}
+
+#[test]
+fn paced_connections_open_when_their_request_is_due() {
+    let config =
+        FetchConfig { pace: Some(PACE), connections: 3, requests_per_connection: 1, ..config(10) };
+    let mut app = FetchClient::new(config, ExpectPatterns(FILES.to_vec()));
+    app.set_now(START);
+    let opened = |app: &mut FetchClient<_>| core::iter::from_fn(|| app.poll_open()).count();
+    assert_eq!((app.next_open(), opened(&mut app)), (Some(millis(0)), 1));
+    assert_eq!((app.next_open(), opened(&mut app)), (Some(millis(1)), 0));
+    app.set_now(millis(1));
+    assert_eq!(opened(&mut app), 1);
+    app.set_now(millis(7));
+    assert_eq!((opened(&mut app), app.next_open()), (1, None), "as many as may be open");
+}
+
+#[test]
+fn request_of_a_connection_that_ended_before_it_was_due_goes_to_another() {
+    let mut c = client(FetchConfig { pace: Some(PACE), paths: vec1("/1"), ..config(2) });
+    c.send_all(1460);
+    c.ack_all();
+    c.deliver(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    // The second request waits for its time; the server ends the connection meanwhile.
+    c.fin();
+    c.close(CloseReason::Finished);
+    assert_eq!((c.app.stats().requests, c.app.stats().failed), (1, 0));
+    assert_eq!(c.app.next_open(), Some(millis(1)));
+    assert!(!c.app.is_done());
+    c.app.set_now(millis(1));
+    assert!(c.app.poll_open().is_some());
+}
+
+#[test]
+fn stopped_client_asks_nothing_more_and_is_done() {
+    let mut c = client(FetchConfig { pace: Some(PACE), paths: vec1("/1"), ..config(9) });
+    c.send_all(1460);
+    c.ack_all();
+    c.app.stop();
+    c.deliver(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    c.pass(50_000_000);
+    assert_eq!(c.send_all(1460), b"");
+    assert!(c.closing);
+    c.fin();
+    c.close(CloseReason::Finished);
+    assert_eq!((c.app.next_open(), c.app.poll_open().is_none()), (None, true));
+    assert_eq!((c.app.stats().requests, c.app.stats().succeeded), (1, 1));
+    assert!(c.app.is_done());
+}
+
+#[test]
+fn split_order_gives_the_first_paths_their_share() {
+    let order = Order::Split { seed: 3, first: 3, first_ppm: 900_000 };
+    let client =
+        FetchClient::new(FetchConfig { order, ..config(1) }, ExpectPatterns(FILES.to_vec()));
+    let mut seen = [0u32; 4];
+    (0..10_000).for_each(|number| seen[client.path_of(number) as usize] += 1);
+    // A tenth of 10,000, give or take four standard deviations (30 each).
+    assert!((880..=1_120).contains(&seen[3]), "{seen:?}");
+    assert!(seen[..3].iter().all(|n| (2_750..=3_250).contains(n)), "{seen:?}");
 }

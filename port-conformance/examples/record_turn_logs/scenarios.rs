@@ -219,6 +219,7 @@ impl Scenario {
             requests_per_connection: self.requests_per_connection,
             pipeline: 2,
             think: Duration::ZERO,
+            pace: None,
             completions_max: 0,
         };
         let expect = fixture.files.iter().map(|file| (file.seed, file.len)).collect();

@@ -111,6 +111,7 @@ fn client_host(seed: Seed) -> ClientHost {
         requests_per_connection: 5,
         pipeline: 2,
         think: Duration::ZERO,
+        pace: None,
         completions_max: 0,
     };
     let expect = FILES.iter().enumerate().map(|(n, &len)| (n as u64, len)).collect();

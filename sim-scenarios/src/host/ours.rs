@@ -118,6 +118,7 @@ pub(super) fn client(
         requests_per_connection: spec.requests_per_connection,
         pipeline: spec.pipeline,
         think: spec.think,
+        pace: None,
         completions_max: work.requests.min(1_000_000) as usize,
     };
     let expected = work.sizes.iter().map(|len| (pattern_of(*len), *len)).collect();

@@ -116,6 +116,7 @@ fn client(seed: Seed, draws: &mut Draws, requests: u64) -> (Client, bool) {
             requests_per_connection: if keep_alive { u64::MAX } else { 1 },
             pipeline: 1,
             think,
+            pace: None,
             completions_max: 0,
         };
         let expect = ExpectPatterns((0..).zip(SIZES).collect());

@@ -30,6 +30,8 @@ pub(super) struct Conn {
     pub(super) stage: Stage,
     /// Nothing may be sent any more.
     pub(super) over: bool,
+    /// Whether it is over was not to be known: it is not looked at any more.
+    pub(super) doubtful: bool,
     /// When the model looks at it without being asked.
     pub(super) armed: Option<Instant>,
     pub(super) touched: bool,
@@ -141,6 +143,7 @@ impl Conn {
             key,
             stage: Stage::SynSent,
             over: false,
+            doubtful: false,
             armed: None,
             touched: false,
             latency: config.latency,

@@ -30,6 +30,9 @@ pub(super) struct Model {
     syns: VecDeque<(Glimpse, u32)>,
     /// Segments that were taken and may be answered with RST.
     strays: VecDeque<Glimpse>,
+    /// Connections that may be over, or not ([`Conn::doubtful`]): they may say what they like until
+    /// another takes their place.
+    doubtful: VecDeque<u64>,
     pub(super) starved_at: Option<Instant>,
     /// Times that a segment without text may have been lost for want of a buffer: one at most each
     /// time, of whichever connection.
@@ -57,6 +60,7 @@ impl Model {
             last: (0, u32::MAX),
             syns: VecDeque::new(),
             strays: VecDeque::new(),
+            doubtful: VecDeque::new(),
             starved_at: None,
             losses: 0,
             lost_at: None,
@@ -131,6 +135,12 @@ impl Model {
         }
         let key = conn.key;
         conn.armed = None;
+        if conn.doubtful {
+            if self.doubtful.len() == PENDING_MAX {
+                self.doubtful.pop_front();
+            }
+            self.doubtful.push_back(key);
+        }
         if self.index.get(&u128::from(key)) == Some(&slot) {
             self.index.remove(&u128::from(key));
             self.free.push(slot);
@@ -197,6 +207,9 @@ impl Model {
         {
             return self.on_sent_first_syn(now, slot, key, seg, stats);
         }
+        if slot.is_none() && self.doubtful.contains(&key) {
+            return Ok(());
+        }
         stats.tested(Promise::SilenceAfterEnd);
         let ended = |conn: &Conn| conn.time_wait.is_some_and(|until| until < now);
         let Some(slot) = slot.filter(|slot| !ended(&self.conns[*slot as usize])) else {
@@ -244,7 +257,7 @@ impl Model {
                 conn.excuse_losses(self.losses);
                 conn.fin_unseen && seg.seq == conn.max + 1
             }
-            None => self.syn_ack_may_be_lost(seg),
+            None => self.syn_ack_may_be_lost(seg) || self.doubtful.contains(&key(seg.from, seg.to)),
         };
         let conn = slot.map(|slot| &self.conns[slot as usize]);
         if !excused {
@@ -345,6 +358,7 @@ impl Model {
             self.end_if_over(slot);
         }
         conn.losses = self.losses;
+        self.doubtful.retain(|other| *other != key);
         let slot = self.insert(conn);
         self.touch(slot);
         Ok(())

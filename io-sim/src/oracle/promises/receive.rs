@@ -54,6 +54,10 @@ impl Conn {
                 return self.on_unacceptable(config, now, seg);
             }
         }
+        if seg.has(TcpFlags::RST) && self.may_or_may_not_be_next(seg.seq) {
+            (self.over, self.doubtful) = (true, true);
+            return;
+        }
         let again =
             self.stage == Stage::SynReceived && seg.has(TcpFlags::SYN) && seg.seq + 1 == self.came;
         if !self.accepts(seg) {
@@ -406,6 +410,12 @@ impl Conn {
         most
     }
 
+    /// Whether this is RCV.NXT depends on what was kept of text that need not be.
+    fn may_or_may_not_be_next(&self, seq: SeqNumber) -> bool {
+        let most = self.most();
+        self.sure != most && seq.ge(self.sure) && seq.le(most)
+    }
+
     /// We have acknowledged so much: what came beyond that was let go or never kept, or waits.
     pub(super) fn settle_came(&mut self, ack: SeqNumber) {
         if ack.lt(self.came) {
@@ -458,7 +468,13 @@ impl Conn {
 
     fn process_fin(&mut self, config: &PromiseConfig, now: Instant, seg: &Glimpse) {
         self.owe_ack(now, Promise::AckAtOnce);
-        if seg.seq + seg.len != self.came || self.fin_came {
+        let (at, most) = (seg.seq + seg.len, self.most());
+        if !self.fin_came && self.came != most && at.ge(self.came) && at.le(most) {
+            // Text came that need not be kept, up to here or beyond the end of the stream.
+            (self.over, self.doubtful) = (true, true);
+            return;
+        }
+        if at != self.came || self.fin_came {
             return;
         }
         if self.sure == self.came {

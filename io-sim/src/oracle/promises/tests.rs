@@ -399,3 +399,31 @@ fn text_may_be_refused_while_connections_are_more_than_receive_buffers() {
     scene.took(text(1_001)).sends(ours_of(2_001));
     scene.took(text(2_001)).breaks(Promise::AckExact, ours_of(2_001)).sends(ours_of(3_001));
 }
+
+#[test]
+fn a_reset_or_end_at_text_that_need_not_be_kept_may_count_or_not() {
+    let text = |seq| Glimpse { len: 1_000, ..theirs(seq, 5_001) };
+    let resets = |seq| Glimpse { flags: TcpFlags::RST, ..theirs(seq, 5_001) };
+    let fin = Glimpse { flags: TcpFlags::FIN | TcpFlags::ACK, ..ours_of(1_001) };
+    let mut open = Scene::open(false);
+    open.took(text(2_001)).sends(ours_of(1_001));
+    // With our FIN the application is gone, and what came out of order may be, too.
+    let mut closed = open.clone();
+    closed.sends(fin).took(text(1_001));
+    for at in [2_001, 3_001] {
+        let mut scene = closed.clone();
+        scene.took(resets(at)).clone().passes(60_000);
+        scene.sends(ours_of(2_001)).sends(reset(5_002));
+    }
+    // So it is with the end of their stream, if there was text beyond it.
+    for (at, len) in [(1_500, 501), (2_001, 500)] {
+        let mut scene = closed.clone();
+        scene.took(Glimpse { flags: fin.flags, ..Glimpse { len, ..theirs(at, 5_001) } });
+        scene.clone().passes(60_000);
+        scene.sends(ours_of(3_001)).sends(ours_of(2_002));
+    }
+    // Elsewhere it is a challenge; and where all is known, it ends the connection.
+    closed.took(resets(4_001)).owes(Promise::ChallengeAck, 1);
+    open.took(text(1_001)).sends(ours_of(3_001)).took(resets(3_001));
+    open.breaks(Promise::SilenceAfterEnd, ours_of(3_001));
+}

@@ -1,0 +1,166 @@
+#!/bin/sh
+# In the machine that vm.sh boots: server and load generator over a pipe and over a VALE switch, then
+# the kernel's own clients against a server on one end of a veth pair, also with frames lost. Every
+# body is compared. Ends at the first thing that is wrong.
+#
+#   SIMOOM_LOAD_KEPT   requests over connections that are kept, on pipe and switch each; 20000
+#   SIMOOM_LOAD_EACH   requests with a connection each, on pipe and switch each; 2000
+#   SIMOOM_LOAD_LINKS  "killed pipe switch veth", or some of them
+kept=${SIMOOM_LOAD_KEPT:-20000}
+each=${SIMOOM_LOAD_EACH:-2000}
+links=${SIMOOM_LOAD_LINKS:-killed pipe switch veth}
+
+fail() { echo "FAILED: $*"; exit 1; }
+
+# Programs of the host have their paths: busybox's shell prefers its own.
+
+# Nine of ten requests are for the files below 25 KB.
+mkdir -p /www/sub
+for size in 0 1 700 1460 3000 6000 9000 12000 16000 20000 24999 40000 70000; do
+    head -c $size /dev/urandom >/www/$size.bin
+done
+head -c 1000000 /dev/urandom >/tmp/1000000.bin
+cp /site/index.html /www/index.html
+cp /site/index.html /www/sub/index.html
+
+server=
+# start PORT ADDR/LEN [ARGUMENT...]
+start() {
+    port=$1; addr=$2; shift 2
+    simoom serve /www --port "$port" --addr "$addr" "$@" >/tmp/serving 2>/tmp/summary &
+    server=$!
+    tries=0
+    until grep -q serving /tmp/serving; do
+        tries=$((tries + 1))
+        [ $tries -lt 100 ] && kill -0 $server 2>/dev/null || fail "no server on $port: $(cat /tmp/summary)"
+        sleep 0.1
+    done
+    if grep -q 'are not there' /tmp/summary; then cat /tmp/summary; fi
+}
+
+finish() {
+    kill -INT $server
+    wait $server
+    code=$?
+    cat /tmp/summary
+    [ $code = 0 ] || fail "the server ended with $code"
+    if grep -q 'wrong checksum\|malformed' /tmp/summary; then fail "the server saw damaged frames"; fi
+}
+
+# load WHAT PORT ARGUMENT...
+load() {
+    what=$1; port=$2; shift 2
+    echo "-- $what"
+    simoom load --content /www --port "$port" --addr 10.66.0.9/24 --server 10.66.0.2 "$@" ||
+        fail "$what: load ended with $?"
+}
+
+# examine PORT CODE: what doctor says, and the exit code that it must have.
+examine() {
+    simoom doctor --port "$1" --content /www --open
+    code=$?
+    [ $code = "$2" ] || fail "doctor of $1 ended with $code, not $2"
+}
+
+over() {
+    examine "$2" 0
+    start "$2" 10.66.0.2/24
+    load "$1, connections kept" "$3" --requests "$kept"
+    load "$1, a connection each" "$3" --requests "$each" --requests-per-connection 1
+    load "$1, open loop" "$3" --for 5 --rate 1000
+    finish
+}
+
+# A server that is killed while another program holds the same memory gives nothing back, and the next
+# one says so; once nobody holds the memory, all is there again.
+killed() {
+    simoom serve /www --port 'netmap:kill}1' --addr 10.68.0.2/24 --buffers 1024 >/tmp/holding 2>&1 &
+    holder=$!
+    until grep -q serving /tmp/holding; do sleep 0.1; done
+    start 'netmap:kill{1' 10.66.0.2/24
+    kill -9 $server
+    wait $server 2>/dev/null
+    start 'netmap:kill{1' 10.66.0.2/24
+    grep 'are not there' /tmp/summary >/tmp/said || fail "nothing is said of buffers that were lost"
+    finish
+    kill -INT $holder
+    wait $holder
+    start 'netmap:kill{1' 10.66.0.2/24
+    if grep 'are not there' /tmp/summary; then fail "buffers are lost after all have closed"; fi
+    finish
+    echo "-- killed: the next start says: $(cat /tmp/said)"
+}
+
+for link in $links; do
+    case $link in
+    pipe) over pipe 'netmap:load{1' 'netmap:load}1' ;;
+    switch) over switch vale0:srv vale0:cli ;;
+    killed) killed ;;
+    esac
+done
+case " $links " in *" veth "*) ;; *) exit 0 ;; esac
+
+# The kernel's clients at the other end of a pair of interfaces.
+cp /tmp/1000000.bin /www/
+/bin/ip link add veth0 type veth peer name veth1 || { echo "skipped: no veth in this kernel"; exit 0; }
+/bin/ip link set veth0 up
+/bin/ip link set veth1 up
+if [ -x /bin/ethtool ]; then
+    # The other end leaves checksums to hardware that is not there.
+    examine netmap:veth0 1
+    ethtool -K veth1 tx off >/dev/null || fail "the checksum offload of veth1 stays on"
+else
+    echo "skipped: the host has no ethtool, and with checksum offload on nothing would be heard"
+    exit 0
+fi
+examine netmap:veth0 0
+examine netmap:nosuchif0 2
+/bin/ip addr add 10.67.0.1/24 dev veth1
+start netmap:veth0 10.67.0.2/24
+examine netmap:veth0 5
+
+fetch_all() {
+    for round in $(seq "$2"); do
+        for file in /www/*.bin; do
+            name=$(basename "$file")
+            if [ -x /bin/curl ]; then
+                curl -sf --max-time 120 -o /tmp/got "http://10.67.0.2/$name" || fail "curl: $name: $?"
+            else
+                wget -q -T 120 -O /tmp/got "http://10.67.0.2/$name" || fail "wget: $name: $?"
+            fi
+            [ "$(sha256sum </tmp/got)" = "$(sha256sum <"$file")" ] || fail "$name: another SHA-256"
+            echo "$name" >>/tmp/fetched
+        done
+    done
+    echo "$1: $(wc -l </tmp/fetched) files fetched, every SHA-256 right"
+    rm /tmp/fetched
+}
+
+echo "-- the kernel's client over veth"
+fetch_all "no loss" 5
+if [ -x /bin/wrk ]; then
+    wrk -t1 -c32 -d5s --latency http://10.67.0.2:80/20000.bin | tee /tmp/wrk
+    if grep -q 'Non-2xx\|Socket errors' /tmp/wrk; then fail "wrk saw errors"; fi
+fi
+lossy=
+if /bin/tc qdisc add dev veth1 root netem loss 1% 2>/dev/null; then lossy="$lossy to the server (netem)"; fi
+if [ -x /bin/nft ] && nft add table ip lossy &&
+    nft 'add chain ip lossy in { type filter hook input priority 0; }'; then
+    # Without numgen in the kernel, 10 of 1024 by the checksum: as good as random, and other with each
+    # retransmission's timestamp.
+    for which in 'numgen random mod 100 == 0' 'tcp checksum & 1023 < 10'; do
+        if nft "add rule ip lossy in iifname veth1 $which counter drop" 2>/dev/null; then
+            lossy="$lossy to the client (nft: $which)"
+            break
+        fi
+    done
+fi
+if [ -n "$lossy" ]; then
+    echo "-- the same with 1 % lost:$lossy"
+    fetch_all "1 % lost" 10
+    /bin/tc -s qdisc show dev veth1 | grep dropped
+    [ ! -x /bin/nft ] || nft list table ip lossy | grep counter
+else
+    echo "skipped: neither netem nor nft: nothing was lost"
+fi
+finish
