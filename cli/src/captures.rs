@@ -28,7 +28,29 @@ impl Captures {
                 "standard input can be read once: - is there twice",
             ));
         }
-        Ok(Self { paths: paths.to_vec(), damages: 0 })
+        let this = Self { paths: paths.to_vec(), damages: 0 };
+        // Before anything is written: what is missing is known now.
+        for (path, name) in this.paths.iter().zip(this.names()) {
+            if !is_stdin(path) {
+                let failed = |what| Failure::new(Kind::File, format!("cannot read {name}: {what}"));
+                let meta = path.metadata().map_err(|e| failed(e.to_string()))?;
+                if meta.is_dir() {
+                    return Err(failed(String::from("it is a directory")));
+                }
+            }
+        }
+        Ok(this)
+    }
+
+    /// Refuses to write to one of them what an option asks for.
+    pub(crate) fn refuse_as_output(&self, option: &str, out: &Path) -> Result<(), Failure> {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let is_it = |path: &PathBuf| !is_stdin(path) && real(path) == real(out);
+        if self.paths.iter().any(is_it) {
+            let what = format!("{option} would write over the capture {}", out.display());
+            return Err(Failure::new(Kind::Usage, what));
+        }
+        Ok(())
     }
 
     /// How many there are.
@@ -62,10 +84,6 @@ impl Captures {
                 let failed = |e| Failure::new(Kind::File, format!("cannot read {name}: {e}"));
                 let file = File::open(path).map_err(failed)?;
                 let meta = file.metadata().map_err(failed)?;
-                if meta.is_dir() {
-                    let what = format!("cannot read {name}: it is a directory");
-                    return Err(Failure::new(Kind::File, what));
-                }
                 length = length.filter(|_| meta.is_file()).map(|sum: u64| sum + meta.len());
                 Box::new(file)
             };
@@ -109,6 +127,22 @@ fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
+/// Whether connections that were asked for by number are there.
+pub(crate) fn check_numbers(
+    asked: impl IntoIterator<Item = u64>,
+    connections: u64,
+) -> Result<(), Failure> {
+    let Some(number) = asked.into_iter().find(|number| *number >= connections) else {
+        return Ok(());
+    };
+    let there_are = match connections {
+        0 => String::from("the capture has no connection"),
+        1 => String::from("the capture has connection 0 alone"),
+        n => format!("the capture has connections 0 to {}", n - 1),
+    };
+    Err(Failure::new(Kind::Usage, format!("--connection {number}: {there_are}")))
+}
+
 /// How much was read: a line on stderr, where somebody watches.
 #[derive(Debug)]
 pub(crate) struct Bar {
@@ -123,16 +157,39 @@ impl Bar {
         };
         // Not drawn where stderr is no terminal.
         let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template(shows).expect("the template is right");
-        bar.set_style(style.progress_chars("=> "));
+        bar.set_style(style(shows));
         bar.set_message(doing.to_owned());
         Self { bar }
+    }
+
+    /// The same line for so many runs of a simulation.
+    pub(crate) fn begin_runs(&self, runs: u64) {
+        self.bar.set_style(style("simulating [{bar:30}] {pos}/{len} runs, {eta} left"));
+        self.bar.reset();
+        self.bar.set_length(runs);
+    }
+
+    /// The same line for a pass over `segments` segments that were put down.
+    pub(crate) fn begin(&self, doing: &str, segments: u64) {
+        self.bar.set_style(style("{msg} [{bar:30}] {pos}/{len} segments, {eta} left"));
+        self.bar.set_message(doing.to_owned());
+        self.bar.reset();
+        self.bar.set_length(segments);
+    }
+
+    /// So many are done.
+    pub(crate) fn done(&self, done: u64) {
+        self.bar.set_position(done);
     }
 
     /// Takes the line away.
     pub(crate) fn clear(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+fn style(shows: &str) -> ProgressStyle {
+    ProgressStyle::with_template(shows).expect("the template is right").progress_chars("=> ")
 }
 
 /// A reader that moves a bar: by the bytes of the file, packed or not.

@@ -21,8 +21,10 @@ mod replay;
 mod serve;
 mod sim;
 mod site;
+mod slowest;
 #[cfg(test)]
 mod testdir;
+mod time;
 mod verify;
 
 use clap::{Parser, Subcommand};

@@ -222,6 +222,8 @@ fn what_cannot_be_done_is_refused_with_the_reason() {
     let name = capture("keep-alive.pcapng");
     let missing = dir.path().join("missing.pcap");
     let no_folder = dir.path().join("no/out.html");
+    let page = dir.path().join("page.html");
+    let page = page.to_str().unwrap();
     for (args, code, says) in [
         (vec!["analyze"], 2, "<FILE>"),
         (vec!["analyze", missing.to_str().unwrap()], 4, "cannot read"),
@@ -234,6 +236,13 @@ fn what_cannot_be_done_is_refused_with_the_reason() {
         (vec!["analyze", &name, "--around", "noon"], 2, "no time"),
         (vec!["analyze", &name, "--report", no_folder.to_str().unwrap()], 4, "cannot write"),
         (vec!["analyze", &name, "--report", &name], 2, "write over the capture"),
+        (vec!["analyze", &name, "--slowest", "0"], 2, "1..=100000"),
+        (
+            vec!["analyze", &name, "--report", page, "--connection", "99999"],
+            2,
+            "--connection 99999: the capture has connection 0 alone",
+        ),
+        (vec!["analyze", &name, "--server", "192.0.2.99"], 0, "none of 1 connection is what"),
     ] {
         let output = run(&args);
         assert_eq!(output.status.code(), Some(code), "{args:?}: {}", stderr(&output));

@@ -124,7 +124,7 @@ pub fn write(
     let states = states(recording, senders);
     let mut written = Written { unrecorded: recording.unrecorded(), ..Written::default() };
     let mut comment = String::new();
-    for Sight { at, interface, frame, direction } in sights {
+    for Sight { at, interface, frame, direction, again } in sights {
         let seen = &recording.frames()[frame];
         let inbound = direction == writer::Direction::Inbound;
         comment.clear();
@@ -132,12 +132,16 @@ pub fn write(
             describe(&mut comment, point);
             written.with_state += 1;
         }
-        note_fate(&mut comment, seen, at, inbound);
+        note_fate(&mut comment, seen, at, inbound, again);
         writer.write(&Packet {
             interface,
             at_unix_nanos: unix_nanos_at_start.saturating_add(at.as_nanos()),
             direction,
-            bytes: if inbound { recording.arrived(seen) } else { recording.sent(seen) },
+            bytes: match (inbound, again) {
+                (true, true) => recording.arrived_again(seen),
+                (true, false) => recording.arrived(seen),
+                (false, _) => recording.sent(seen),
+            },
             comment: (!comment.is_empty()).then_some(&comment),
         });
         written.frames += 1;
@@ -153,6 +157,8 @@ struct Sight {
     /// In [`Recording::frames`].
     frame: usize,
     direction: writer::Direction,
+    /// The second time.
+    again: bool,
 }
 
 fn sights(recording: &Recording, interface: u32, of: Watched) -> Vec<Sight> {
@@ -160,7 +166,10 @@ fn sights(recording: &Recording, interface: u32, of: Watched) -> Vec<Sight> {
     let mut sights = Vec::new();
     for (frame, seen) in recording.frames().iter().enumerate() {
         let way = (seen.link, seen.direction);
-        let mut show = |at, direction| sights.push(Sight { at, interface, frame, direction });
+        let mut show_which = |at, direction, again| {
+            sights.push(Sight { at, interface, frame, direction, again });
+        };
+        let mut show = |at, direction| show_which(at, direction, false);
         match of {
             Watched::Link(link) if link == seen.link => show(seen.sent_at, Unknown),
             Watched::Way(wanted) if wanted == way => show(seen.sent_at, Unknown),
@@ -172,7 +181,7 @@ fn sights(recording: &Recording, interface: u32, of: Watched) -> Vec<Sight> {
                     show(at, Inbound);
                 }
                 if let Some(at) = seen.again_at {
-                    show(at, Inbound);
+                    show_which(at, Inbound, true);
                 }
             }
             _ => (),
@@ -269,8 +278,9 @@ fn describe(to: &mut String, point: &Point) {
 }
 
 /// What became of a frame that did not simply arrive.
-fn note_fate(to: &mut String, seen: &RecordedFrame, at: Instant, inbound: bool) {
-    let note = match seen.ended.map(|(_, fate)| fate) {
+fn note_fate(to: &mut String, seen: &RecordedFrame, at: Instant, inbound: bool, again: bool) {
+    let fate = if again { Some(seen.again_fate) } else { seen.ended.map(|(_, fate)| fate) };
+    let note = match fate {
         None => "under way when the run ended",
         Some(Fate::Arrived | Fate::ArrivedAgain) => match seen.again_at {
             Some(_) => "it arrived twice",

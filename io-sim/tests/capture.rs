@@ -217,6 +217,24 @@ fn every_segment_carries_the_state_of_its_own_connection() {
 }
 
 #[test]
+fn of_two_copies_of_a_frame_each_is_shown_as_it_arrived() {
+    let (corrupt, duplicate) = (Chance::ppm(200_000), Chance::ppm(300_000));
+    let run = recorded(9, LinkConfig { corrupt, duplicate, ..lossy() });
+    let mut mixed = 0;
+    for host in [run.server, run.client] {
+        let (_, packets) = capture(&run, &[View::nic("host", run.way(host))]);
+        for packet in packets.iter().filter(|packet| packet.inbound) {
+            let is_bad = wire::parse(&packet.bytes, true).is_err();
+            let damaged = packet.comment.contains("damaged on the way");
+            assert_eq!(is_bad, damaged, "{} {:02x?}", packet.comment, packet.bytes);
+            mixed += u64::from(packet.comment.contains("it arrived twice"));
+        }
+        assert!(packets.iter().any(|packet| packet.comment.contains("damaged")));
+    }
+    assert!(mixed > 20, "{mixed}");
+}
+
+#[test]
 fn a_link_shows_each_frame_once_and_what_became_of_it() {
     let run = recorded(8, lossy());
     let (_, packets) = capture(&run, &[View::link("wire", run.link)]);

@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (mut tape, mut prepared) = first.finish()?;
     let prepared_at = begin.elapsed();
     tape.seek(SeekFrom::Start(0))?;
-    let options = OpenOptions { profile, wants_frames: false };
+    let options = OpenOptions { profile, wants_frames: false, files: None };
     let totals = OpenLoop::run(tape, &mut prepared, &options, &mut NoOutput)?;
     let all = begin.elapsed();
     let frames = segments.read_stats().frames;

@@ -95,6 +95,18 @@ impl Content {
         }
     }
 
+    /// Captured octets of a stream from an offset on, up to the first that is not known: how many.
+    pub(crate) fn captured(&self, slot: u32, offset: u64, out: &mut [u8]) -> io::Result<usize> {
+        let Some((_, Some(kept))) = self.flows.get(slot as usize) else { return Ok(0) };
+        let Some(spool) = &self.spool else { return Ok(0) };
+        let held = (kept.regions.len() as u64 * REGION).saturating_sub(offset);
+        let gap = kept.gaps.iter().find(|(_, upto)| *upto > offset).map(|(from, _)| *from);
+        let known = gap.map_or(u64::MAX, |from| from.saturating_sub(offset)).min(held);
+        let n = (out.len() as u64).min(known) as usize;
+        kept.read(&mut *spool.borrow_mut(), offset, &mut out[..n])?;
+        Ok(n)
+    }
+
     fn fill(&self, slot: usize, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let Some((serial, kept)) = self.flows.get(slot) else { return Ok(()) };
         let (Some(kept), Some(spool)) = (kept, &self.spool) else {

@@ -12,7 +12,7 @@ use simoom_pcap::dissect::{Dissected, OptionsSeen, Segment};
 use simoom_pcap::read::FrameInfo;
 use simoom_pcap::segments::Item;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::rc::Rc;
 
@@ -107,6 +107,8 @@ pub struct Prepared<S> {
     pub shapes_unlisted: u64,
     /// Connections alive at once, at most, places counted.
     pub slots: u32,
+    /// The only connections to be replayed, by number; None for all that have a script.
+    pub only: Option<BTreeSet<u32>>,
     /// When the first frame was captured, in nanoseconds since 1970.
     pub first_at: u64,
     /// When the last one was.
@@ -242,6 +244,9 @@ impl<W: Write, S: Spool> Preparation<W, S> {
             let keeper = self.keepers[slot].get_or_insert_default();
             seg.rewrites = keeper.put(spool, &mut self.text_end, at, segment.payload)?;
         }
+        if to_server && self.options.keeps_requests {
+            builder.on_request(&seg, segment.payload);
+        }
         let room = self.script_bytes + size_of::<WriteOp>() <= SCRIPT_BYTES_MAX;
         let before = builder.held_bytes();
         builder.on_segment(&seg, room);
@@ -310,6 +315,7 @@ impl<W: Write, S: Spool> Preparation<W, S> {
             shapes: self.shapes,
             shapes_unlisted: self.shapes_unlisted,
             slots: self.table.slots() as u32,
+            only: None,
             first_at: self.first_at,
             last_at: self.last_at,
             records,

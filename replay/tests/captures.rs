@@ -45,7 +45,7 @@ fn replay(bytes: &[u8], profile: &Profile) -> (String, OpenTotals, u64) {
     let (tape, mut prepared) = first.finish().unwrap();
     assert_eq!(prepared.counts.accounted(), segments.read_stats().frames);
     let replayable = prepared.scripts.count();
-    let options = OpenOptions { profile: profile.clone(), wants_frames: true };
+    let options = OpenOptions { profile: profile.clone(), wants_frames: true, files: None };
     let totals = OpenLoop::run(&tape[..], &mut prepared, &options, &mut said).unwrap();
     assert_eq!(totals.summary.connections, replayable);
     (said.0, totals, replayable)

@@ -11,7 +11,9 @@ use simoom_core::wire::rewrite::TcpFrameMut;
 use simoom_core::wire::{Frame, TcpFlags, TcpFrame, parse};
 use simoom_replay::compare::{Class, Rules};
 use simoom_replay::open::wire::frame_between;
-use simoom_replay::open::{NoOutput, OpenLoop, OpenOptions, OpenTotals, OurFrame, Output, Profile};
+use simoom_replay::open::{
+    Files, NoOutput, OpenLoop, OpenOptions, OpenTotals, OurFrame, Output, Profile,
+};
 use simoom_replay::script::End;
 use world::{World, prepare, prepare_with, replay};
 
@@ -237,7 +239,7 @@ fn captured_text_is_sent_again_octet_by_octet_and_its_gaps_are_made_up() {
     let capture = world.record();
     let sent = |keeps: bool, capture: &[u8]| {
         let (tape, mut prepared) = prepare_with(capture, keeps);
-        let options = OpenOptions { profile: exact(), wants_frames: true };
+        let options = OpenOptions { profile: exact(), wants_frames: true, files: None };
         let mut text = Text::default();
         let totals = OpenLoop::run(&tape[..], &mut prepared, &options, &mut text).unwrap();
         assert_same(&totals, 1);
@@ -263,7 +265,7 @@ fn other_octets_at_the_same_place_are_found_where_text_is_kept() {
     assert!(happened() > 0);
     activate(None);
     let (tape, mut prepared) = prepare_with(&capture, true);
-    let options = OpenOptions { profile: exact(), wants_frames: false };
+    let options = OpenOptions { profile: exact(), wants_frames: false, files: None };
     let totals = OpenLoop::run(&tape[..], &mut prepared, &options, &mut NoOutput).unwrap();
     assert_only(&totals, Class::Octets);
 }
@@ -288,4 +290,85 @@ fn a_script_has_the_turns_of_the_conversation() {
     assert_eq!(script.segment_text_max(), 1_448);
     assert!(script.uses_timestamps() && script.ts_per_second == 1_000 && !script.goes_on);
     assert!(matches!(script.end, End::Fin { with_text: true, .. }));
+}
+
+/// Replayed with our file server over files of these sizes and this type.
+fn from_files(capture: &[u8], files: &[u64], content_type: &str) -> (OpenTotals, Text) {
+    let (tape, mut prepared) = prepare_with(capture, true);
+    let (catalogue, bodies) = world::site(files, content_type);
+    let files = Some(Files::new(catalogue, bodies));
+    let options = OpenOptions { profile: exact(), wants_frames: true, files };
+    let mut text = Text::default();
+    let totals = OpenLoop::run(&tape[..], &mut prepared, &options, &mut text).unwrap();
+    (totals, text)
+}
+
+#[test]
+fn answers_from_the_same_files_are_the_same_octets() {
+    let files = [300, 14_480, 20_000, 1];
+    let mut world = World::new(&files, 4, 80, 10);
+    world.fetch.pipeline = 4;
+    world.fetch.think = Duration::from_millis(3);
+    world.loses_to_client = |n| n % 23 == 7;
+    let capture = world.record();
+    let (totals, _) = from_files(&capture, &files, "text/plain");
+    let connections = totals.summary.connections;
+    assert_same(&totals, connections);
+    // A client that found nothing left to ask for asked nothing.
+    let (_, mut prepared) = prepare_with(&capture, true);
+    let scripts = (0..connections).map(|n| prepared.scripts.get(n as u32).unwrap().unwrap());
+    let asked = scripts.filter(|script| script.client_bytes > 0).count() as u64;
+    assert!(asked >= 8);
+    assert_eq!((totals.from_files, totals.heads_unread), (asked, 0));
+    assert!(totals.heads_compared >= 80, "{}", totals.heads_compared);
+
+    // One connection with one answer: octet by octet what the captured server said.
+    let capture = World::new(&[60_000], 1, 1, 1).record();
+    let (totals, said) = from_files(&capture, &[60_000], "text/plain");
+    assert_same(&totals, 1);
+    let (_, mut prepared) = prepare_with(&capture, true);
+    let script = prepared.scripts.get(0).unwrap().unwrap();
+    let kept = script.kept.unwrap();
+    let spool = prepared.text.take().unwrap();
+    let spool = spool.borrow();
+    let captured: Vec<u8> = kept
+        .regions
+        .iter()
+        .flat_map(|at| spool.get_ref()[*at as usize..].iter().take(65_536).copied())
+        .take(script.server_bytes as usize)
+        .collect();
+    assert!(said.0.starts_with(b"HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 2026"));
+    assert!(said.0 == captured);
+}
+
+#[test]
+fn another_status_length_or_type_shows_as_a_head_and_as_nothing_else() {
+    let capture = World::new(&[5_000, 70_000], 2, 8, 2).record();
+    let text = "text/plain";
+    for (files, content_type, status, field) in [
+        (&[5_000, 70_000][..], "text/html", [200, 200], "content-type"),
+        (&[5_000][..], text, [404, 200], "content-length"),
+        (&[5_000, 69_999][..], text, [200, 200], "content-length"),
+        (&[5_000, 90_000][..], text, [200, 200], "content-length"),
+    ] {
+        let totals = from_files(&capture, files, content_type).0;
+        let found: Vec<_> = totals.summary.by_weight().into_iter().map(|(c, _)| c).collect();
+        assert_eq!(found, [Class::HttpHead], "{files:?} {:#?}", totals.summary.kept.first());
+        let kept = &totals.summary.kept;
+        let head = kept.iter().find_map(|one| one.head.as_ref()).expect("a head");
+        assert_eq!(head.status, status);
+        assert!(head.fields.iter().any(|one| one.name == field), "{head:?}");
+    }
+}
+
+#[test]
+fn what_does_not_read_as_http_is_replayed_from_its_script() {
+    let (tape, mut prepared) = prepare(&World::new(&[60_000], 1, 1, 1).record());
+    let (catalogue, bodies) = world::site(&[60_000], "text/plain");
+    let files = Some(Files::new(catalogue, bodies));
+    let options = OpenOptions { profile: exact(), wants_frames: false, files };
+    // The clients' octets were not kept: nothing can be read.
+    let totals = OpenLoop::run(&tape[..], &mut prepared, &options, &mut NoOutput).unwrap();
+    assert_same(&totals, 1);
+    assert_eq!((totals.from_files, totals.heads_compared), (0, 0));
 }

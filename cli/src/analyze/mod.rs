@@ -9,20 +9,19 @@ mod marks;
 mod number;
 mod page;
 mod text;
-mod time;
 
-use crate::captures::{Bar, Captures};
+use crate::captures::{Bar, Captures, check_numbers};
 use crate::failure::{Failure, Kind};
 use crate::human;
+use crate::slowest::Slowest;
+use crate::time::Around;
 use marks::Marks;
 use simoom_pcap::segments::Segments;
 use simoom_replay::analysis::{Analysis, AnalysisOptions, Connection, Sink, Summary};
 use simoom_replay::flow::{FlowId, Net, ServerAddr};
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
-use time::Around;
 
 /// What to type, as `--help` shows it.
 pub(crate) const EXAMPLE: &str = "\
@@ -82,7 +81,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     // Made before the work: a folder that is not there is better known now than in an hour.
     let page = match &args.report {
         Some(path) => {
-            refuse_a_capture(&args.files, path)?;
+            captures.refuse_as_output("--report", path)?;
             let failed =
                 |e| Failure::new(Kind::File, format!("cannot write {}: {e}", path.display()));
             Some((path, std::fs::File::create(path).map_err(failed)?))
@@ -91,18 +90,25 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     let mut only = None;
     if let Some(most) = args.slowest {
-        let mut slowest = Slowest { most: most as usize, found: BinaryHeap::new() };
+        let mut slowest = Slowest::new(most);
         pass(args, &mut captures, None, &mut slowest, "looking for the slowest")?;
-        only = Some(slowest.found.into_iter().map(|Reverse((_, Reverse(id)))| id).collect());
+        only = Some(slowest.into_ids());
         captures = Captures::new(&args.files)?;
     }
     let mut shown = Shown::new(args, captures.are_files());
     let (summary, read) = pass(args, &mut captures, only.as_ref(), &mut shown, "reading")?;
     shown.lines.end(&summary, &read, &captures)?;
-    if !args.json {
+    let is_nothing = summary.counts.frames == 0 && captures.verdict(0).is_err();
+    if !args.json && !is_nothing {
         let text = text::screen(&summary, &read, captures.count());
         human::print(&text).map_err(|e| Failure::new(Kind::Runtime, format!("stdout: {e}")))?;
     }
+    let filters = args.server.is_some() || args.client.is_some() || args.around.is_some();
+    if filters && summary.connections == 0 && summary.counts.connections() > 0 {
+        let all = human::count(summary.counts.connections(), "connection");
+        eprintln!("simoom: none of {all} is what --server, --client and --around ask for");
+    }
+    check_numbers(args.connection.iter().copied(), summary.counts.connections())?;
     if let Some((path, file)) = page {
         let mut marks = shown.marks;
         if args.connection.is_empty() && captures.are_files() {
@@ -116,15 +122,6 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         simoom_report::write(&page, &mut out).and_then(|()| out.flush()).map_err(failed)?;
     }
     captures.verdict(summary.counts.frames)
-}
-
-fn refuse_a_capture(captures: &[PathBuf], out: &PathBuf) -> Result<(), Failure> {
-    let real = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
-    if captures.iter().any(|capture| real(capture) == real(out)) {
-        let what = format!("--report would write over the capture {}", out.display());
-        return Err(Failure::new(Kind::Usage, what));
-    }
-    Ok(())
 }
 
 /// What reading counted, for the screen and the others.
@@ -177,24 +174,6 @@ fn through(
         }
     }
     analysis.unwrap_or_else(|| Analysis::new(options)).finish(sink)
-}
-
-/// The connections with the slowest turns, in bounded memory.
-struct Slowest {
-    most: usize,
-    /// The quickest of them on top.
-    found: BinaryHeap<Reverse<(u64, Reverse<FlowId>)>>,
-}
-
-impl Sink for Slowest {
-    fn on_connection(&mut self, connection: &Connection<'_>) {
-        if connection.turns > 0 {
-            self.found.push(Reverse((connection.slowest_nanos, Reverse(connection.flow.id))));
-            if self.found.len() > self.most {
-                self.found.pop();
-            }
-        }
-    }
 }
 
 /// What hears of turns and connections as they end.

@@ -1,60 +1,91 @@
-//! Captures in: files and standard input, the first pass over them, and how far it is.
+//! The first pass over captures, and its temporary files.
 
 use super::Failure;
+use crate::captures::{Bar, Captures};
 use crate::failure::Kind;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use simoom_pcap::read::{Capture, Input};
-use simoom_pcap::segments::Segments;
+use crate::slowest::Slowest;
+use crate::time::Around;
+use simoom_replay::analysis::{Analysis, AnalysisOptions};
 use simoom_replay::prepare::{Preparation, PrepareOptions, Prepared};
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What the first pass gives.
 pub(super) struct First {
     pub(super) tape: File,
     pub(super) prepared: Prepared<File>,
     pub(super) frames: u64,
-    /// What could not be read; the rest was.
-    pub(super) errors: Vec<String>,
 }
 
-/// Errors of reading that are told, at most: a damaged file may have many.
-pub(super) const ERRORS_MAX: usize = 10;
+/// The passes over each frame: what makes scripts, and where only the slowest connections are wanted
+/// what finds them, as `simoom analyze` does.
+struct Passes {
+    first: Preparation<File, File>,
+    slowest: Option<(Analysis, Slowest)>,
+}
 
-/// Reads the captures once.
+/// Reads the captures once. `around` may be told from the first frame on.
 pub(super) fn first_pass(
-    files: &[PathBuf],
-    options: PrepareOptions,
+    captures: &mut Captures,
+    mut options: PrepareOptions,
+    around: Option<Around>,
+    slowest: Option<u32>,
     keeps_text: bool,
-    progress: &Progress,
-) -> Result<First, Failure> {
-    let inputs = files.iter().map(|path| open(path, progress)).collect::<Result<_, _>>()?;
-    let unreadable = |e: &dyn std::fmt::Display| Failure::new(Kind::File, e.to_string());
-    let capture = Capture::new(inputs).map_err(|e| unreadable(&e))?;
-    let mut segments = Segments::new(capture);
-    let spool = || spool().map_err(|e| unreadable(&format!("no room for a temporary file: {e}")));
-    let mut first = Preparation::new(options, spool()?, spool()?, spool()?);
-    if keeps_text {
-        first = first.keeping_text(spool()?);
-    }
-    let mut errors = Vec::new();
-    let full = |e: io::Error| unreadable(&format!("cannot write to a temporary file: {e}"));
+) -> Result<(First, Bar), Failure> {
+    let (mut segments, bar) = captures.open("reading")?;
+    let unwritable =
+        |e: io::Error| Failure::new(Kind::File, format!("cannot write to a temporary file: {e}"));
+    let mut pass = None;
     while let Some(item) = segments.next() {
         match item {
-            Ok(item) => first.on_item(&item).map_err(full)?,
-            Err(error) if errors.len() < ERRORS_MAX => errors.push(error.to_string()),
-            Err(_) => (),
+            Ok(item) => {
+                let pass = match &mut pass {
+                    Some(pass) => pass,
+                    None => {
+                        let first = item.frame.at_unix_nanos;
+                        options.flows.selection.around_unix_nanos =
+                            around.map(|around| around.at(first));
+                        pass.insert(begin(options, slowest, keeps_text)?)
+                    }
+                };
+                if let Some((analysis, sink)) = &mut pass.slowest {
+                    analysis.on_item(&item, sink);
+                }
+                pass.first.on_item(&item).map_err(unwritable)?;
+            }
+            Err(error) => captures.tell(&bar, &error),
         }
     }
     let frames = segments.read_stats().frames;
-    if frames == 0
-        && let Some(error) = errors.first()
-    {
-        return Err(unreadable(error));
+    if frames == 0 {
+        bar.clear();
+        captures.verdict(0)?;
     }
-    let (tape, prepared) = first.finish().map_err(full)?;
-    Ok(First { tape, prepared, frames, errors })
+    let pass = match pass {
+        Some(pass) => pass,
+        None => begin(options, slowest, keeps_text)?,
+    };
+    let (tape, mut prepared) = pass.first.finish().map_err(unwritable)?;
+    if let Some((analysis, mut sink)) = pass.slowest {
+        analysis.finish(&mut sink);
+        prepared.only = Some(sink.into_ids().into_iter().map(|id| id.0 as u32).collect());
+    }
+    Ok((First { tape, prepared, frames }, bar))
+}
+
+fn begin(
+    options: PrepareOptions,
+    slowest: Option<u32>,
+    keeps_text: bool,
+) -> Result<Passes, Failure> {
+    let pass = Preparation::new(options, spool()?, spool()?, spool()?);
+    let first = if keeps_text { pass.keeping_text(spool()?) } else { pass };
+    let slowest = slowest.map(|most| {
+        let options = AnalysisOptions { flows: options.flows, ..AnalysisOptions::default() };
+        (Analysis::new(options), Slowest::new(most))
+    });
+    Ok(Passes { first, slowest })
 }
 
 /// Whether the first capture says that simoom wrote it: as the application of a pcapng section.
@@ -67,63 +98,8 @@ pub(super) fn is_ours(files: &[PathBuf]) -> bool {
         && head.windows(6).any(|window| window == b"simoom")
 }
 
-pub(super) fn open(path: &Path, progress: &Progress) -> Result<Input, Failure> {
-    if path.as_os_str() == "-" {
-        return Ok(Input::new("standard input", io::stdin()));
-    }
-    let name = path.display().to_string();
-    let file = File::open(path)
-        .map_err(|e| Failure::new(Kind::File, format!("cannot read {name}: {e}")))?;
-    Ok(Input::new(name, progress.bar.wrap_read(file)))
-}
-
 /// A file without a name, gone when the program is.
-fn spool() -> io::Result<File> {
+fn spool() -> Result<File, Failure> {
     tempfile::tempfile()
-}
-
-/// How far the work is: a line on stderr, where somebody watches.
-pub(super) struct Progress {
-    bar: ProgressBar,
-}
-
-impl Progress {
-    pub(super) fn new(files: &[PathBuf]) -> Self {
-        let sizes = files.iter().map(|path| std::fs::metadata(path).map_or(0, |meta| meta.len()));
-        // Not drawn where stderr is no terminal.
-        let target = ProgressDrawTarget::stderr();
-        let bar = ProgressBar::with_draw_target(Some(sizes.sum()), target);
-        let shows = "reading [{bar:30}] {bytes}/{total_bytes}, {eta} left";
-        bar.set_style(style(shows));
-        Self { bar }
-    }
-
-    pub(super) fn begin_replay(&self, records: u64) {
-        self.bar.set_style(style("replaying [{bar:30}] {pos}/{len} segments, {eta} left"));
-        self.bar.reset();
-        self.bar.set_length(records);
-    }
-
-    pub(super) fn begin_runs(&self, runs: u64) {
-        self.bar.set_style(style("simulating [{bar:30}] {pos}/{len} runs, {eta} left"));
-        self.bar.reset();
-        self.bar.set_length(runs);
-    }
-
-    pub(super) fn replayed(&self, records: u64) {
-        self.bar.set_position(records);
-    }
-
-    /// Writes to the terminal without the bar in between.
-    pub(super) fn suspend(&self, write: impl FnOnce()) {
-        self.bar.suspend(write);
-    }
-
-    pub(super) fn finish(&self) {
-        self.bar.finish_and_clear();
-    }
-}
-
-fn style(shows: &str) -> ProgressStyle {
-    ProgressStyle::with_template(shows).expect("the template is right").progress_chars("=> ")
+        .map_err(|e| Failure::new(Kind::File, format!("no room for a temporary file: {e}")))
 }

@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value, json};
 use simoom_replay::compare::summary::Meaningless;
-use simoom_replay::compare::{Again, Class, ConnectionReport, Difference, Kind, Sent};
+use simoom_replay::compare::{
+    Again, Class, ConnectionReport, Difference, HeadDifference, Kind, Sent,
+};
 use simoom_replay::flow;
 use simoom_replay::open::OpenTotals;
 use simoom_replay::open::wire::{state_name, tshark_filter};
@@ -76,6 +78,9 @@ pub(super) fn text(
             "other_syn_ack": totals.misfits,
             "captured_away_from_the_server": totals.distant,
             "scripts_cut": prepared.scripts_cut,
+            "from_files": totals.from_files,
+            "heads_compared": totals.heads_compared,
+            "heads_unread": totals.heads_unread,
             "text_gaps": prepared.text_gaps.0,
             "text_gap_octets": prepared.text_gaps.1,
         },
@@ -113,9 +118,26 @@ fn connection(one: &ConnectionReport) -> Value {
         "first": one.first.as_ref().map(difference),
         "parting": one.parting.as_ref().map(difference),
         "found": found,
+        "head": one.head.as_ref().map(head),
         "meaningless": one.meaningless.map(|(why, frame, at)| json!({
             "why": why.name(), "frame": frame, "at": at,
         })),
+    })
+}
+
+fn head(head: &HeadDifference) -> Value {
+    let fields = head
+        .fields
+        .iter()
+        .map(|one| json!({ "name": one.name, "captured": one.theirs, "ours": one.ours }));
+    json!({
+        "answer": head.answer,
+        "captured_status": head.status[1],
+        "our_status": head.status[0],
+        "captured_octets": head.len[1],
+        "our_octets": head.len[0],
+        "fields": fields.collect::<Vec<_>>(),
+        "fields_not_listed": head.fields_more,
     })
 }
 

@@ -13,14 +13,19 @@ mod page;
 mod text;
 mod what_if;
 
+use crate::captures::{Bar, Captures, check_numbers};
 use crate::failure::{Failure, Kind};
 use crate::human;
+use crate::site::{DiskBodies, Site};
+use crate::time::Around;
 use clap::value_parser;
 use frames::FrameWriter;
-use input::{First, Progress};
+use input::First;
 use simoom_replay::compare::ConnectionReport;
 use simoom_replay::flow::{Class, FlowOptions, Net, Selection, ServerAddr};
-use simoom_replay::open::{Mark, OpenLoop, OpenOptions, OpenTotals, OurFrame, Output, Profile};
+use simoom_replay::open::{
+    Files, Mark, OpenLoop, OpenOptions, OpenTotals, OurFrame, Output, Profile,
+};
 use simoom_replay::prepare::{PrepareOptions, Prepared};
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
@@ -33,6 +38,7 @@ Examples:
   simoom replay server.pcapng
   simoom replay server.pcap.gz --as linux --server 192.0.2.7:443 --report replay.html
   tcpdump -i eth0 -w - -c 100000 port 443 | simoom replay - --as freebsd --json
+  simoom replay web.pcap --content ./public
   simoom replay ours.pcapng --as simoom --pcap again.pcapng
 
 Each client's segments reach our stack when they were captured. A connection is by default what its
@@ -61,18 +67,27 @@ pub(crate) struct Args {
     /// Only connections of clients in this network
     #[arg(long, value_name = "NET")]
     client: Option<Net>,
-    /// Only connections open at this time: seconds since 1970, UTC
-    #[arg(long, value_name = "SECONDS")]
-    around: Option<String>,
+    /// Only connections open at this time: 2026-03-01T12:00:00.5Z, seconds since 1970, or +SECONDS
+    /// after the first frame
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    around: Option<Around>,
+    /// Only the N connections with the slowest turns, as analyze finds them
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=100_000))]
+    slowest: Option<u32>,
     /// How far apart the same segment of both may be sent, in microseconds [default: 2000]
-    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(0..=60_000_000))]
-    tolerance_us: Option<u64>,
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(value_parser = value_parser!(i64).range(0..=60_000_000))]
+    tolerance_us: Option<i64>,
     /// Take segments with wrong checksums, as from a capture before the device fills them in
     #[arg(long)]
     ignore_checksums: bool,
     /// Rebuild the servers' text from the capture, in a temporary file, instead of making it up
     #[arg(long)]
     exact_bytes: bool,
+    /// Answer clients whose octets read as HTTP with our own file server over this directory, and
+    /// compare status and header fields with the captured ones
+    #[arg(long, value_name = "DIR")]
+    content: Option<PathBuf>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -95,20 +110,27 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         let what = "--report and --pcap name the same file";
         return Err(Failure::new(Kind::Usage, what));
     }
+    let mut captures = Captures::new(&args.files)?;
+    for (option, path) in [("--report", &args.report), ("--pcap", &args.pcap)] {
+        if let Some(path) = path {
+            captures.refuse_as_output(option, path)?;
+        }
+    }
     let whom = match &args.whom {
         Some(whom) => whom.clone(),
         None if input::is_ours(&args.files) => String::from("simoom"),
         None => String::from("linux"),
     };
     let mut profile = profile(&whom)?;
-    if let Some(micros) = args.tolerance_us {
+    if let Some(micros) = args.tolerance_us.map(i64::unsigned_abs) {
         profile.rules.tolerance = micros * 1_000;
         profile.timer_slack = profile.timer_slack.min(micros * 1_000);
     }
     let selection = Selection {
         server: args.server,
         clients: args.client,
-        around_unix_nanos: args.around.as_deref().map(nanos).transpose()?,
+        // Known with the first frame.
+        around_unix_nanos: None,
     };
     let flows = FlowOptions {
         selection,
@@ -116,29 +138,28 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         ..FlowOptions::default()
     };
     if args.what_if.is_asked() {
-        let (files, whom, report) = (&args.files[..], &whom[..], args.report.as_deref());
-        let json = args.json;
-        let beside = what_if::Beside { files, whom, profile, flows, json, report };
-        return what_if::run(&args.what_if, beside);
+        let (whom, report, json) = (&whom[..], args.report.as_deref(), args.json);
+        let (around, slowest) = (args.around, args.slowest);
+        let beside = what_if::Beside { whom, profile, flows, around, slowest, json, report };
+        return what_if::run(&args.what_if, beside, &mut captures);
     }
+    let files = args.content.as_deref().map(files).transpose()?;
     // Made before the work: a folder that is not there is better known now than in an hour.
     let page = args.report.as_deref().map(|path| create(path, "the report")).transpose()?;
     let pcap = args.pcap.as_deref().map(|path| create(path, "the capture")).transpose()?;
 
-    let progress = Progress::new(&args.files);
     let options = PrepareOptions {
         flows,
+        keeps_requests: args.content.is_some(),
         takes_copies: profile.rules.exact_acks,
-        ..PrepareOptions::default()
     };
-    let First { tape, mut prepared, frames, errors } =
-        input::first_pass(&args.files, options, args.exact_bytes, &progress)?;
-    for error in errors {
-        progress.suspend(|| eprintln!("simoom: {error}"));
-    }
-    let options = OpenOptions { profile, wants_frames: pcap.is_some() };
-    progress.begin_replay(prepared.records);
-    let mut second = Second::new(&progress, args.connection);
+    let keeps_text = args.exact_bytes || args.content.is_some();
+    let (First { tape, mut prepared, frames }, bar) =
+        input::first_pass(&mut captures, options, args.around, args.slowest, keeps_text)?;
+    check_numbers(args.connection.map(u64::from), prepared.counts.connections())?;
+    let options = OpenOptions { profile, wants_frames: pcap.is_some(), files };
+    bar.begin("replaying", prepared.records);
+    let mut second = Second::new(&bar, args.connection);
     if let Some((file, path)) = pcap {
         let writer = FrameWriter::new(BufWriter::new(file))
             .map_err(|e| cannot_write("the capture", path, &e))?;
@@ -150,7 +171,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let drawn = drawn(args, &totals);
     if let Some((file, path)) = page {
-        let mut watch = Second::new(&progress, drawn);
+        let mut watch = Second::new(&bar, drawn);
         if args.connection == drawn {
             watch.marks = std::mem::take(&mut second.marks);
         } else {
@@ -164,7 +185,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             .and_then(|()| file.flush())
             .map_err(|e| cannot_write("the report", path, &e))?;
     }
-    progress.finish();
+    bar.clear();
     let said = if args.json {
         json::text(&whom, &prepared, &totals, frames)
     } else {
@@ -172,7 +193,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     human::print(&said)
         .map_err(|e| Failure::new(Kind::File, format!("cannot write the results: {e}")))?;
-    verdict(&totals, &prepared, &options)
+    verdict(&totals, &prepared, &options)?;
+    captures.verdict(frames)
 }
 
 /// The exit code: see [`crate::failure::EXIT_CODES`].
@@ -183,7 +205,12 @@ fn verdict(
 ) -> Result<(), Failure> {
     let summary = &totals.summary;
     if summary.connections == 0 {
-        let what = "no connection of the capture can be replayed";
+        let what = match prepared.scripts.count() + prepared.left_out.values().sum::<u64>() {
+            0 if prepared.counts.connections() > 0 => {
+                "no connection of the capture is what --server, --client and --around ask for"
+            }
+            _ => "no connection of the capture can be replayed",
+        };
         return Err(Failure::new(Kind::NothingToReplay, what));
     }
     if !summary.is_same() {
@@ -217,6 +244,19 @@ fn replay<O: Output>(
     OpenLoop::run(tape, prepared, options, out).map_err(failure)
 }
 
+/// What our file server serves: a directory, as `simoom serve` takes it.
+fn files(dir: &Path) -> Result<Files, Failure> {
+    let site = Site::scan(dir)?;
+    for line in &site.notes.lines {
+        eprintln!("simoom: {line}");
+    }
+    let more = site.notes.count - site.notes.lines.len();
+    if more > 0 {
+        eprintln!("simoom: {more} more were left out");
+    }
+    Ok(Files::new(site.catalogue, DiskBodies::new(site.files)))
+}
+
 /// The profile of a name, or in a file.
 fn profile(whom: &str) -> Result<Profile, Failure> {
     if let Some(profile) = Profile::named(whom) {
@@ -228,22 +268,6 @@ fn profile(whom: &str) -> Result<Profile, Failure> {
     })?;
     Profile::from_toml(&text)
         .map_err(|what| Failure::new(Kind::Usage, format!("--as {whom}: {what}")))
-}
-
-/// Nanoseconds from seconds with up to nine digits behind the point.
-fn nanos(text: &str) -> Result<u64, Failure> {
-    let wrong = || {
-        let what = format!("--around {text}: seconds since 1970 are wanted, as 1700000000.25");
-        Failure::new(Kind::Usage, what)
-    };
-    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || part.len() > 9 || !digits(whole) || !digits(part) {
-        return Err(wrong());
-    }
-    let seconds: u64 = whole.parse().map_err(|_| wrong())?;
-    let part: u64 = format!("{part:0<9}").parse().map_err(|_| wrong())?;
-    seconds.checked_mul(1_000_000_000).and_then(|n| n.checked_add(part)).ok_or_else(wrong)
 }
 
 fn create<'a>(path: &'a Path, what: &str) -> Result<(File, &'a Path), Failure> {
@@ -260,15 +284,15 @@ const MARKS_MAX: usize = 200_000;
 
 /// What the second pass is to do beside comparing.
 struct Second<'a> {
-    progress: &'a Progress,
+    bar: &'a Bar,
     frames: Option<FrameWriter<BufWriter<File>>>,
     watched: Option<u32>,
     marks: Vec<Mark>,
 }
 
 impl<'a> Second<'a> {
-    fn new(progress: &'a Progress, watched: Option<u32>) -> Self {
-        Self { progress, frames: None, watched, marks: Vec::new() }
+    fn new(bar: &'a Bar, watched: Option<u32>) -> Self {
+        Self { bar, frames: None, watched, marks: Vec::new() }
     }
 }
 
@@ -293,26 +317,6 @@ impl Output for Second<'_> {
     fn on_connection(&mut self, _report: &ConnectionReport) {}
 
     fn on_progress(&mut self, records: u64) {
-        self.progress.replayed(records);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_seconds_with_nine_digits_at_most() {
-        for (text, expected) in [
-            ("0", 0),
-            ("1700000000", 1_700_000_000_000_000_000),
-            ("1700000000.25", 1_700_000_000_250_000_000),
-            ("1.000000001", 1_000_000_001),
-        ] {
-            assert_eq!(nanos(text).unwrap(), expected);
-        }
-        for text in ["", ".", "-1", "1.0000000001", "now", "99999999999999999999", "1e9"] {
-            assert!(nanos(text).is_err(), "{text}");
-        }
+        self.bar.done(records);
     }
 }

@@ -1,9 +1,11 @@
 //! `--report`: the page, with the time-sequence graphs of both servers over each other.
 
-use super::text::{grouped, in_connections, micros, our_state, sent, servers, their_state};
+use super::text::{
+    grouped, head_text, in_connections, micros, our_state, sent, servers, their_state,
+};
 use simoom_replay::compare::pairing::Side;
 use simoom_replay::compare::summary::Meaningless;
-use simoom_replay::compare::{Again, Kind, Sent};
+use simoom_replay::compare::{Again, Class, Kind, Sent};
 use simoom_replay::open::{Mark, OpenTotals};
 use simoom_replay::prepare::Prepared;
 use simoom_report::{Axis, Colour, Page, Plot, Series, Style, Table};
@@ -88,6 +90,11 @@ fn tables(shown: &Shown<'_>) -> Vec<Table> {
             .map(|f| both(sent(f.theirs.as_ref(), one.opened_at), their_state(&f.their_state)));
         let ours =
             first.map(|f| both(sent(f.ours.as_ref(), one.opened_at), our_state(&f.our_state)));
+        let head = one.head.as_ref().filter(|_| first.is_some_and(|f| f.class == Class::HttpHead));
+        let [ours, captured] = match head {
+            Some(head) => [0, 1].map(|side| Some(head_text(head, side))),
+            None => [ours, captured],
+        };
         vec![
             format!("#{}", one.serial),
             first.map_or(String::new(), |first| first.class.to_string()),

@@ -2,7 +2,7 @@
 
 use simoom_replay::compare::pairing::{OurState, TheirState};
 use simoom_replay::compare::summary::Meaningless;
-use simoom_replay::compare::{Again, ConnectionReport, Difference, Sent};
+use simoom_replay::compare::{Again, Class, ConnectionReport, Difference, HeadDifference, Sent};
 use simoom_replay::open::OpenTotals;
 use simoom_replay::open::wire::{state_name, tshark_filter};
 use simoom_replay::prepare::Prepared;
@@ -67,6 +67,15 @@ pub(super) fn text(
         let _ =
             writeln!(out, "the capture lacks {octets} octets of text in {gaps} places: made up");
     }
+    if totals.from_files > 0 {
+        let (n, heads) = (grouped(totals.from_files), grouped(totals.heads_compared));
+        let _ = write!(out, "{n} connections answered from files: {heads} heads compared");
+        if totals.heads_unread > 0 {
+            let unread = grouped(totals.heads_unread);
+            let _ = write!(out, "; {unread} answers without a captured head that can be read");
+        }
+        out.push('\n');
+    }
     if totals.distant > 0 {
         let n = grouped(totals.distant);
         let _ = writeln!(
@@ -104,15 +113,20 @@ pub(super) fn text(
     let told: Vec<_> = classes
         .iter()
         .filter_map(|(class, _)| {
-            let is_it =
-                |one: &&ConnectionReport| one.first.is_some_and(|first| first.class == *class);
-            summary.kept.iter().find(is_it)
+            // Heads are told behind whatever else came first.
+            let is_it = |one: &&ConnectionReport| match (class, &one.head) {
+                (Class::HttpHead, head) => head.is_some(),
+                _ => one.first.is_some_and(|first| first.class == *class),
+            };
+            summary.kept.iter().find(is_it).map(|one| (class, one))
         })
         .take(EXAMPLES_MAX)
         .collect();
-    for one in told {
-        if let Some(first) = &one.first {
-            out.push_str(&told_in_full(one, first));
+    for (class, one) in told {
+        match (class, &one.head, &one.first) {
+            (Class::HttpHead, Some(head), _) => out.push_str(&head_in_full(one, head)),
+            (_, _, Some(first)) => out.push_str(&told_in_full(one, first)),
+            _ => (),
         }
     }
     out
@@ -164,6 +178,36 @@ fn told_in_full(one: &ConnectionReport, first: &Difference) -> String {
         sent(first.ours.as_ref(), one.opened_at),
         our_state(&first.our_state),
     )
+}
+
+fn head_in_full(one: &ConnectionReport, head: &HeadDifference) -> String {
+    format!(
+        "\n#{}, answer {}: {}  ({})\n  captured: {}\n  ours:     {}\n",
+        one.serial,
+        head.answer,
+        Class::HttpHead,
+        tshark_filter(one.client, one.server),
+        head_text(head, 1),
+        head_text(head, 0),
+    )
+}
+
+/// What one side says where two heads differ: 0 is ours, 1 the captured server.
+pub(super) fn head_text(head: &HeadDifference, side: usize) -> String {
+    let mut out = head.status[side].to_string();
+    for field in &head.fields {
+        let value = if side == 0 { &field.ours } else { &field.theirs };
+        let _ = match value {
+            Some(value) => {
+                write!(out, ", {}: {}", field.name, value.replace(char::is_control, "?"))
+            }
+            None => write!(out, ", no {}", field.name),
+        };
+    }
+    if head.fields_more > 0 {
+        let _ = write!(out, ", and {} other fields", head.fields_more);
+    }
+    out
 }
 
 pub(super) fn sent(sent: Option<&Sent>, opened_at: u64) -> String {

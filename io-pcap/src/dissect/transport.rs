@@ -113,7 +113,11 @@ fn any_options(bytes: &[u8], is_cut: bool) -> (TcpOptions, OptionsSeen) {
 #[inline]
 fn checksum_seen(network: &Network, segment: Rest<'_>, field: u16) -> ChecksumSeen {
     if !segment.is_whole() || !network.final_destination {
-        return ChecksumSeen::NotChecked;
+        // The IP header is whole: a length that was damaged on the way cuts segments, too.
+        return match network.ip_sum {
+            IpSum::Bad => ChecksumSeen::Bad,
+            IpSum::Good | IpSum::Unset => ChecksumSeen::NotChecked,
+        };
     }
     let addresses = match (network.src, network.dst) {
         (IpAddr::V4(src), IpAddr::V4(dst)) => {

@@ -41,9 +41,13 @@ pub struct RecordedFrame {
     pub ended: Option<(Instant, Fate)>,
     /// When it came a second time.
     pub again_at: Option<Instant>,
+    /// How, where it did.
+    pub again_fate: Fate,
     sent: Range<usize>,
     /// Where it arrived otherwise than it was sent.
     changed: Option<Range<usize>>,
+    /// The same for the second time.
+    again_changed: Option<Range<usize>>,
 }
 
 /// Keeps the frames of a world that fit its bounds: give it to `World::with_tap`.
@@ -85,6 +89,11 @@ impl Recording {
     /// The same as it arrived.
     pub fn arrived(&self, frame: &RecordedFrame) -> &[u8] {
         &self.bytes[frame.changed.clone().unwrap_or(frame.sent.clone())]
+    }
+
+    /// The same as it arrived the second time: one of two may be damaged.
+    pub fn arrived_again(&self, frame: &RecordedFrame) -> &[u8] {
+        &self.bytes[frame.again_changed.clone().unwrap_or(frame.sent.clone())]
     }
 
     /// Frames beyond the bound of the recording.
@@ -139,8 +148,10 @@ impl EventTap for Recording {
                 len: bytes.len() as u32,
                 ended: None,
                 again_at: None,
+                again_fate: Fate::ArrivedAgain,
                 sent,
                 changed: None,
+                again_changed: None,
             }),
             None => self.unrecorded += 1,
         }
@@ -149,16 +160,17 @@ impl EventTap for Recording {
     fn on_event(&mut self, event: &EventRecord<'_>) {
         let way = way(event.link, event.direction);
         let Some(place) = self.place(way, event.number) else { return };
+        let changed = matches!(event.fate, Fate::ArrivedDamaged | Fate::ArrivedForged);
+        // Where there is no room left, it is shown as it was sent.
+        let changed = if changed { self.keep(event.bytes) } else { None };
         // A second one that is damaged says so, and comes behind the first.
         if event.fate == Fate::ArrivedAgain || self.frames[place].ended.is_some() {
             self.frames[place].again_at = Some(event.at);
+            self.frames[place].again_fate = event.fate;
+            self.frames[place].again_changed = changed;
             return;
         }
-        let changed = matches!(event.fate, Fate::ArrivedDamaged | Fate::ArrivedForged);
-        if changed {
-            // Where there is no room left, it is shown as it was sent.
-            self.frames[place].changed = self.keep(event.bytes);
-        }
+        self.frames[place].changed = changed;
         self.frames[place].ended = Some((event.at, event.fate));
     }
 }

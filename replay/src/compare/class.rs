@@ -38,6 +38,8 @@ pub enum Class {
     FinOrReset,
     /// Other octets at the same place of the stream.
     Octets,
+    /// The status of an answer in HTTP, or a field of its head.
+    HttpHead,
     /// An acknowledgement that the other did not send.
     Acknowledgement,
     /// The client acknowledged a part of a segment.
@@ -50,7 +52,7 @@ pub enum Class {
 
 impl Class {
     /// Every class.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::FastRetransmit,
         Self::PartialAck,
         Self::Timeout,
@@ -67,6 +69,7 @@ impl Class {
         Self::Ecn,
         Self::FinOrReset,
         Self::Octets,
+        Self::HttpHead,
         Self::Acknowledgement,
         Self::PartOfSegment,
         Self::Push,
@@ -92,6 +95,7 @@ impl Class {
             Self::Ecn => "ecn",
             Self::FinOrReset => "fin_or_rst",
             Self::Octets => "octets",
+            Self::HttpHead => "http_head",
             Self::Acknowledgement => "acknowledgement",
             Self::PartOfSegment => "ack_of_part",
             Self::Push => "push",
@@ -107,6 +111,7 @@ impl Class {
                 | Self::Options
                 | Self::Ecn
                 | Self::Octets
+                | Self::HttpHead
                 | Self::Acknowledgement
                 | Self::PartOfSegment
                 | Self::Push
@@ -147,6 +152,7 @@ impl fmt::Display for Class {
             Self::Ecn => "ECN",
             Self::FinOrReset => "FIN or RST",
             Self::Octets => "other octets",
+            Self::HttpHead => "HTTP status or header",
             Self::Acknowledgement => "acknowledgement",
             Self::PartOfSegment => "ACK of a part of a segment",
             Self::Push => "PSH",

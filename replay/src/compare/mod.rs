@@ -3,15 +3,18 @@
 //!
 //! Nothing is collected. Of a connection at most one side waits for the other, in a queue with a
 //! bound. Read [`class`] (what differences are called), [`sent`] (what is compared), [`infer`] (what
-//! the captured server must have known), [`pairing`] (the comparison), [`summary`] (over the file).
+//! the captured server must have known), [`pairing`] (the comparison), [`head`] (of HTTP),
+//! [`summary`] (over the file).
 
 pub mod class;
+pub mod head;
 pub mod infer;
 pub mod pairing;
 pub mod sent;
 pub mod summary;
 
 pub use class::Class;
+pub use head::HeadDifference;
 pub use pairing::{Difference, OurState, Pairing, Side, TheirState};
 pub use sent::{Again, Kind, Sent};
 pub use summary::{ConnectionReport, Summary};

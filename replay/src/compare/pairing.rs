@@ -297,6 +297,24 @@ impl Pairing {
         self.offer(Side::Theirs, sent, ours);
     }
 
+    /// The head of an answer in HTTP differs: ours is about to be sent. `parts`: what follows stands at
+    /// other places of the stream.
+    pub fn on_head(&mut self, (at, frame): (u64, u64), parts: bool, ours: &OurState) {
+        if self.parted {
+            return;
+        }
+        self.count(Class::HttpHead);
+        let found = self.difference(Class::HttpHead, (at, frame), None, None, ours);
+        if self.first.is_none() {
+            self.first = Some(found);
+        } else if parts && self.parting.is_none() {
+            self.parting = Some(found);
+        }
+        if parts {
+            self.stop();
+        }
+    }
+
     /// Ours sent a segment.
     pub fn on_ours(&mut self, sent: Sent, ours: &OurState) {
         self.offer(Side::Ours, sent, ours);

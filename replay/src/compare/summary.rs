@@ -1,6 +1,7 @@
 //! Over all connections of a capture.
 
 use super::class::Class;
+use super::head::HeadDifference;
 use super::pairing::Difference;
 use super::sent::Again;
 use std::net::SocketAddr;
@@ -71,6 +72,8 @@ pub struct ConnectionReport {
     pub counts: [u32; Class::ALL.len()],
     /// From where on its replay means nothing: why, the captured frame, and when.
     pub meaningless: Option<(Meaningless, u64, u64)>,
+    /// The first head of an answer that differs, where answers come from files.
+    pub head: Option<HeadDifference>,
     /// What ours sent again, by [`Again::ALL`].
     pub our_again: [u32; Again::ALL.len()],
     /// What the captured server sent again.

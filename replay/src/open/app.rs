@@ -1,10 +1,12 @@
 //! The application of a replayed server: says what its scripts say, when they say it, to whoever
-//! asks and whatever was asked.
+//! asks and whatever was asked. Or our file server says it, when the scripts do.
 
-use crate::content::Content;
+use super::files::{Answers, Laid, Texts, said_before};
+use crate::compare::HeadDifference;
 use crate::script::{End, Script, WriteOp};
 use simoom_core::content::ObjectId;
 use simoom_core::seq::SeqNumber;
+use simoom_core::server::ServerConn;
 use simoom_core::stack::app::{App, CloseReason, Cx, Peer, Source};
 use simoom_core::time::Instant;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -62,12 +64,34 @@ struct Cursor {
     end: End,
     /// Octets that the client's stream has brought.
     received: u64,
+    /// Those of them that our file server took.
+    taken: u64,
     /// Writes whose time has come.
     due: usize,
     /// Writes of which everything is acknowledged.
     acked: usize,
     fin_came: bool,
     ended: bool,
+    /// Our file server answers.
+    answers: Option<Answers>,
+}
+
+/// What came of the heads of answers from files.
+#[derive(Debug, Default)]
+pub(super) struct Heads {
+    /// Those that differ, by slot, since somebody took them.
+    pub(super) found: Vec<(u32, HeadDifference)>,
+    /// Answers whose heads were compared.
+    pub(super) compared: u64,
+    /// Answers without a captured one that can be read.
+    pub(super) unread: u64,
+}
+
+/// A connection: its slot, and what our file server keeps of it where that answers.
+#[derive(Debug)]
+pub(super) struct ReplayConn {
+    slot: u32,
+    server: Option<ServerConn>,
 }
 
 /// One application for all connections of a stack.
@@ -75,7 +99,8 @@ struct Cursor {
 pub(super) struct ScriptApp {
     /// By slot.
     cursors: Vec<Option<Cursor>>,
-    content: Content,
+    texts: Texts,
+    heads: Heads,
     /// UTC of the stack's start.
     base: u64,
     /// UTC of this turn.
@@ -83,14 +108,19 @@ pub(super) struct ScriptApp {
 }
 
 impl ScriptApp {
-    pub(super) fn new(content: Content, base: u64) -> Self {
-        Self { cursors: Vec::new(), content, base, now: base }
+    pub(super) fn new(texts: Texts, base: u64) -> Self {
+        Self { cursors: Vec::new(), texts, heads: Heads::default(), base, now: base }
     }
 
     /// Says what time it is, before a turn: UTC, in nanoseconds since 1970.
     #[inline]
     pub(super) fn set_now(&mut self, now: u64) {
         self.now = now;
+    }
+
+    /// What came of heads.
+    pub(super) fn heads(&mut self) -> &mut Heads {
+        &mut self.heads
     }
 
     /// A connection is about to be opened that follows this script.
@@ -119,7 +149,7 @@ impl ScriptApp {
             }
             End::Reset { at, told_at } => End::Reset { at: moved(at, told_at), told_at },
         };
-        self.content.begin(script.flow, script.kept.clone());
+        self.texts.scripts.begin(script.flow, script.kept.clone());
         self.cursors[slot] = Some(Cursor {
             server_isn: script.server_isn,
             ts_offset,
@@ -130,18 +160,25 @@ impl ScriptApp {
             },
             end,
             received: 0,
+            taken: 0,
             due: 0,
             acked: 0,
             fin_came: false,
             ended: false,
+            answers: self.answers(script).then(Answers::default),
         });
+    }
+
+    /// Whether our file server answers in this connection.
+    pub(super) fn answers(&self, script: &Script) -> bool {
+        script.reads_as_http && self.texts.files.is_some()
     }
 
     /// The connection is over.
     pub(super) fn forget(&mut self, slot: u32) {
         if let Some(cursor) = self.cursors.get_mut(slot as usize) {
             *cursor = None;
-            self.content.forget(slot);
+            self.texts.scripts.forget(slot);
         }
     }
 
@@ -195,6 +232,12 @@ impl Cursor {
         }
     }
 
+    /// Stream offset before which our file server may speak: it is not bound to the captured lengths,
+    /// but to the captured times.
+    fn free_upto(&self) -> u64 {
+        if self.due == self.writes.len() { u64::MAX } else { self.due_end() }
+    }
+
     fn end_of(&self, write: usize) -> u64 {
         self.writes.get(write + 1).map_or(self.upto, |next| next.start)
     }
@@ -205,12 +248,11 @@ impl Cursor {
 }
 
 impl App for ScriptApp {
-    /// The slot.
-    type Conn = u32;
-    type Content = Content;
+    type Conn = ReplayConn;
+    type Content = Texts;
 
-    fn content(&mut self) -> &mut Content {
-        &mut self.content
+    fn content(&mut self) -> &mut Texts {
+        &mut self.texts
     }
 
     fn pin_initial_sequence(
@@ -222,25 +264,55 @@ impl App for ScriptApp {
         Some((cursor.server_isn, cursor.ts_offset))
     }
 
-    fn on_open(&mut self, cx: &mut Cx<'_>, peer: Peer) -> u32 {
+    fn on_open(&mut self, cx: &mut Cx<'_>, peer: Peer) -> ReplayConn {
         let slot = slot_of(*peer.remote.ip());
+        let answers = match self.cursors.get(slot as usize) {
+            Some(Some(cursor)) => cursor.answers.is_some(),
+            _ => false,
+        };
+        let server = self.texts.files.as_mut().filter(|_| answers);
+        let server = server.map(|files| files.on_open(cx, peer));
         self.advance(cx, slot);
-        slot
+        ReplayConn { slot, server }
     }
 
-    fn on_bytes(&mut self, _cx: &mut Cx<'_>, &mut slot: &mut u32, bytes: &[u8]) -> usize {
-        if let Some(Some(cursor)) = self.cursors.get_mut(slot as usize) {
+    fn on_bytes(&mut self, cx: &mut Cx<'_>, conn: &mut ReplayConn, bytes: &[u8]) -> usize {
+        let slot = conn.slot;
+        let Some(Some(cursor)) = self.cursors.get_mut(slot as usize) else { return bytes.len() };
+        let Some(server) = &mut conn.server else {
             cursor.received += bytes.len() as u64;
+            return bytes.len();
+        };
+        // What is not taken is shown again.
+        cursor.received = cursor.received.max(cursor.taken + bytes.len() as u64);
+        let Some(files) = &mut self.texts.files else { return bytes.len() };
+        let n = files.on_bytes(cx, server, bytes);
+        cursor.taken += n as u64;
+        if let Some(answers) = &mut cursor.answers {
+            let heads = &mut self.heads;
+            answers.look(slot, server, &mut self.texts, |laid| match laid {
+                Laid::Same => heads.compared += 1,
+                Laid::Differs(found) => {
+                    heads.compared += 1;
+                    heads.found.push((slot, found));
+                }
+                Laid::Unread => heads.unread += 1,
+            });
         }
-        bytes.len()
+        // The script's times, not those after which our server would give up.
+        self.advance(cx, slot);
+        n
     }
 
-    fn source(&mut self, &slot: &u32, at: u64, _max: u32) -> Source<'_> {
-        let now = self.now;
+    fn source(&mut self, conn: &ReplayConn, at: u64, max: u32) -> Source<'_> {
+        let (now, slot) = (self.now, conn.slot);
         let Some(Some(cursor)) = self.cursors.get_mut(slot as usize) else {
             return Source::Pending;
         };
         cursor.advance(now);
+        if let (Some(server), Some(files)) = (&conn.server, &mut self.texts.files) {
+            return said_before(files, server, at, cursor.free_upto(), max);
+        }
         let due = &cursor.writes[cursor.acked..cursor.due];
         let with_text = matches!(cursor.end, End::Fin { with_text: true, .. });
         if at >= cursor.due_end() {
@@ -254,7 +326,7 @@ impl App for ScriptApp {
         };
         let write = cursor.acked + found;
         let (start, end) = (cursor.writes[write].start, cursor.end_of(write));
-        self.content.point_at(start);
+        self.texts.scripts.point_at(start);
         Source::Prepared {
             object: ObjectId(slot),
             offset: at - start,
@@ -264,7 +336,13 @@ impl App for ScriptApp {
         }
     }
 
-    fn on_acked(&mut self, _cx: &mut Cx<'_>, &mut slot: &mut u32, upto: u64) {
+    fn on_acked(&mut self, cx: &mut Cx<'_>, conn: &mut ReplayConn, upto: u64) {
+        let slot = conn.slot;
+        if let (Some(server), Some(files)) = (&mut conn.server, &mut self.texts.files) {
+            files.on_acked(cx, server, upto);
+            self.advance(cx, slot);
+            return;
+        }
         if let Some(Some(cursor)) = self.cursors.get_mut(slot as usize) {
             while cursor.acked < cursor.due && cursor.end_of(cursor.acked) <= upto {
                 cursor.acked += 1;
@@ -272,17 +350,24 @@ impl App for ScriptApp {
         }
     }
 
-    fn on_deadline(&mut self, cx: &mut Cx<'_>, conn: &mut u32) {
-        self.advance(cx, *conn);
+    fn on_deadline(&mut self, cx: &mut Cx<'_>, conn: &mut ReplayConn) {
+        self.advance(cx, conn.slot);
     }
 
     /// The script says when this side ends.
-    fn on_fin(&mut self, cx: &mut Cx<'_>, conn: &mut u32) {
-        if let Some(Some(cursor)) = self.cursors.get_mut(*conn as usize) {
+    fn on_fin(&mut self, cx: &mut Cx<'_>, conn: &mut ReplayConn) {
+        if let (Some(server), Some(files)) = (&mut conn.server, &mut self.texts.files) {
+            files.on_fin(cx, server);
+        }
+        if let Some(Some(cursor)) = self.cursors.get_mut(conn.slot as usize) {
             cursor.fin_came = true;
         }
-        self.advance(cx, *conn);
+        self.advance(cx, conn.slot);
     }
 
-    fn on_close(&mut self, _conn: u32, _why: CloseReason) {}
+    fn on_close(&mut self, conn: ReplayConn, why: CloseReason) {
+        if let (Some(server), Some(files)) = (conn.server, &mut self.texts.files) {
+            files.on_close(server, why);
+        }
+    }
 }

@@ -2,20 +2,17 @@
 //! configured per stack.
 
 use super::app::{SERVER, ScriptApp};
+use super::files::Texts;
 use super::frame::{ClientFrame, OUR_MAC};
 use super::port::ReplayPort;
 use super::profile::Profile;
 use super::watch::Watch;
-use crate::content::Content;
 use crate::prepare::{Shape, ShapeCount};
-use crate::script::store::Spool;
 use simoom_core::port::{BATCH_MAX, Port};
 use simoom_core::secrets::Secrets;
 use simoom_core::stack::{Config, Stack};
 use simoom_core::time::Instant;
-use std::cell::RefCell;
 use std::fmt;
-use std::rc::Rc;
 
 /// Bytes of receive buffers of one stack, at most.
 const RECEIVE_BYTES_MAX: u32 = 8 << 20;
@@ -45,8 +42,7 @@ impl Lane {
         count: ShapeCount,
         connections: u32,
         base: u64,
-        keeps_bytes: bool,
-        text: Option<Rc<RefCell<dyn Spool>>>,
+        texts: Texts,
     ) -> Self {
         let mss = shape.mss.clamp(64, MSS_MAX);
         let port = ReplayPort::new(mss.max(536));
@@ -68,8 +64,8 @@ impl Lane {
         config.content.copies_max = 0;
         config.content.runs_max = 0;
         config.content.mss_classes.clone_from(&profile.mss_classes);
-        let app = ScriptApp::new(Content::synthetic(keeps_bytes).with_captured(text), base);
-        let watch = Watch::new(keeps_bytes);
+        let watch = Watch::new(texts.fills);
+        let app = ScriptApp::new(texts, base);
         let secrets = Secrets::new([0x5151, 0x5252, 0x5353, 0x5454]);
         let stack = Stack::with_trace(config, secrets, port.caps(), app, watch);
         Self { shape, stack, port, wake_at: None, base, last: base }

@@ -3,6 +3,7 @@
 
 use super::app;
 use super::watch::Known;
+use crate::compare::head::HeadDifference;
 use crate::compare::infer::Inferred;
 use crate::compare::pairing::Limit;
 use crate::compare::summary::Meaningless;
@@ -42,6 +43,10 @@ pub(super) struct Live {
     pub(super) unknown_from: u64,
     pub(super) pairing: Pairing,
     pub(super) meaningless: Option<(Meaningless, u64, u64)>,
+    /// The client's newest frame.
+    pub(super) last_frame: u64,
+    /// The first head of an answer that differs.
+    pub(super) head: Option<Box<HeadDifference>>,
     /// Stream offset of the highest octet that ours sent.
     pub(super) our_max: u64,
     /// Ours has answered the SYN.
@@ -75,6 +80,8 @@ impl Live {
             unknown_from: if script.goes_on { script.server_bytes } else { u64::MAX },
             pairing: Pairing::new(rules, inferred),
             meaningless: None,
+            last_frame: 0,
+            head: None,
             our_max: 0,
             our_syn: false,
             alone: rules.exact_acks && script.way() > 0,
@@ -145,6 +152,7 @@ impl Live {
             parting: self.pairing.parting().copied(),
             counts: *self.pairing.counts(),
             meaningless: self.meaningless,
+            head: self.head.as_deref().cloned(),
             our_again: *self.pairing.again(Side::Ours),
             their_again: *self.pairing.again(Side::Theirs),
             farthest: self.pairing.farthest(),

@@ -7,10 +7,12 @@
 //! first acknowledgement of something that it has not sent ([`Meaningless`]) a connection is played
 //! on, but no longer compared.
 //!
-//! Read [`profile`] (whose configuration), `lane` (a stack), `app` (what it says), `frame` and `watch`
+//! Read [`profile`] (whose configuration), `lane` (a stack), `app` (what it says), `files` (answers
+//! in HTTP), `frame` and `watch`
 //! (in and out), then [`OpenLoop`].
 
 mod app;
+mod files;
 mod frame;
 mod lane;
 mod live;
@@ -20,16 +22,19 @@ pub mod profile;
 mod watch;
 pub mod wire;
 
+pub use files::Files;
 pub use output::{Mark, NoOutput, OurFrame, Output};
 pub use profile::Profile;
 
 use crate::compare::summary::Meaningless;
 use crate::compare::{Again, Kind, Sent, Side, Summary};
+use crate::content::Content;
 use crate::prepare::{Prepared, Shape, ShapeCount};
 use crate::script::build::offset;
 use crate::script::store::Spool;
 use crate::tape::{Record, TapeReader, TapeSegment};
 use app::Manners;
+use files::Texts;
 use frame::{ClientFrame, TEXT_MAX};
 use lane::Lane;
 use live::{Live, in_pieces, limit};
@@ -57,6 +62,9 @@ pub struct OpenOptions {
     pub profile: Profile,
     /// Whether [`Output::on_frame`] wants our frames, with text.
     pub wants_frames: bool,
+    /// What answers clients whose octets read as HTTP. Their octets must be on the tape, and those of
+    /// the servers kept, for answers to be asked for and compared.
+    pub files: Option<Files>,
 }
 
 /// What a replay did.
@@ -76,6 +84,12 @@ pub struct OpenTotals {
     pub distant: u64,
     /// Connections in stacks whose SYN-ACK is not quite theirs: more than [`LANES_MAX`] shapes.
     pub misfits: u64,
+    /// Connections answered from files.
+    pub from_files: u64,
+    /// Their answers whose heads were compared with captured ones.
+    pub heads_compared: u64,
+    /// Their answers without a captured one that can be read.
+    pub heads_unread: u64,
 }
 
 #[derive(Debug)]
@@ -200,6 +214,7 @@ impl<'a, O: Output> OpenLoop<'a, O> {
 
     fn turn(&mut self, lane: usize, at: u64) -> io::Result<()> {
         self.lanes[lane].turn(at);
+        self.take_heads(lane, at);
         let mut sent = std::mem::take(&mut self.lanes[lane].watch_mut().sent);
         if sent.is_empty() {
             self.lanes[lane].watch_mut().sent = sent;
@@ -215,6 +230,31 @@ impl<'a, O: Output> OpenLoop<'a, O> {
         watch.sent = sent;
         watch.bytes = bytes;
         Ok(())
+    }
+
+    /// Heads of answers are noted before what carries them.
+    fn take_heads(&mut self, lane: usize, at: u64) {
+        if self.options.files.is_none() {
+            return;
+        }
+        let heads = self.lanes[lane].app().heads();
+        self.totals.heads_compared += std::mem::take(&mut heads.compared);
+        self.totals.heads_unread += std::mem::take(&mut heads.unread);
+        for (slot, found) in std::mem::take(&mut heads.found) {
+            let state = self.lanes[lane].watch().known(slot).state;
+            let Some(Slot::Live(live)) = self.slots.get_mut(slot as usize) else { continue };
+            if live.pairing.is_over() {
+                continue;
+            }
+            let before = live.pairing.waiting();
+            live.pairing.on_head(
+                (at.max(self.base), live.last_frame),
+                found.moves_the_rest(),
+                &state,
+            );
+            self.waiting = self.waiting + live.pairing.waiting() - before;
+            live.head.get_or_insert_with(|| Box::new(found));
+        }
     }
 
     fn on_ours(&mut self, lane: usize, at: u64, one: &OurSegment, bytes: &[u8]) -> io::Result<()> {
@@ -270,7 +310,9 @@ impl<'a, O: Output> OpenLoop<'a, O> {
         prepared: &mut Prepared<S>,
     ) -> io::Result<()> {
         let (slot, serial) = (seg.flow.slot, seg.flow.serial);
-        let script = if slot < app::SLOTS_MAX { prepared.scripts.get(serial)? } else { None };
+        let is_wanted = slot < app::SLOTS_MAX
+            && prepared.only.as_ref().is_none_or(|only| only.contains(&serial));
+        let script = if is_wanted { prepared.scripts.get(serial)? } else { None };
         let Some(script) = script else {
             self.slots[slot as usize] = Slot::PassedOver(serial);
             return Ok(());
@@ -284,6 +326,7 @@ impl<'a, O: Output> OpenLoop<'a, O> {
         };
         self.totals.distant += u64::from(script.distance() > 0);
         self.totals.misfits += u64::from(self.lanes[lane].shape != shape);
+        self.totals.from_files += u64::from(self.lanes[lane].app().answers(&script));
         let watched = self.out.watches(serial);
         let live = Live::new(&script, lane as u8, self.options.profile.rules, watched);
         let Profile { push_ends_writes, reacts_within, .. } = self.options.profile;
@@ -398,6 +441,7 @@ impl<'a, O: Output> OpenLoop<'a, O> {
         let lane = usize::from(live.lane);
         let end = offset(live.client_isn, live.client_max, seg.seq) + i64::from(seg.len);
         live.client_max = live.client_max.max(end.max(0) as u64);
+        live.last_frame = seg.frame;
         let mut options = seg.options;
         live.repair(&mut options, seg.flags);
         live.translate(&mut options, known);
@@ -508,6 +552,10 @@ fn lanes<S: Spool + 'static>(
     let text = || prepared.text.clone().map(|text| text as Rc<RefCell<dyn Spool>>);
     shapes
         .into_iter()
-        .map(|(shape, count)| Lane::new(profile, shape, count, connections, base, keeps, text()))
+        .map(|(shape, count)| {
+            let scripts = Content::synthetic(keeps).with_captured(text());
+            let texts = Texts::new(scripts, options.files.as_ref(), keeps);
+            Lane::new(profile, shape, count, connections, base, texts)
+        })
         .collect()
 }

@@ -2,6 +2,7 @@
 //! connection and its writes; no text.
 
 use super::{Announced, End, Script, WRITES_MAX, WriteOp, text_max};
+use crate::compare::head::reads_as_request;
 use crate::tape::TapeSegment;
 use simoom_core::seq::SeqNumber;
 use simoom_core::wire::tcp::TcpFlags;
@@ -22,6 +23,8 @@ pub struct Builder {
     has_syn: bool,
     has_syn_ack: bool,
     spoilt: bool,
+    /// Not all of the client's octets were captured.
+    text_cut: bool,
     /// Stream offset that the client acknowledged.
     acked: u64,
     /// Stream offset up to which the client's window lets the server send.
@@ -71,11 +74,13 @@ impl Builder {
                 end: End::Open,
                 goes_on: false,
                 cut: None,
+                reads_as_http: false,
                 kept: None,
             },
             has_syn: false,
             has_syn_ack: false,
             spoilt: false,
+            text_cut: false,
             acked: 0,
             edge: 0,
             asked_at: 0,
@@ -114,11 +119,21 @@ impl Builder {
         self.spoilt = true;
     }
 
+    /// The client's octets in a segment, `captured` of them as they are; before
+    /// [`Builder::on_segment`].
+    pub fn on_request(&mut self, seg: &TapeSegment<'_>, captured: &[u8]) {
+        self.text_cut |= (captured.len() as u64) < u64::from(seg.len);
+        if self.has_syn && seg.len > 0 && seg.seq == self.script.client_isn + 1 {
+            self.script.reads_as_http = reads_as_request(captured);
+        }
+    }
+
     /// The script, where the handshake was seen.
     pub fn finish(mut self) -> Option<Script> {
         if self.spoilt || !(self.has_syn && self.has_syn_ack) {
             return None;
         }
+        self.script.reads_as_http &= !self.text_cut;
         self.measure_clock();
         self.script.goes_on = self.boundary == Boundary::No && self.script.end == End::Open;
         Some(self.script)

@@ -34,7 +34,7 @@ pub(super) fn encode(script: &Script, out: &mut Vec<u8>) {
     to.u32(kind);
     to.u64(at);
     to.u64(told_at);
-    to.u32(u32::from(script.goes_on));
+    to.u32(u32::from(script.reads_as_http) << 1 | u32::from(script.goes_on));
     to.option(script.cut);
     to.u32(u32::from(script.kept.is_some()));
     if let Some(kept) = &script.kept {
@@ -76,7 +76,8 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Script> {
         4..8 => End::Fin { at, told_at, after_fin: kind & 2 != 0, with_text: kind & 1 != 0 },
         _ => return None,
     };
-    let goes_on = from.u32()? != 0;
+    let flags = from.u32()?;
+    let (goes_on, reads_as_http) = (flags & 1 != 0, flags & 2 != 0);
     let cut = from.option()?;
     let kept = match from.u32()? {
         0 => None,
@@ -119,6 +120,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Script> {
         end,
         goes_on,
         cut,
+        reads_as_http,
         kept,
     })
 }

@@ -143,6 +143,8 @@ pub struct Script {
     pub goes_on: bool,
     /// From this stream offset on, what the server wrote is not in the script: it had no room.
     pub cut: Option<u64>,
+    /// The client's octets are all there and begin as a request in HTTP/1.
+    pub reads_as_http: bool,
     /// Where the server's captured text is, where it was kept.
     pub kept: Option<Kept>,
 }

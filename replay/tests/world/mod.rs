@@ -69,19 +69,10 @@ impl World {
     /// The capture at the server, in pcapng: what it received when it took it in, what it sent when
     /// it queued it.
     pub fn record(self) -> Vec<u8> {
-        let mut bodies = MemoryBodies::new();
-        let mut catalogue = Catalogue::builder(0);
-        for (n, len) in self.files.iter().copied().enumerate() {
-            let path = format!("/file-{n}");
-            let file = bodies.add_pattern(n as u64, len);
-            let (path, content_type) = (path.as_str(), "text/plain");
-            catalogue
-                .add_file(FileInfo { path, content_type, modified: 0, version: 1, len, file })
-                .unwrap();
-        }
+        let (catalogue, bodies) = site(&self.files, "text/plain");
         let mut config = self.server;
         config.unix_nanos_at_start = START;
-        let app = FileServer::new(catalogue.build(), bodies, ServerConfig::default());
+        let app = FileServer::new(catalogue, bodies, ServerConfig::default());
         let mut server_port = VecPort::at_once(4_096);
         let mut server = Stack::new(config, Secrets::new([2; 4]), server_port.caps(), app);
         let expect = self.files.iter().enumerate().map(|(n, len)| (n as u64, *len)).collect();
@@ -156,17 +147,32 @@ impl World {
     }
 }
 
+/// Files of these sizes, of one type.
+pub fn site(files: &[u64], content_type: &str) -> (Catalogue, MemoryBodies) {
+    let mut bodies = MemoryBodies::new();
+    let mut catalogue = Catalogue::builder(0);
+    for (n, len) in files.iter().copied().enumerate() {
+        let path = format!("/file-{n}");
+        let file = bodies.add_pattern(n as u64, len);
+        let path = path.as_str();
+        catalogue
+            .add_file(FileInfo { path, content_type, modified: 0, version: 1, len, file })
+            .unwrap();
+    }
+    (catalogue.build(), bodies)
+}
+
 /// The first pass over a capture: the tape, and what was found.
 pub fn prepare(capture: &[u8]) -> (Vec<u8>, Prepared<Cursor<Vec<u8>>>) {
     prepare_with(capture, false)
 }
 
-/// The same, with the servers' text kept or not.
+/// The same, with the text of clients and servers kept or not.
 pub fn prepare_with(capture: &[u8], keeps: bool) -> (Vec<u8>, Prepared<Cursor<Vec<u8>>>) {
     let input = Input::new("test", Cursor::new(capture.to_vec()));
     let mut segments = Segments::new(Capture::new(vec![input]).unwrap());
     let spool = || Cursor::new(Vec::new());
-    let options = PrepareOptions::default();
+    let options = PrepareOptions { keeps_requests: keeps, ..PrepareOptions::default() };
     let mut first = Preparation::new(options, Vec::new(), spool(), spool());
     if keeps {
         first = first.keeping_text(spool());
@@ -183,6 +189,6 @@ pub fn prepare_with(capture: &[u8], keeps: bool) -> (Vec<u8>, Prepared<Cursor<Ve
 pub fn replay(capture: &[u8], profile: &Profile) -> OpenTotals {
     let (tape, mut prepared) = prepare(capture);
     assert_eq!(prepared.left_out.values().sum::<u64>(), 0, "{:?}", prepared.left_out);
-    let options = OpenOptions { profile: profile.clone(), wants_frames: false };
+    let options = OpenOptions { profile: profile.clone(), wants_frames: false, files: None };
     OpenLoop::run(&tape[..], &mut prepared, &options, &mut NoOutput).unwrap()
 }

@@ -8,12 +8,11 @@ mod json;
 mod page;
 mod text;
 
-use super::input::{self, Progress};
+use crate::captures::{Bar, Captures};
 use crate::failure::{Failure, Kind};
 use crate::human;
+use crate::time::Around;
 use clap::value_parser;
-use simoom_pcap::read::Capture;
-use simoom_pcap::segments::Segments;
 use simoom_replay::closed::{Answer, LossMode, Question, Variant, study, variants};
 use simoom_replay::fit::{CONNECTIONS_DEFAULT, Choice, FitOptions, Fits, Fitting};
 use simoom_replay::flow::FlowOptions;
@@ -21,7 +20,7 @@ use simoom_replay::open::Profile;
 use simoom_sim::seed::Seed;
 use std::io::Write;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 use std::thread;
 
@@ -40,7 +39,7 @@ pub(super) struct WhatIfArgs {
     /// What would have been otherwise: options of our stack with the values to try, as iw=10,20
     #[arg(
         long = "what-if", value_name = "OPTION=VALUES", num_args = 0..,
-        conflicts_with_all = ["tolerance_us", "exact_bytes", "connection", "pcap"]
+        conflicts_with_all = ["tolerance_us", "exact_bytes", "connection", "pcap", "content"]
     )]
     options: Option<Vec<String>>,
     /// Seeds of --what-if: every one from A on, B not among them [default: 0..5]
@@ -48,16 +47,10 @@ pub(super) struct WhatIfArgs {
     seeds: Option<Seeds>,
     /// Connections of --what-if at most; of more, so many are drawn, the same ones each time
     #[arg(
-        long, value_name = "N", requires = "options",
+        long, value_name = "N", requires = "options", conflicts_with = "slowest",
         value_parser = value_parser!(u32).range(1..=1_000_000)
     )]
     connections: Option<u32>,
-    /// Only the slowest N connections, with --what-if
-    #[arg(
-        long, value_name = "N", requires = "options", conflicts_with = "connections",
-        value_parser = value_parser!(u32).range(1..=1_000_000)
-    )]
-    slowest: Option<u32>,
     /// How losses come about in --what-if
     #[arg(long, value_name = "HOW", requires = "options", default_value = "observed")]
     losses: Losses,
@@ -109,8 +102,9 @@ impl WhatIfArgs {
 
 /// What `simoom replay` was told beside.
 pub(super) struct Beside<'a> {
-    pub(super) files: &'a [PathBuf],
     pub(super) whom: &'a str,
+    pub(super) around: Option<Around>,
+    pub(super) slowest: Option<u32>,
     pub(super) profile: Profile,
     pub(super) flows: FlowOptions,
     pub(super) json: bool,
@@ -128,7 +122,11 @@ struct Shown<'a> {
 }
 
 /// Asks, and says what came of it.
-pub(super) fn run(args: &WhatIfArgs, beside: Beside<'_>) -> Result<(), Failure> {
+pub(super) fn run(
+    args: &WhatIfArgs,
+    beside: Beside<'_>,
+    captures: &mut Captures,
+) -> Result<(), Failure> {
     let options = args.options.as_deref().unwrap_or_default();
     let variants =
         variants(options).map_err(|what| Failure::new(Kind::Usage, format!("--what-if {what}")))?;
@@ -136,16 +134,15 @@ pub(super) fn run(args: &WhatIfArgs, beside: Beside<'_>) -> Result<(), Failure> 
     let page = beside.report.map(|path| super::create(path, "the report")).transpose()?;
     let fit_options = FitOptions {
         flows: beside.flows,
-        connections_max: match args.slowest.or(args.connections) {
+        connections_max: match beside.slowest.or(args.connections) {
             Some(n) => n as usize,
             None => CONNECTIONS_DEFAULT,
         },
-        choice: if args.slowest.is_some() { Choice::Slowest } else { Choice::Spread },
+        choice: if beside.slowest.is_some() { Choice::Slowest } else { Choice::Spread },
     };
-    let progress = Progress::new(beside.files);
-    let (fits, frames) = read(beside.files, fit_options, &progress)?;
+    let (fits, frames, bar) = read(captures, fit_options, beside.around)?;
     if fits.fits.is_empty() {
-        progress.finish();
+        bar.clear();
         let what = "no connection of the capture can be replayed";
         return Err(Failure::new(Kind::NothingToReplay, what));
     }
@@ -161,20 +158,20 @@ pub(super) fn run(args: &WhatIfArgs, beside: Beside<'_>) -> Result<(), Failure> 
         jobs: args.jobs.map_or_else(cores, usize::from),
         listed_max: 20,
     };
-    progress.begin_runs(runs(&fits, &question));
-    let answer = study(&fits, &question, &|done, _| progress.replayed(done)).map_err(|broken| {
+    bar.begin_runs(runs(&fits, &question));
+    let answer = study(&fits, &question, &|done, _| bar.done(done)).map_err(|broken| {
         let (connection, variant, seed) = (broken.connection, &broken.variant, broken.seed);
         let what = &broken.what;
         let what = format!("connection {connection}, {variant}, seed {seed} broke a rule: {what}");
         Failure::new(Kind::Scenario, what)
     })?;
-    progress.finish();
+    bar.clear();
     let shown = Shown {
         whom: beside.whom,
         fits: &fits,
         answer: &answer,
         question: &question,
-        slowest: args.slowest.is_some(),
+        slowest: beside.slowest.is_some(),
         frames,
     };
     if let Some((mut file, path)) = page {
@@ -192,32 +189,32 @@ fn runs(fits: &Fits, question: &Question) -> u64 {
 }
 
 fn read(
-    files: &[PathBuf],
-    options: FitOptions,
-    progress: &Progress,
-) -> Result<(Fits, u64), Failure> {
-    let inputs = files.iter().map(|path| input::open(path, progress)).collect::<Result<_, _>>()?;
-    let unreadable = |e: &dyn std::fmt::Display| Failure::new(Kind::File, e.to_string());
-    let mut segments = Segments::new(Capture::new(inputs).map_err(|e| unreadable(&e))?);
-    let mut fitting = Fitting::new(options);
-    let mut errors = Vec::new();
+    captures: &mut Captures,
+    mut options: FitOptions,
+    around: Option<Around>,
+) -> Result<(Fits, u64, Bar), Failure> {
+    let (mut segments, bar) = captures.open("reading")?;
+    let mut fitting = None;
     while let Some(item) = segments.next() {
         match item {
-            Ok(item) => fitting.on_item(&item),
-            Err(error) if errors.len() < input::ERRORS_MAX => errors.push(error.to_string()),
-            Err(_) => (),
+            Ok(item) => {
+                let fitting = fitting.get_or_insert_with(|| {
+                    let first = item.frame.at_unix_nanos;
+                    options.flows.selection.around_unix_nanos =
+                        around.map(|around| around.at(first));
+                    Fitting::new(options)
+                });
+                fitting.on_item(&item);
+            }
+            Err(error) => captures.tell(&bar, &error),
         }
     }
     let frames = segments.read_stats().frames;
-    if frames == 0
-        && let Some(error) = errors.first()
-    {
-        return Err(unreadable(error));
+    if frames == 0 {
+        bar.clear();
+        captures.verdict(0)?;
     }
-    for error in errors {
-        progress.suspend(|| eprintln!("simoom: {error}"));
-    }
-    Ok((fitting.finish(), frames))
+    Ok((fitting.unwrap_or_else(|| Fitting::new(options)).finish(), frames, bar))
 }
 
 /// The variants in words: `as captured`, and what was asked for.

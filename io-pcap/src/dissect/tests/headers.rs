@@ -92,6 +92,11 @@ fn checksums_are_classed() {
     let ignored = dissect_bytes(LinkType::Ethernet, &good, good.len() as u32, Checksums::Ignore);
     assert_eq!(segment(ignored).checksum, ChecksumSeen::NotChecked);
     assert_eq!(checksum(&good[..good.len() - 1]), ChecksumSeen::NotChecked);
+
+    // A length that was damaged on the way makes whole segments look cut.
+    let mut longer = good.clone();
+    longer[16] ^= 1;
+    assert_eq!(checksum(&longer), ChecksumSeen::Bad);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 /// `--around`: a time, or so long after the first frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Around {
+pub(crate) enum Around {
     /// Nanoseconds since 1970, UTC.
     At(u64),
     /// Nanoseconds after the first frame.
@@ -13,7 +13,7 @@ pub(super) enum Around {
 
 impl Around {
     /// In nanoseconds since 1970, where the capture begins at `first`.
-    pub(super) fn at(self, first: u64) -> u64 {
+    pub(crate) fn at(self, first: u64) -> u64 {
         match self {
             Self::At(at) => at,
             Self::After(nanos) => first.saturating_add(nanos),
