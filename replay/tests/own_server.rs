@@ -108,11 +108,22 @@ fn another_minimum_rto_shows_as_a_timeout() {
 
 #[test]
 fn an_option_left_out_shows_as_that() {
-    let mut world = World::new(&[60_000], 2, 4, 1);
+    let mut world = World::new(&[60_000], 2, 8, 1);
     world.server.tcp.timestamps = false;
     let capture = world.record();
     // What the capture shows is imitated; the difference is there where it is not.
-    assert_same(&replay(&capture, &exact()), 4);
+    assert_same(&replay(&capture, &exact()), 8);
+    let mut profile = exact();
+    profile.announces.timestamps = Some(true);
+    assert_only(&replay(&capture, &profile), Class::Options);
+
+    let mut world = World::new(&[60_000], 2, 8, 1);
+    world.server.tcp.window_scaling = false;
+    let capture = world.record();
+    assert_same(&replay(&capture, &exact()), 8);
+    let mut profile = exact();
+    profile.announces.window_scaling = Some(true);
+    assert_only(&replay(&capture, &profile), Class::Options);
 }
 
 /// Server and fault: what the replay finds where the captured server has the fault and ours has not.

@@ -446,6 +446,9 @@ impl Pairing {
         if options || echo {
             self.find(Class::Options, both.0, both.1, ours);
         }
+        if mine.kind == Kind::Syn && Sent::other_terms(mine.options, other.options) {
+            return self.stop();
+        }
         if differs & ecn != 0 || mine.ecn != other.ecn {
             self.find(Class::Ecn, both.0, both.1, ours);
         }

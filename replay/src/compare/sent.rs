@@ -131,6 +131,14 @@ impl Sent {
             | (options.sack.as_slice().len() as u32) << 24
     }
 
+    /// Whether connections that began with these options are not alike any more: with or without
+    /// timestamps, or window scaling, everything that follows is another.
+    pub(super) const fn other_terms(one: u32, other: u32) -> bool {
+        const SCALING: u32 = 0x20 << 16;
+        const TIMESTAMPS: u32 = 1 << 23;
+        (one ^ other) & (SCALING | TIMESTAMPS) != 0
+    }
+
     /// What [`Sent::options`] means, in words.
     pub fn options_text(options: u32) -> String {
         let mut words = Vec::new();

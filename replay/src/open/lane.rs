@@ -44,7 +44,8 @@ impl Lane {
         base: u64,
         texts: Texts,
     ) -> Self {
-        let mss = shape.mss.clamp(64, MSS_MAX);
+        let announces = profile.announces;
+        let mss = announces.mss.unwrap_or(shape.mss).clamp(64, MSS_MAX);
         let port = ReplayPort::new(mss.max(536));
         let mut config = Config::new(OUR_MAC, *SERVER.ip(), 32);
         config.listen = vec![SERVER.port()];
@@ -55,8 +56,8 @@ impl Lane {
         config.tcp = profile.tcp.clone();
         let tcp = &mut config.tcp;
         tcp.mss = mss;
-        tcp.timestamps = shape.timestamps;
-        tcp.window_scaling = shape.window_scale.is_some();
+        tcp.timestamps = announces.timestamps.unwrap_or(shape.timestamps);
+        tcp.window_scaling = announces.window_scaling.unwrap_or(shape.window_scale.is_some());
         tcp.window_shift_min = shape.window_scale.unwrap_or(0);
         tcp.receive_window = count.window_max.clamp(1_024, RECEIVE_WINDOW_MAX);
         config.receive_buffers = (RECEIVE_BYTES_MAX / tcp.receive_window).clamp(2, 512);

@@ -24,7 +24,7 @@ pub mod wire;
 
 pub use files::Files;
 pub use output::{Mark, NoOutput, OurFrame, Output};
-pub use profile::Profile;
+pub use profile::{Announces, Profile};
 
 use crate::compare::summary::Meaningless;
 use crate::compare::{Again, Kind, Sent, Side, Summary};

@@ -15,8 +15,11 @@ use simoom_core::time::Duration;
 pub struct Profile {
     /// What it is called.
     pub name: String,
-    /// TCP. What a SYN-ACK announces (MSS, window, shift, timestamps) is taken from the capture.
+    /// TCP. What a SYN-ACK announces (MSS, window, shift, timestamps) is taken from the capture, but
+    /// for [`Self::announces`].
     pub tcp: tcp::Config,
+    /// What our SYN-ACK announces whatever the captured one did: where it differs, so do options.
+    pub announces: Announces,
     /// Sizes to which segments are rounded down, as [`simoom_core::content::Config`] has them; none
     /// for systems that fill every segment.
     pub mss_classes: Vec<u16>,
@@ -32,12 +35,24 @@ pub struct Profile {
     pub timer_slack: u64,
 }
 
+/// What a SYN-ACK announces; None: what the captured one did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Announces {
+    /// The most text in a segment to us, in bytes.
+    pub mss: Option<u16>,
+    /// Whether timestamps are accepted. RFC 7323 §3.
+    pub timestamps: Option<bool>,
+    /// Whether window scaling is accepted. RFC 7323 §2.
+    pub window_scaling: Option<bool>,
+}
+
 impl Profile {
     /// Our own server. What it was started with beside the defaults has to be said in a file.
     pub fn simoom() -> Self {
         Self {
             name: String::from("simoom"),
             tcp: tcp::Config::default(),
+            announces: Announces::default(),
             mss_classes: simoom_core::content::Config::default().mss_classes,
             rules: Rules::OWN,
             push_ends_writes: true,
@@ -93,6 +108,7 @@ impl Profile {
         Self {
             name: name.to_owned(),
             tcp,
+            announces: Announces::default(),
             mss_classes: Vec::new(),
             rules: Rules::OTHER,
             push_ends_writes: false,
@@ -168,6 +184,14 @@ impl Profile {
             }
             profile.mss_classes = classes;
         }
+        profile.announces = Announces {
+            mss: match file.mss {
+                Some(n) => Some(within("mss", n, 64, 65_407)? as u16),
+                None => None,
+            },
+            timestamps: file.timestamps,
+            window_scaling: file.window_scaling,
+        };
         if let Some(n) = file.tolerance_us {
             let nanos = within("tolerance_us", n, 0, 60_000_000)? * 1_000;
             profile.rules.tolerance = nanos;
@@ -219,6 +243,9 @@ struct File {
     syn_retries_max: Option<u64>,
     nagle: Option<bool>,
     congestion: Option<String>,
+    mss: Option<u64>,
+    timestamps: Option<bool>,
+    window_scaling: Option<bool>,
     mss_classes: Option<Vec<u16>>,
     tolerance_us: Option<u64>,
     timer_slack_us: Option<u64>,
@@ -254,6 +281,8 @@ mod tests {
             ("congestion = \"westwood\"", "new-reno"),
             ("mss_classes = [600, 1000]", "descend"),
             ("exact_acks = 3", "exact_acks"),
+            ("mss = 20", "64 to 65407"),
+            ("timestamps = 1", "timestamps"),
         ] {
             let error = Profile::from_toml(text).unwrap_err();
             assert!(error.contains(what), "{text}: {error}");
