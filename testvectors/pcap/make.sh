@@ -542,7 +542,7 @@ make_cooked() {
     holds cooked-v2.pcap 'sll && tcp' 20
 }
 
-#| `router-any.pcap` | router | `-i any` where frames are forwarded: each is there twice, but those lost between |
+#| `router-any.pcap` | router | `-i any` where frames are forwarded: each is there twice, but those lost between; the capture itself missed some |
 make_router_any() {
     path <<<"$WAN"
     lose tcp sport 80 numgen inc mod 12 8
