@@ -15,9 +15,11 @@ macro_rules! logs {
     };
 }
 
-const LOGS: [(&str, &[u8]); 6] = logs![
+const LOGS: [(&str, &[u8]); 8] = logs![
     "copies-in-advance.turnlog",
     "copy-mode.turnlog",
+    "gather-few-buffers.turnlog",
+    "gather.turnlog",
     "hostile-wire.turnlog",
     "keep-alive.turnlog",
     "loss-small-ring.turnlog",
