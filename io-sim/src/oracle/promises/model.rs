@@ -13,9 +13,13 @@ use std::collections::VecDeque;
 use std::hash::BuildHasherDefault;
 use std::net::SocketAddrV4;
 
-/// Segments that may be answered with RST, and SYNs that may be answered with SYN-ACK, remembered
-/// at most: the answer waits for a slot of the ring, seldom longer than a turn.
+/// Segments that may be answered with RST, remembered at most: the answer waits for a slot of the ring,
+/// seldom longer than a turn. So many connections in doubt as well.
 const PENDING_MAX: usize = 4_096;
+
+/// SYNs that may be answered with SYN-ACK, remembered at most: as many as one peer can open at once,
+/// which wait for slots of a ring that is shorter.
+const SYNS_MAX: usize = 65_536;
 
 /// The model of one stack.
 #[derive(Clone, Debug)]
@@ -185,7 +189,7 @@ impl Model {
             return;
         }
         if seg.has(TcpFlags::SYN) && !seg.has(TcpFlags::ACK) {
-            if self.syns.len() == PENDING_MAX {
+            if self.syns.len() == SYNS_MAX {
                 self.syns.pop_front();
             }
             self.syns.push_back((*seg, self.losses));

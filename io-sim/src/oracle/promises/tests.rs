@@ -427,3 +427,17 @@ fn a_reset_or_end_at_text_that_need_not_be_kept_may_count_or_not() {
     open.took(text(1_001)).sends(ours_of(3_001)).took(resets(3_001));
     open.breaks(Promise::SilenceAfterEnd, ours_of(3_001));
 }
+
+#[test]
+fn ten_thousand_syns_at_once_may_all_be_answered_later() {
+    let from = |n: u16| SocketAddrV4::new(*PEER.ip(), 10_000 + n);
+    let flags = TcpFlags::SYN;
+    let mut scene = Scene::listening(false);
+    for n in 0..10_000 {
+        scene.took(Glimpse { from: from(n), flags, mss: Some(1_000), ..theirs(1_000, 0) });
+    }
+    let flags = TcpFlags::SYN | TcpFlags::ACK;
+    for n in 0..10_000 {
+        scene.sends(Glimpse { to: from(n), flags, ..ours(5_000, 0) });
+    }
+}
