@@ -29,8 +29,8 @@
 use crate::hash::Fate;
 use crate::observe::{Point, PointKind, Probe, ProbedConnection, RecordedFrame, Recording};
 use crate::oracle::FlowName;
+use crate::print::state_name;
 use crate::world::{Direction, LinkId};
-use simoom_core::tcp::State;
 use simoom_core::time::{Duration, Instant};
 use simoom_core::wire::tcp::TcpFlags;
 use simoom_core::wire::{self, Frame};
@@ -261,7 +261,7 @@ fn describe(to: &mut String, point: &Point) {
     if let PointKind::Sent(why) = point.kind {
         let _ = write!(to, "{why}; ");
     }
-    let _ = write!(to, "{}, cwnd {}, ssthresh ", rfc_name(point.state), point.cwnd);
+    let _ = write!(to, "{}, cwnd {}, ssthresh ", state_name(point.state), point.cwnd);
     let _ = match point.ssthresh {
         u32::MAX => write!(to, "none"),
         ssthresh => write!(to, "{ssthresh}"),
@@ -314,20 +314,5 @@ impl std::fmt::Display for Millis {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let micros = self.0.as_nanos() / 1_000;
         write!(f, "{}.{:03} ms", micros / 1_000, micros % 1_000)
-    }
-}
-
-/// A state as RFC 9293 §3.3.2 writes it.
-const fn rfc_name(state: State) -> &'static str {
-    match state {
-        State::SynSent => "SYN-SENT",
-        State::SynReceived => "SYN-RECEIVED",
-        State::Established => "ESTABLISHED",
-        State::FinWait1 => "FIN-WAIT-1",
-        State::FinWait2 => "FIN-WAIT-2",
-        State::CloseWait => "CLOSE-WAIT",
-        State::Closing => "CLOSING",
-        State::LastAck => "LAST-ACK",
-        State::TimeWait => "TIME-WAIT",
     }
 }

@@ -4,10 +4,26 @@
 //! `0.025004336s link 0 > damaged 10.66.0.1:55067 10.66.0.2:80 [PA] seq 5 ack 9 win 32768 len 55`.
 
 use crate::hash::{EventRecord, EventTap, Fate};
+use simoom_core::tcp::State;
 use simoom_core::wire::tcp::TcpFlags;
 use simoom_core::wire::{self, Frame};
 use std::fmt;
 use std::io::Write;
+
+/// A state as RFC 9293 §3.3.2 writes it.
+pub const fn state_name(state: State) -> &'static str {
+    match state {
+        State::SynSent => "SYN-SENT",
+        State::SynReceived => "SYN-RECEIVED",
+        State::Established => "ESTABLISHED",
+        State::FinWait1 => "FIN-WAIT-1",
+        State::FinWait2 => "FIN-WAIT-2",
+        State::CloseWait => "CLOSE-WAIT",
+        State::Closing => "CLOSING",
+        State::LastAck => "LAST-ACK",
+        State::TimeWait => "TIME-WAIT",
+    }
+}
 
 /// A record, to be displayed as one line.
 #[derive(Clone, Copy, Debug)]

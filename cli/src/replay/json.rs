@@ -7,8 +7,9 @@ use simoom_replay::compare::{
 };
 use simoom_replay::flow;
 use simoom_replay::open::OpenTotals;
-use simoom_replay::open::wire::{state_name, tshark_filter};
+use simoom_replay::open::wire::tshark_filter;
 use simoom_replay::prepare::Prepared;
+use simoom_sim::print::state_name;
 use std::fs::File;
 
 pub(super) fn text(

@@ -4,8 +4,9 @@ use simoom_replay::compare::pairing::{OurState, TheirState};
 use simoom_replay::compare::summary::Meaningless;
 use simoom_replay::compare::{Again, Class, ConnectionReport, Difference, HeadDifference, Sent};
 use simoom_replay::open::OpenTotals;
-use simoom_replay::open::wire::{state_name, tshark_filter};
+use simoom_replay::open::wire::tshark_filter;
 use simoom_replay::prepare::Prepared;
+use simoom_sim::print::state_name;
 use std::fmt::Write;
 use std::fs::File;
 

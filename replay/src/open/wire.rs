@@ -2,9 +2,10 @@
 //! captures.
 
 use super::OurFrame;
-use simoom_core::tcp::{Info, State};
+use simoom_core::tcp::Info;
 use simoom_core::wire::checksum::{Sum, sum};
 use simoom_pcap::dissect::Ecn;
+use simoom_sim::print::state_name;
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
@@ -75,21 +76,6 @@ pub fn describe(to: &mut String, info: &Info) {
     let _ = write!(to, ", rto {}", micros(info.rto.as_nanos()));
     if info.in_recovery {
         to.push_str(", in fast recovery");
-    }
-}
-
-/// A state as RFC 9293 §3.3.2 writes it.
-pub const fn state_name(state: State) -> &'static str {
-    match state {
-        State::SynSent => "SYN-SENT",
-        State::SynReceived => "SYN-RECEIVED",
-        State::Established => "ESTABLISHED",
-        State::FinWait1 => "FIN-WAIT-1",
-        State::FinWait2 => "FIN-WAIT-2",
-        State::CloseWait => "CLOSE-WAIT",
-        State::Closing => "CLOSING",
-        State::LastAck => "LAST-ACK",
-        State::TimeWait => "TIME-WAIT",
     }
 }
 
