@@ -16,7 +16,7 @@ use crate::time::Instant;
 use crate::trace::Trace;
 use crate::wire::arp::{ArpOperation, ArpPacket};
 use crate::wire::plain::PlainFrame;
-use crate::wire::tcp::{TcpFlags, TcpSegment};
+use crate::wire::tcp::{OrdinarySegment, TcpFlags, TcpOptions, TcpSegment};
 use crate::wire::{self, Frame, IcmpMessage, MacAddr};
 use core::net::SocketAddrV4;
 
@@ -26,9 +26,8 @@ impl<A: App, T: Trace> Stack<A, T> {
     /// Processes a batch. First the table is searched for all frames, then their connections are
     /// touched, so that the cache misses of the batch overlap; then each is processed.
     ///
-    /// Inlined by order: it is the same for every port, so that a program with two kinds of them would
-    /// call it.
-    #[inline(always)]
+    /// Not inlined: a turn has enough in registers.
+    #[inline(never)]
     pub(super) fn on_batch(&mut self, now: Instant, frames: &[RxFrame<'_>]) {
         self.stats.frames_in += frames.len() as u64;
         let mut candidates = [NONE; BATCH_MAX];
@@ -60,11 +59,9 @@ impl<A: App, T: Trace> Stack<A, T> {
     fn on_frame(&mut self, now: Instant, bytes: &[u8], candidate: u32) {
         self.stats.bytes_in += bytes.len() as u64;
         match PlainFrame::parse(bytes, !self.caps.checksum.rx) {
-            Some(frame)
-                if frame.is_to(self.config.mac, self.config.ip) && self.config.vlan.is_none() =>
-            {
-                if !self.on_predicted(now, &frame, candidate) {
-                    self.on_plain(now, &frame, candidate);
+            Some(frame) if frame.is_to(&self.config.mac) && self.config.vlan.is_none() => {
+                if !self.on_predicted(now, frame, candidate) {
+                    self.on_plain(now, frame, candidate);
                 }
             }
             _ => self.on_unusual_frame(now, bytes, candidate),
@@ -74,7 +71,8 @@ impl<A: App, T: Trace> Stack<A, T> {
     /// The straight way, as `on_segment`: the segment that everyone gets, and the connection is the one
     /// looked for ahead. False, and nothing done, for any other.
     #[inline(always)]
-    fn on_predicted(&mut self, now: Instant, frame: &PlainFrame<'_>, slot: u32) -> bool {
+    fn on_predicted(&mut self, now: Instant, frame: PlainFrame<'_>, slot: u32) -> bool {
+        // Whoever has this key has our address.
         let key = FlowKey::new(frame.dst(), frame.src());
         let segment = frame.segment();
         let unix_nanos = self.unix_nanos(now);
@@ -134,10 +132,19 @@ impl<A: App, T: Trace> Stack<A, T> {
         self.ready.push_back(slot);
     }
 
-    /// A plain segment for us that is not the one expected.
+    /// A plain segment to our station that is not the one expected.
     #[inline(never)]
-    fn on_plain(&mut self, now: Instant, frame: &PlainFrame<'_>, candidate: u32) {
-        self.on_tcp(now, &Incoming::new(&frame.to_frame()), candidate);
+    fn on_plain(&mut self, now: Instant, frame: PlainFrame<'_>, candidate: u32) {
+        if *frame.dst().ip() != self.config.ip {
+            self.stats.rx_not_ours += 1;
+            return;
+        }
+        let OrdinarySegment { seq, ack, flags, window, timestamps, payload } = frame.segment();
+        let options = TcpOptions { timestamps, ..TcpOptions::default() };
+        let (src_port, dst_port) = (frame.src().port(), frame.dst().port());
+        let segment = TcpSegment { src_port, dst_port, seq, ack, flags, window, options, payload };
+        let key = FlowKey::new(frame.dst(), frame.src());
+        self.on_tcp(now, &Incoming { key, mac: frame.src_mac(), segment }, candidate);
     }
 
     /// Whatever is not a plain TCP segment for us.

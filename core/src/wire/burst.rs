@@ -2,9 +2,11 @@
 //! places only, so their headers are laid out once.
 
 use super::checksum::Sum;
-use super::emit::{HeaderTemplate, TcpHeader, write_tcp_frame};
+use super::emit::{HeaderTemplate, IP_DONT_FRAGMENT, IP_FIRST_WORD, TcpHeader, write_tcp_frame};
+use super::ethernet::ETHERTYPE_IPV4;
 use super::ipv4::{self, PROTOCOL_TCP};
-use super::plain::HEADERS_LEN;
+use super::plain::{DATA_OFFSET, HEADERS_LEN};
+use super::tcp::TIMESTAMPS_WORD;
 use super::{TcpFlags, ethernet, tcp};
 use crate::seq::SeqNumber;
 
@@ -31,32 +33,37 @@ impl HeaderBurst {
         let mut header = *header;
         header.seq = SeqNumber(0);
         header.flags = TcpFlags::NONE;
-        let plain =
-            template.vlan().is_none() && header.timestamps.is_some() && header.syn.is_none();
         let mut burst = Self { header, image: None, ip_sum: 0, tcp_sum: 0 };
-        if plain {
-            let mut image = [0; HEADERS_LEN];
-            // With the checksums left out, and the length of no text taken off again.
-            write_tcp_frame(template, &mut image, &header, 0, Sum::ZERO, true);
-            let word = |at: usize| {
-                u64::from(u32::from_be_bytes([
-                    image[at],
-                    image[at + 1],
-                    image[at + 2],
-                    image[at + 3],
-                ]))
-            };
-            let addresses = word(26) + word(30);
-            burst.ip_sum = (word(14) >> 16) + word(18) + word(22) + addresses;
-            burst.tcp_sum = addresses
-                + u64::from(PROTOCOL_TCP)
-                + word(34)
-                + word(42)
-                + word(46)
-                + word(54)
-                + word(58)
-                + word(62);
-            burst.image = Some(image);
+        if let (Some(stamps), None, None) = (header.timestamps, header.syn, template.vlan()) {
+            let ports = u32::from(header.src_port) << 16 | u32::from(header.dst_port);
+            let control = DATA_OFFSET | u32::from(header.window);
+            let dst = u64::from(header.dst_ip.to_bits());
+            burst.ip_sum = template.ip_base + dst;
+            // Every term has 33 bits at most.
+            burst.tcp_sum = template.tcp_base
+                + dst
+                + u64::from(ports)
+                + u64::from(header.ack.0)
+                + u64::from(control)
+                + u64::from(TIMESTAMPS_WORD)
+                + u64::from(stamps.val)
+                + u64::from(stamps.ecr);
+            let image = burst.image.insert([0; HEADERS_LEN]);
+            image[..6].copy_from_slice(&header.dst_mac.0);
+            image[6..12].copy_from_slice(&template.src_mac().0);
+            image[12..14].copy_from_slice(&ETHERTYPE_IPV4.to_be_bytes());
+            image[14..16].copy_from_slice(&IP_FIRST_WORD.to_be_bytes());
+            image[20..22].copy_from_slice(&IP_DONT_FRAGMENT.to_be_bytes());
+            image[22] = template.ttl();
+            image[23] = PROTOCOL_TCP;
+            image[26..30].copy_from_slice(&template.src_ip().octets());
+            image[30..34].copy_from_slice(&header.dst_ip.octets());
+            image[34..38].copy_from_slice(&ports.to_be_bytes());
+            image[42..46].copy_from_slice(&header.ack.0.to_be_bytes());
+            image[46..50].copy_from_slice(&control.to_be_bytes());
+            image[54..58].copy_from_slice(&TIMESTAMPS_WORD.to_be_bytes());
+            image[58..62].copy_from_slice(&stamps.val.to_be_bytes());
+            image[62..].copy_from_slice(&stamps.ecr.to_be_bytes());
         }
         burst
     }

@@ -15,14 +15,14 @@ pub const HEADERS_LEN: usize =
     ethernet::HEADER_LEN + ipv4::HEADER_LEN + tcp::HEADER_LEN + TIMESTAMPS_LEN;
 
 /// Data offset of a TCP header with timestamps, in its place in the control word.
-const DATA_OFFSET: u32 = ((tcp::HEADER_LEN + TIMESTAMPS_LEN) as u32 / 4) << 28;
+pub(super) const DATA_OFFSET: u32 = ((tcp::HEADER_LEN + TIMESTAMPS_LEN) as u32 / 4) << 28;
 
 /// A plain frame whose lengths, and checksums where asked for, are right: its headers, to be read where
 /// they are needed, and its text.
 #[derive(Clone, Copy, Debug)]
 pub struct PlainFrame<'a> {
-    head: &'a [u8; HEADERS_LEN],
-    payload: &'a [u8],
+    /// Headers and text, without padding behind.
+    bytes: &'a [u8],
 }
 
 impl<'a> PlainFrame<'a> {
@@ -31,7 +31,7 @@ impl<'a> PlainFrame<'a> {
     #[inline(always)]
     pub fn parse(bytes: &'a [u8], verify: bool) -> Option<Self> {
         let head = bytes.first_chunk::<HEADERS_LEN>()?;
-        let frame = Self { head, payload: &[] };
+        let frame = Self { bytes };
         let total_len = frame.half(16);
         let plain = frame.word(12) >> 8 == u32::from(ETHERTYPE_IPV4) << 8 | 0x45
             // More fragments, and the offset of one.
@@ -43,7 +43,8 @@ impl<'a> PlainFrame<'a> {
         if !plain {
             return None;
         }
-        let payload = bytes.get(HEADERS_LEN..ethernet::HEADER_LEN + usize::from(total_len))?;
+        let bytes = bytes.get(..ethernet::HEADER_LEN + usize::from(total_len))?;
+        let payload = bytes.get(HEADERS_LEN..)?;
         if verify {
             let ip: &[u8; ipv4::HEADER_LEN] = head[14..].first_chunk()?;
             // Both addresses stand right before the TCP header: they and it are one sum.
@@ -57,30 +58,37 @@ impl<'a> PlainFrame<'a> {
                 return None;
             }
         }
-        Some(Self { head, payload })
+        Some(Self { bytes })
+    }
+
+    #[inline(always)]
+    fn head(&self) -> &'a [u8; HEADERS_LEN] {
+        let Some(head) = self.bytes.first_chunk() else { unreachable!("seen when it was parsed") };
+        head
     }
 
     #[inline(always)]
     fn half(&self, at: usize) -> u16 {
-        u16::from_be_bytes([self.head[at], self.head[at + 1]])
+        let h = self.head();
+        u16::from_be_bytes([h[at], h[at + 1]])
     }
 
     #[inline(always)]
     fn word(&self, at: usize) -> u32 {
-        let h = self.head;
+        let h = self.head();
         u32::from_be_bytes([h[at], h[at + 1], h[at + 2], h[at + 3]])
     }
 
-    /// Whether the frame is to this station and this address.
+    /// Whether the frame is to this station.
     #[inline(always)]
-    pub fn is_to(&self, mac: MacAddr, ip: Ipv4Addr) -> bool {
-        self.head[..6] == mac.0[..] && self.head[30..34] == ip.octets()[..]
+    pub fn is_to(&self, mac: &MacAddr) -> bool {
+        self.head()[..6] == mac.0[..]
     }
 
     /// The sender's hardware address.
     #[inline(always)]
     pub fn src_mac(&self) -> MacAddr {
-        let h = self.head;
+        let h = self.head();
         MacAddr([h[6], h[7], h[8], h[9], h[10], h[11]])
     }
 
@@ -106,14 +114,14 @@ impl<'a> PlainFrame<'a> {
             flags: TcpFlags((control >> 16) as u8),
             window: control as u16,
             timestamps: Some(Timestamps { val: self.word(58), ecr: self.word(62) }),
-            payload: self.payload,
+            payload: self.bytes.get(HEADERS_LEN..).unwrap_or(&[]),
         }
     }
 
     /// All of it, as [`super::parse`] answers.
     #[inline]
     pub fn to_frame(&self) -> TcpFrame<'a> {
-        let h = self.head;
+        let h = self.head();
         let OrdinarySegment { seq, ack, flags, window, timestamps, payload } = self.segment();
         TcpFrame {
             eth: EthernetHeader {
@@ -216,9 +224,8 @@ mod tests {
                 let src = SocketAddrV4::new(whole.ip.src, whole.tcp.src_port);
                 let dst = SocketAddrV4::new(whole.ip.dst, whole.tcp.dst_port);
                 prop_assert_eq!((frame.src_mac(), frame.src(), frame.dst()), (whole.eth.src, src, dst));
-                prop_assert!(frame.is_to(whole.eth.dst, whole.ip.dst));
-                prop_assert!(!frame.is_to(whole.eth.src, whole.ip.dst) || whole.eth.src == whole.eth.dst);
-                prop_assert!(!frame.is_to(whole.eth.dst, whole.ip.src) || whole.ip.src == whole.ip.dst);
+                prop_assert!(frame.is_to(&whole.eth.dst));
+                prop_assert!(!frame.is_to(&whole.eth.src) || whole.eth.src == whole.eth.dst);
             } else if let Ok(Frame::Tcp(frame)) = parse(&bytes, verify) {
                 // Only what is unusual may be left.
                 let usual = TcpOptions { timestamps: frame.tcp.options.timestamps, ..TcpOptions::default() };
