@@ -75,31 +75,48 @@ impl<A: App, T: Trace> Stack<A, T> {
         // Whoever has this key has our address.
         let key = FlowKey::new(frame.dst(), frame.src());
         let segment = frame.segment();
-        let unix_nanos = self.unix_nanos(now);
-        let Some((conn, id)) = self.conns.get_mut_with_id(slot) else { return false };
+        let Some(conn) = self.conns.get_mut(slot) else { return false };
         if conn.key != key || !conn.tcb.predicts(&segment) {
             return false;
         }
-        let acked = if segment.payload.is_empty() {
-            conn.tcb.on_predicted(&self.config.tcp, now, segment, &mut NoText)
-        } else {
-            let Connection { tcb, phase, receive, discard, drained, .. } = conn;
-            let mut sink = Sink {
-                phase,
-                receive,
-                discard,
-                drained,
-                key: &key,
-                app: &mut self.app,
-                pool: &mut self.receive,
-                half_open: &mut self.half_open,
-                stats: &mut self.stats,
-                cx: Cx { now, unix_nanos, conn: id, commands: &mut self.commands },
-            };
-            tcb.on_predicted(&self.config.tcp, now, segment, &mut sink)
+        if !segment.payload.is_empty() {
+            self.on_predicted_text(now, frame, slot);
+            return true;
+        }
+        let acked = conn.tcb.on_predicted(&self.config.tcp, now, segment, &mut NoText);
+        self.after_predicted(now, slot, acked);
+        true
+    }
+
+    /// The same for a segment with text. A function of its own, so that one without keeps to registers.
+    #[inline(never)]
+    fn on_predicted_text(&mut self, now: Instant, frame: PlainFrame<'_>, slot: u32) {
+        let unix_nanos = self.unix_nanos(now);
+        let Some((conn, id)) = self.conns.get_mut_with_id(slot) else { return };
+        let Connection { key, tcb, phase, receive, discard, drained, .. } = conn;
+        let mut sink = Sink {
+            phase,
+            receive,
+            discard,
+            drained,
+            key,
+            app: &mut self.app,
+            pool: &mut self.receive,
+            half_open: &mut self.half_open,
+            stats: &mut self.stats,
+            cx: Cx { now, unix_nanos, conn: id, commands: &mut self.commands },
         };
+        let acked = tcb.on_predicted(&self.config.tcp, now, frame.segment(), &mut sink);
+        self.after_predicted(now, slot, acked);
+    }
+
+    /// Tells the application, and sees whether there is something to send.
+    #[inline(always)]
+    fn after_predicted(&mut self, now: Instant, slot: u32, acked: u32) {
+        let unix_nanos = self.unix_nanos(now);
+        let Some((conn, id)) = self.conns.get_mut_with_id(slot) else { return };
         if T::ENABLED {
-            self.trace.on_state(now, &key, &conn.tcb.info(&self.config.tcp));
+            self.trace.on_state(now, &conn.key, &conn.tcb.info(&self.config.tcp));
         }
         if acked > 0
             && let Phase::Open(value) = &mut conn.phase
@@ -117,7 +134,6 @@ impl<A: App, T: Trace> Stack<A, T> {
         } else {
             self.ready.push_back(slot);
         }
-        true
     }
 
     /// What is left to do where the application has a say.
