@@ -41,8 +41,10 @@ impl<A: App, T: Trace> Stack<A, T> {
             }
             *candidate = found;
         }
+        // One alone is touched soon enough.
+        let several = if frames.len() > 1 { frames.len() } else { 0 };
         let mut touched = NONE;
-        for &candidate in candidates.iter().take(frames.len()) {
+        for &candidate in candidates.iter().take(several) {
             if candidate != touched
                 && let Some(conn) = self.conns.get(candidate)
             {
@@ -50,7 +52,7 @@ impl<A: App, T: Trace> Stack<A, T> {
             }
             touched = candidate;
         }
-        for (frame, candidate) in frames.iter().zip(candidates) {
+        for (frame, &candidate) in frames.iter().zip(&candidates) {
             self.on_frame(now, frame.bytes, candidate);
         }
     }
