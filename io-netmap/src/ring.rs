@@ -160,7 +160,9 @@ impl Ring {
 
     #[inline]
     fn slot(&self, slot: u32) -> NonNull<Descriptor> {
-        assert!(slot < self.num_slots, "slot {slot} of {}", self.num_slots);
+        if slot >= self.num_slots {
+            no_slot(slot, self.num_slots);
+        }
         // SAFETY: (in-region) `num_slots` slots lie in the region.
         unsafe { self.slots.add(slot as usize) }.cast()
     }
@@ -179,9 +181,16 @@ impl Ring {
         let at = self.slot(slot);
         // SAFETY: (in-region) `slot` checks the number; any bits are an index, the first word.
         let before = unsafe { at.cast::<u32>().read_volatile() };
+        let Descriptor { buf_idx, len, flags } = descriptor;
+        // In native order as the fields of a descriptor lie in memory: one word, one write.
+        let word = if cfg!(target_endian = "little") {
+            u64::from(flags) << 48 | u64::from(len) << 32 | u64::from(buf_idx)
+        } else {
+            u64::from(buf_idx) << 32 | u64::from(len) << 16 | u64::from(flags)
+        };
         // SAFETY: (one-owner) the slot is ours, so the kernel does not look at it before it is
-        // published.
-        unsafe { at.write_volatile(descriptor) };
+        // published. Slots are aligned for 64 bits.
+        unsafe { at.cast::<u64>().write_volatile(word) };
         before
     }
 
@@ -196,6 +205,13 @@ impl Ring {
         unsafe { at.write_volatile(index) };
         before
     }
+}
+
+/// Takes its numbers by value, so that whoever asks for a slot keeps them in registers.
+#[cold]
+#[inline(never)]
+fn no_slot(slot: u32, num_slots: u32) -> ! {
+    panic!("slot {slot} of {num_slots}")
 }
 
 /// The interface at an offset of a region: what is bound.

@@ -1,8 +1,8 @@
 //! Instructions a frame over netmap: a loop that swaps buffers, the port, the stack over the port.
 //!
 //! All over the model of the kernel's side, whose own instructions are not counted: what is measured
-//! lies between two system calls. `--check` ends with 1 where the port costs more than its budget. The
-//! whole stack has a goal, which it misses: the number is printed, not held.
+//! lies between two system calls. `--check` ends with 1 where the port, or the stack with it, costs more
+//! than its budget.
 
 use simoom_benches::callgrind;
 use simoom_benches::client::Script;
@@ -15,9 +15,9 @@ use std::process::ExitCode;
 static ALLOCATOR: Counting = Counting;
 
 /// Instructions a frame that the port may cost beyond the loop that swaps buffers.
-const BUDGET: f64 = 70.0;
-/// What the stack with the port is to cost beyond that loop.
-const GOAL: f64 = 400.0;
+const PORT_BUDGET: f64 = 70.0;
+/// Instructions a frame that the stack with the port may cost beyond that loop. The goal is 400.
+const STACK_BUDGET: f64 = 380.0;
 
 /// Frames of a request for 22 KB, in and out: what a keep-alive client and its server exchange.
 const FRAMES_IN: usize = 8;
@@ -62,10 +62,11 @@ fn report(check: bool) -> ExitCode {
     for (name, own, memcpy) in &rows {
         println!("  {name:<6} {own:>8.1}  and {memcpy:.1} in memcpy");
     }
-    let (bare, port, stack) = (rows[0].1, rows[1].1, rows[2].1 + rows[2].2);
-    println!("  the port over the loop: {:.1}, budget {BUDGET}", port - bare);
-    println!("  the stack over the loop: {:.1}, goal {GOAL}", stack - bare);
-    if check && port - bare > BUDGET {
+    let whole = |at: usize| rows[at].1 + rows[at].2 - (rows[0].1 + rows[0].2);
+    let (port, stack) = (whole(1), whole(2));
+    println!("  the port over the loop: {port:.1}, budget {PORT_BUDGET}");
+    println!("  the stack over the loop: {stack:.1}, budget {STACK_BUDGET}");
+    if check && (port > PORT_BUDGET || stack > STACK_BUDGET) {
         eprintln!("netmap_cost: over its budget");
         return ExitCode::FAILURE;
     }

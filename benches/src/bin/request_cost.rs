@@ -313,8 +313,8 @@ fn check(args: &Args) -> ExitCode {
         0.15,
     ));
     for (what, row, most) in [
-        ("instructions a request", base, 10_000.0),
-        ("instructions a request, gather", Row { content: Mode::Gather, ..base }, 11_000.0),
+        ("instructions a request", base, 8_300.0),
+        ("instructions a request, gather", Row { content: Mode::Gather, ..base }, 9_350.0),
     ] {
         match instructions(&row, args) {
             Ok(i) => claims.push((what, i.without_memcpy + i.memcpy, most)),

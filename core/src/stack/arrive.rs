@@ -42,8 +42,10 @@ impl<A: App, T: Trace> Stack<A, T> {
             }
             *candidate = found;
         }
+        // One alone is touched soon enough.
+        let several = if frames.len() > 1 { frames.len() } else { 0 };
         let mut touched = NONE;
-        for &candidate in candidates.iter().take(frames.len()) {
+        for &candidate in candidates.iter().take(several) {
             if candidate != touched
                 && let Some(conn) = self.conns.get(candidate)
             {
@@ -51,7 +53,7 @@ impl<A: App, T: Trace> Stack<A, T> {
             }
             touched = candidate;
         }
-        for (at, (frame, candidate)) in frames.iter().zip(candidates).enumerate() {
+        for (at, (frame, &candidate)) in frames.iter().zip(&candidates).enumerate() {
             if self.on_frame(now, frame.bytes, candidate) == Claim::Left {
                 unclaimed.insert(at);
             }

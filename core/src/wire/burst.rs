@@ -143,7 +143,7 @@ impl HeaderBurst {
         let step = u32::from(payload_len);
         let mut train = HeaderTrain {
             image: [0; HEADERS_LEN],
-            summed: false,
+            way: TrainWay::OneByOne,
             seq: seq.0,
             tcp_sum: 0,
             step,
@@ -154,21 +154,23 @@ impl HeaderBurst {
         };
         // A sequence number that wraps takes 2³² off, which is one of the sum.
         let wraps = seq.0.checked_add(u32::from(count) * step).is_none();
-        let Some(image) = self.image.as_ref().filter(|_| !wraps && !checksum_offload) else {
-            return train;
-        };
+        let Some(image) = self.image.as_ref().filter(|_| !wraps) else { return train };
         let Ok(total_len) = u16::try_from(DATAGRAM_HEADERS_LEN + usize::from(payload_len)) else {
             panic!("a datagram too long")
         };
         let ip = Sum::from_wide(self.ip_sum + u64::from(total_len));
         train.image = *image;
         train.image[16..18].copy_from_slice(&total_len.to_be_bytes());
-        train.image[24..26].copy_from_slice(&ip.finish().to_be_bytes());
         train.image[47] = flags.0;
+        if checksum_offload {
+            train.way = TrainWay::Offloaded;
+            return train;
+        }
+        train.image[24..26].copy_from_slice(&ip.finish().to_be_bytes());
         let tcp_len = u64::from(total_len) - ipv4::HEADER_LEN as u64;
         let tcp = self.tcp_sum + tcp_len + u64::from(seq.0) + (u64::from(flags.0) << 16);
         train.tcp_sum = Sum::from_wide(tcp).fold().into();
-        train.summed = true;
+        train.way = TrainWay::Summed;
         train
     }
 }
@@ -177,10 +179,9 @@ impl HeaderBurst {
 /// its sequence number and its text's sum alone.
 #[derive(Clone, Debug)]
 pub struct HeaderTrain<'a> {
-    /// Everything in its place but the sequence number and the TCP checksum, where `summed`.
+    /// Everything in its place but the sequence number and the TCP checksum, unless `OneByOne`.
     image: [u8; HEADERS_LEN],
-    /// The frames are plain, their checksums ours to write, and the numbers do not wrap.
-    summed: bool,
+    way: TrainWay,
     /// Of the next segment.
     seq: u32,
     /// Sum of pseudo-header and TCP header of the next segment without text. 16 bits at first, and less
@@ -192,6 +193,17 @@ pub struct HeaderTrain<'a> {
     template: &'a HeaderTemplate,
     flags: TcpFlags,
     checksum_offload: bool,
+}
+
+/// How the headers of a train are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TrainWay {
+    /// From the image, with a checksum from the running sum.
+    Summed,
+    /// From the image, checksums left to the device.
+    Offloaded,
+    /// Each on its own: the frames are not plain, or the numbers wrap.
+    OneByOne,
 }
 
 impl HeaderTrain<'_> {
@@ -210,8 +222,8 @@ impl HeaderTrain<'_> {
     pub fn write_next(&mut self, out: &mut [u8], payload_sum: Sum) -> usize {
         let seq = self.seq;
         self.seq = seq.wrapping_add(self.step);
-        if !self.summed {
-            return self.write_alone(out, SeqNumber(seq), payload_sum);
+        if self.way != TrainWay::Summed {
+            return self.write_otherwise(out, SeqNumber(seq), payload_sum);
         }
         let Some(out) = out.first_chunk_mut::<HEADERS_LEN>() else {
             panic!("no room for the headers")
@@ -225,7 +237,14 @@ impl HeaderTrain<'_> {
     }
 
     #[inline(never)]
-    fn write_alone(&self, out: &mut [u8], seq: SeqNumber, payload_sum: Sum) -> usize {
+    fn write_otherwise(&self, out: &mut [u8], seq: SeqNumber, payload_sum: Sum) -> usize {
+        if self.way == TrainWay::Offloaded
+            && let Some(out) = out.first_chunk_mut::<HEADERS_LEN>()
+        {
+            *out = self.image;
+            out[38..42].copy_from_slice(&seq.0.to_be_bytes());
+            return HEADERS_LEN;
+        }
         let (len, offload) = (self.step as usize, self.checksum_offload);
         self.burst.write(self.template, out, seq, self.flags, len, payload_sum, offload)
     }
