@@ -70,7 +70,7 @@ impl<P: Port, T: Trace> Out<'_, P, T> {
             self.submit(header, header_len);
             return;
         };
-        let pieces = [Piece { of: self.store.payload(&piece), at: piece.at, len: piece.len }];
+        let pieces = [Piece { of: self.store.payload(&piece), len: piece.len }];
         if T::ENABLED {
             let end = seq + len + u32::from(flags.contains(TcpFlags::FIN));
             let info = tcb.info_behind(&self.config.tcp, end, self.motive.of_text(seq));
@@ -124,7 +124,7 @@ impl<P: Port, T: Trace> Out<'_, P, T> {
             let (headers, len) = (&burst.headers, mss as usize);
             let flags = TcpFlags::ACK;
             let start = headers.write(self.template, out, seq, flags, len, sum, self.offload);
-            let pieces = [Piece { of: payload, at: cut.text_at, len: cut.text_max }];
+            let pieces = [Piece { of: payload, len: cut.text_max }];
             if T::ENABLED {
                 let info = tcb.info_behind(&self.config.tcp, seq + mss, self.motive.of_text(seq));
                 let frame = assembled(self.port, &header, start as u16, &pieces);
