@@ -48,7 +48,7 @@ fn report(check: bool) -> ExitCode {
         Ok((counted.without_memcpy / frames, counted.memcpy / frames))
     };
     let mut rows = Vec::new();
-    for name in ["bare", "port", "stack"] {
+    for name in ["bare", "port", "stack", "gather"] {
         match per_frame(name) {
             Ok((own, memcpy)) => rows.push((name, own, memcpy)),
             Err(why) => {
@@ -65,6 +65,13 @@ fn report(check: bool) -> ExitCode {
     let (bare, port, stack) = (rows[0].1, rows[1].1, rows[2].1 + rows[2].2);
     println!("  the port over the loop: {:.1}, budget {BUDGET}", port - bare);
     println!("  the stack over the loop: {:.1}, goal {GOAL}", stack - bare);
+    let gather = rows[3].1 + rows[3].2;
+    println!("  of two slots each, with shared payload: {:.1} beside {stack:.1}", gather);
+    let [copies, payloads] = [Mode::CopiesOnDemand, Mode::Gather].map(wanted_at_once);
+    println!(
+        "  buffers that content takes, {AT_ONCE} connections for 22 KB at once: {copies} copies, \
+         {payloads} payloads"
+    );
     if check && port - bare > BUDGET {
         eprintln!("netmap_cost: over its budget");
         return ExitCode::FAILURE;
@@ -94,8 +101,9 @@ fn work(name: &str, requests: u32) -> ExitCode {
                 model.take_wire(0, |_| {});
             }
         }
-        "stack" => {
-            let server = NetmapSimoom::new(22_528, 1, 1, Mode::CopiesOnDemand);
+        "stack" | "gather" => {
+            let mode = if name == "gather" { Mode::Gather } else { Mode::CopiesOnDemand };
+            let server = NetmapSimoom::new(22_528, 1, 1, mode);
             let mut script = Script::new(server, 1_000);
             script.open(1);
             let done = script.keep_alive(requests, 1, true, || (0, 0));
@@ -106,6 +114,22 @@ fn work(name: &str, requests: u32) -> ExitCode {
         _ => return ExitCode::from(2),
     }
     ExitCode::SUCCESS
+}
+
+/// Connections that want the same at once.
+const AT_ONCE: u32 = 64;
+
+/// Buffers that the store keeps at most where all connections ask for one object in one turn.
+fn wanted_at_once(mode: Mode) -> u32 {
+    let server = NetmapSimoom::new(22_528, 1, AT_ONCE, mode);
+    let mut script = Script::new(server, 1_000);
+    script.open(AT_ONCE);
+    let mut next = 0;
+    script.keep_alive(20, AT_ONCE, false, || {
+        next = (next + 1) % AT_ONCE;
+        (next, 0)
+    });
+    script.subject.stack.store().stats().kept_high
 }
 
 fn receive(model: &simoom_netmap::model::Model) {
