@@ -26,7 +26,7 @@ use crate::sys::{BUF_CHANGED, MORE_FRAGMENTS};
 use join::{Joined, join};
 use simoom_core::port::{
     Advance, BATCH_MAX, Buf, Census, GatherFull, Piece, Pinned, Port, PortCaps, RxFrame, TxFull,
-    TxSync,
+    TxSync, Unclaimed,
 };
 use simoom_core::time::{Duration, Instant};
 use std::io;
@@ -391,7 +391,11 @@ impl<K: Kernel> Port for NetmapPort<K> {
 
     /// Shows frames where they lie in the ring, without a system call: what the last one brought.
     #[inline]
-    fn receive(&mut self, max: usize, mut on_batch: impl FnMut(&[RxFrame<'_>])) -> usize {
+    fn receive(
+        &mut self,
+        max: usize,
+        mut on_batch: impl FnMut(&[RxFrame<'_>]) -> Unclaimed,
+    ) -> usize {
         let max = max.min(BATCH_MAX);
         let tail = match self.rx.tail() {
             Ok(tail) if tail != self.rx_seen && max > 0 => tail,

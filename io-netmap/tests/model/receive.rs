@@ -1,7 +1,7 @@
 //! Received frames that are not shown, and what is counted for them.
 
 use crate::harness::{Faults, ModelPort, Shape, USUAL, frame, open};
-use simoom_core::port::{Advance, Port};
+use simoom_core::port::{Advance, Port, Unclaimed};
 use simoom_core::time::Duration;
 use simoom_netmap::model::{CompletionPolicy, DmaPolicy, Model};
 
@@ -16,7 +16,10 @@ fn receive_all(port: &mut ModelPort, max: usize) -> Vec<Vec<u8>> {
     port.flush().unwrap();
     let mut came = Vec::new();
     for _ in 0..200 {
-        port.receive(max, |frames| came.extend(frames.iter().map(|f| f.bytes.to_vec())));
+        port.receive(max, |frames| {
+            came.extend(frames.iter().map(|f| f.bytes.to_vec()));
+            Unclaimed::NONE
+        });
         port.flush().unwrap();
     }
     came
@@ -93,8 +96,10 @@ fn batch_of_joined_frames_shows_each_with_its_own_bytes() {
     port.flush().unwrap();
     let mut came = Vec::new();
     for most in [32, 32, 6, 0] {
-        let count =
-            port.receive(100, |frames| came.extend(frames.iter().map(|f| f.bytes.to_vec())));
+        let count = port.receive(100, |frames| {
+            came.extend(frames.iter().map(|f| f.bytes.to_vec()));
+            Unclaimed::NONE
+        });
         assert_eq!(count, most);
         port.flush().unwrap();
     }

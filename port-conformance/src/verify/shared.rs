@@ -6,8 +6,10 @@
 use super::content::{Contents, HEADER_LEN};
 use simoom_core::port::{Pinned, Port};
 
-/// Payloads in use at once: some are sent while others wait to be given back.
-const PAYLOADS: usize = 4;
+/// Payloads in use at once, for so many slots each: some are sent while others wait to be given back.
+const SLOTS_EACH: u32 = 8;
+/// The least and the most.
+const PAYLOADS: (u32, u32) = (4, 64);
 /// Frames that are made of one payload before it is written anew.
 const USES: u32 = 5;
 /// Bytes of a frame in front of the payload, in a buffer of its own: a header and six words.
@@ -49,8 +51,9 @@ impl Payloads {
     /// Pins payloads where the port gathers and has buffers to spare.
     pub(super) fn new<A: Port>(a: &mut A) -> Self {
         let mut all = Vec::new();
-        if A::GATHERS && a.caps().max_frags > 1 && a.free() > 4 * PAYLOADS {
-            for _ in 0..PAYLOADS {
+        let most = (a.caps().tx_slots / SLOTS_EACH).clamp(PAYLOADS.0, PAYLOADS.1);
+        if A::GATHERS && a.caps().max_frags > 1 && a.free() > 4 * most as usize {
+            for _ in 0..most {
                 let Some(buf) = a.take_free() else { break };
                 // Full of uses: it is written before the first.
                 all.push(Payload { pinned: Some(a.pin(buf)), of: 0, uses: USES, ready: 0 });
