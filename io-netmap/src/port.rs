@@ -23,7 +23,7 @@ use crate::mutants::mutant;
 use crate::region::{Buffers, Index};
 use crate::ring::{Descriptor, Interface, Malformed, Ring};
 use crate::sys::{BUF_CHANGED, MORE_FRAGMENTS};
-use join::{Joined, join};
+use join::{Joined, Joiner};
 use simoom_core::port::{
     Advance, BATCH_MAX, Buf, Census, GatherFull, Piece, Pinned, Port, PortCaps, RxFrame, TxFull,
     TxSync, Unclaimed,
@@ -408,12 +408,11 @@ impl<K: Kernel> Port for NetmapPort<K> {
         let longest = self.rx_len_max;
         let Self { rx, buffers, stats, skipping, joined, .. } = self;
         let mut frames = [RxFrame { bytes: &[] }; BATCH_MAX];
-        let (mut count, mut bytes, mut slot, mut seen) = (0, 0, rx.head(), None);
-        let mut room = &mut joined[..];
+        let (mut count, mut bytes, mut slot, mut is_unfinished) = (0, 0, rx.head(), false);
+        let mut joiner = Joiner::new(joined, longest);
         while count < max && slot != tail {
             // Read anew every time: a pipe brings other buffers.
             let Descriptor { buf_idx, len, flags } = rx.read(slot);
-            let first = slot;
             slot = rx.next(slot);
             let index = buffers.check(buf_idx);
             if let Some(index) = index
@@ -428,29 +427,17 @@ impl<K: Kernel> Port for NetmapPort<K> {
             } else if *skipping {
                 *skipping = flags & MORE_FRAGMENTS != 0;
             } else if flags & MORE_FRAGMENTS != 0 {
-                match join(rx, buffers, (first, tail), &mut room[..longest.into()]) {
-                    Joined::Whole { len, next } if len >= ETHERNET_LEN.into() => {
-                        let (whole, rest) = std::mem::take(&mut room).split_at_mut(len);
-                        (frames[count], room) = (RxFrame { bytes: whole }, rest);
-                        (count, bytes, slot) = (count + 1, bytes + len as u64, next);
-                        stats.rx_joined += 1;
+                match joiner.join((rx, buffers), stats, slot, tail) {
+                    Joined::Shown(whole, next) => {
+                        frames[count] = RxFrame { bytes: whole };
+                        (count, bytes, slot) = (count + 1, bytes + whole.len() as u64, next);
                     }
-                    Joined::Whole { next, .. } => {
-                        stats.rx_runt += 1;
-                        slot = next;
-                    }
-                    Joined::Unfinished => {
-                        (slot, seen) = (first, Some(tail));
+                    Joined::Runt(next) => slot = next,
+                    Joined::Unfinished(first) => {
+                        (slot, is_unfinished) = (first, true);
                         break;
                     }
-                    Joined::TooLong => {
-                        stats.rx_fragmented += 1;
-                        *skipping = true;
-                    }
-                    Joined::BadSlot => {
-                        stats.rx_bad_slot += 1;
-                        *skipping = true;
-                    }
+                    Joined::Dropped => *skipping = true,
                 }
             } else if index.is_none() || usize::from(len) > buffers.size() {
                 stats.rx_bad_slot += 1;
@@ -468,7 +455,7 @@ impl<K: Kernel> Port for NetmapPort<K> {
         if count > 0 {
             on_batch(&frames[..count]);
         }
-        self.rx_seen = seen.unwrap_or(slot);
+        self.rx_seen = if is_unfinished { tail } else { slot };
         self.rx.release_to(slot, self.rx_seen);
         count
     }

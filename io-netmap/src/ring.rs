@@ -106,6 +106,11 @@ impl Ring {
         if slot + 1 == self.num_slots { 0 } else { slot + 1 }
     }
 
+    /// The slot before `slot`.
+    pub(crate) fn previous(&self, slot: u32) -> u32 {
+        if slot == 0 { self.num_slots - 1 } else { slot - 1 }
+    }
+
     /// Slots from `from` up to, not including, `to`.
     #[inline]
     pub(crate) fn distance(&self, from: u32, to: u32) -> u32 {
