@@ -26,7 +26,7 @@ pub struct MemoryPort<const GATHERS: bool = false> {
     /// Submitted, with lengths; the first `done` may be reclaimed.
     ring: Vec<(Buf, u16)>,
     /// Of each frame in the ring its piece of a pinned buffer. Empty where it does not gather.
-    pieces: Vec<Option<PieceAt>>,
+    pieces: Vec<Option<PieceOf>>,
     /// Slots that these take.
     more_slots: usize,
     /// Of each buffer, its pieces in the ring. Empty where it does not gather.
@@ -44,9 +44,8 @@ pub struct MemoryPort<const GATHERS: bool = false> {
 
 /// Bytes of a pinned buffer.
 #[derive(Clone, Copy)]
-struct PieceAt {
+struct PieceOf {
     buffer: u32,
-    at: u16,
     len: u16,
 }
 
@@ -82,8 +81,8 @@ impl<const GATHERS: bool> MemoryPort<GATHERS> {
         for (i, (buf, len)) in self.ring.iter().enumerate() {
             let header = &self.bytes(buf)[..usize::from(*len)];
             match self.pieces.get(i) {
-                Some(Some(PieceAt { buffer, at, len })) => {
-                    let start = *buffer as usize * STRIDE + usize::from(*at);
+                Some(Some(PieceOf { buffer, len })) => {
+                    let start = *buffer as usize * STRIDE;
                     show(&[header, &self.arena[start..][..usize::from(*len)]].concat());
                 }
                 _ => show(header),
@@ -123,6 +122,13 @@ impl<const GATHERS: bool> Port for MemoryPort<GATHERS> {
         self.copied_bytes += len as u64;
         let from = from.index() as usize * STRIDE;
         self.arena.copy_within(from..from + len, to.index() as usize * STRIDE);
+    }
+
+    #[inline]
+    fn copy_part(&mut self, from: &Buf, at: usize, into: &mut Buf, into_at: usize, len: usize) {
+        self.copied_bytes += len as u64;
+        let from = from.index() as usize * STRIDE + at;
+        self.arena.copy_within(from..from + len, into.index() as usize * STRIDE + into_at);
     }
 
     #[inline]
@@ -184,7 +190,7 @@ impl<const GATHERS: bool> Port for MemoryPort<GATHERS> {
         header_len: u16,
         pieces: &[Piece<'_>],
     ) -> Result<(), GatherFull> {
-        let &[Piece { of, at, len }] = pieces else { panic!("a frame of more than two parts") };
+        let &[Piece { of, len }] = pieces else { panic!("a frame of more than two parts") };
         if self.tx_free() < 2 {
             return Err(GatherFull(header));
         }
@@ -194,7 +200,7 @@ impl<const GATHERS: bool> Port for MemoryPort<GATHERS> {
         self.uses[buffer as usize] += 1;
         self.more_slots += 1;
         self.ring.push((header, header_len));
-        self.pieces.push(Some(PieceAt { buffer, at, len }));
+        self.pieces.push(Some(PieceOf { buffer, len }));
         Ok(())
     }
 

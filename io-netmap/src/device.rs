@@ -1,6 +1,7 @@
 //! The real kernel: a descriptor of `/dev/netmap`, bound to one ring pair.
 
 use crate::error::NetmapError;
+use crate::gathering::Gathering;
 use crate::kernel::{Kernel, Ready, Wait};
 use crate::name::PortName;
 use crate::port::{Attachment, NetmapConfig};
@@ -64,6 +65,7 @@ impl Device {
             ring,
             asked,
             extra: register.nr_extra_bufs,
+            gathering: Gathering::of(name),
             kernel: Self { netmap, stop: None },
         })
     }

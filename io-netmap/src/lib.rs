@@ -42,6 +42,7 @@
 pub mod clock;
 pub mod device;
 pub mod error;
+pub mod gathering;
 pub mod kernel;
 pub mod model;
 pub mod mutants;

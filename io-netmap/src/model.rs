@@ -22,6 +22,7 @@ mod memory;
 mod nic;
 mod pipe;
 
+use crate::gathering::Gathering;
 use crate::kernel::{Kernel, Ready, Wait};
 use crate::port::Attachment;
 use memory::Memory;
@@ -46,6 +47,8 @@ pub struct ModelConfig {
     pub buffer_bytes: u32,
     /// Extra buffers that a binding gets at most, whatever it asks for.
     pub extra_max: u32,
+    /// Whether the NIC's driver is known to take frames of several slots. A pipe's never is.
+    pub gathers: bool,
     /// When the NIC reads what was queued.
     pub dma: DmaPolicy,
     /// When completions show.
@@ -63,6 +66,7 @@ impl Default for ModelConfig {
             buffers: 1_024,
             buffer_bytes: 2_048,
             extra_max: u32::MAX,
+            gathers: true,
             dma: DmaPolicy::AtWork,
             completion: CompletionPolicy::WholeRing,
             seed: 1,
@@ -130,7 +134,7 @@ pub enum Violation {
         /// The buffer it names.
         index: u32,
     },
-    /// A buffer was queued that is queued already.
+    /// A buffer was queued that is queued already, and not both times behind the first slot of a frame.
     QueuedTwice {
         /// The buffer.
         index: u32,
@@ -139,6 +143,11 @@ pub enum Violation {
     ChangedInFlight {
         /// The buffer.
         index: u32,
+    },
+    /// What was queued ends within a frame: its last slot says that the frame goes on.
+    EndsWithinFrame {
+        /// The slot.
+        slot: u32,
     },
     /// At closing, a slot or the list of extra buffers held a buffer that was free.
     FreedTwice {
@@ -254,6 +263,11 @@ impl Model {
             ring: if matches!(state.link, Link::Nic(_)) { end } else { 0 },
             asked,
             extra,
+            gathering: match state.link {
+                Link::Pipe(_) => Gathering::Pipe,
+                Link::Nic(_) if state.config.gathers => Gathering::Model,
+                Link::Nic(_) => Gathering::Unknown,
+            },
             kernel: ModelKernel { model: self.clone(), end },
         })
     }
@@ -290,9 +304,22 @@ impl Model {
     /// # Panics
     /// Where this is no NIC, or a part is longer than a buffer.
     pub fn inject_fragments(&self, ring: u16, parts: &[&[u8]]) -> bool {
+        self.arrive(ring, parts, true)
+    }
+
+    /// The beginning of a frame whose other slots come later: some drivers show each descriptor as
+    /// soon as it is filled.
+    ///
+    /// # Panics
+    /// As above.
+    pub fn inject_beginning(&self, ring: u16, parts: &[&[u8]]) -> bool {
+        self.arrive(ring, parts, false)
+    }
+
+    fn arrive(&self, ring: u16, parts: &[&[u8]], ends: bool) -> bool {
         let State { link, memory, bound, .. } = &mut *self.state();
         let Link::Nic(nics) = link else { panic!("frames come to a pipe through its other end") };
-        bound[usize::from(ring)] && nics[usize::from(ring)].arrive(memory, parts)
+        bound[usize::from(ring)] && nics[usize::from(ring)].arrive(memory, parts, ends)
     }
 
     /// Shows the frames that left ring pair `ring` since the last call, oldest first.

@@ -48,6 +48,22 @@ mod enabled {
         ExchangeUnseen,
         /// A request for completions is a plain doorbell.
         ReclaimNotForced,
+        /// The header of a frame of several slots does not say that it goes on.
+        MoreFragmentsMissing,
+        /// A piece is of the buffer of another token.
+        PieceOfAnother,
+        /// A piece is a byte short.
+        PieceTooShort,
+        /// A payload may be written to while frames in the ring have pieces of it.
+        UnpinnedInFlight,
+        /// A completion does not count the uses of a payload down.
+        UseNotCounted,
+        /// A piece's slot gets the buffer that the header's slot had.
+        KeptOfAnotherSlot,
+        /// The header's slot of a frame that is not done gets its own buffer back.
+        HeaderBackEarly,
+        /// Closing leaves a payload's buffer in every slot that has a piece of it.
+        PiecesForgotten,
         /// The modelled NIC's driver reports frames as soon as it has them, read or not.
         ReportedUnread,
         /// The modelled NIC reads the buffer that the descriptor was programmed with a round before.

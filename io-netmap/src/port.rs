@@ -1,26 +1,32 @@
 //! The port: tokens and slots, the doorbell and the wait.
 //!
 //! A token stands for an extra buffer. While its frame is with the device, the slot holds the token's
-//! buffer and the port keeps the one that the slot had; when it completes, they change back. Never
-//! blocks but in `advance`. Does not know which kernel it talks to; read [`crate::kernel`] first.
+//! buffer and the port keeps the one that the slot had; when it completes, they change back. Frames of
+//! several slots are in [`gather`] and, received, in [`join`]. Never blocks but in `advance`. Does not know which kernel it talks to; read [`crate::kernel`] first.
 
 mod bare;
+mod gather;
+mod join;
 mod lifetime;
 mod stats;
 
 pub use bare::BareLoop;
+pub use gather::FRAGS_MAX;
 pub use lifetime::{Attachment, MTU_MAX, MTU_MIN, NetmapConfig};
 pub use stats::NetmapStats;
 
 use crate::clock::Clock;
 use crate::error::NetmapError;
+use crate::gathering::Gathering;
 use crate::kernel::{Kernel, Ready, Wait};
 use crate::mutants::mutant;
 use crate::region::{Buffers, Index};
 use crate::ring::{Descriptor, Interface, Malformed, Ring};
 use crate::sys::{BUF_CHANGED, MORE_FRAGMENTS};
+use join::{Joined, Joiner};
 use simoom_core::port::{
-    Advance, BATCH_MAX, Buf, Census, Port, PortCaps, RxFrame, TxFull, TxSync, Unclaimed,
+    Advance, BATCH_MAX, Buf, Census, GatherFull, Piece, Pinned, Port, PortCaps, RxFrame, TxFull,
+    TxSync, Unclaimed,
 };
 use simoom_core::time::{Duration, Instant};
 use std::io;
@@ -56,12 +62,22 @@ pub struct NetmapPort<K: Kernel> {
     oldest: u32,
     /// The first transmit slot that is not ours, as of the last `reclaim`.
     tail: u32,
-    /// Of the frames submitted so far, those that a system call has shown to the kernel.
-    pushed: u64,
+    /// The first slot that no system call has shown to the kernel.
+    pushed: u32,
+    /// Of the frames that were not reclaimed, the slots behind the first of each.
+    more_slots: u32,
+    /// Of each token, the slots that have a piece of its buffer. Empty where the port does not gather.
+    uses: Box<[u32]>,
+    gathering: Gathering,
     /// The caller ran out of slots or buffers.
     starved: bool,
     /// In the middle of a received frame of several slots, which is dropped.
     skipping: bool,
+    /// Received slots up to here were looked at. Beyond the ring's head only where a frame waits there
+    /// whose last slot has not come.
+    rx_seen: u32,
+    /// Room for a batch of frames that came in several slots.
+    joined: Box<[u8]>,
     /// Bytes of the longest frame that is shown.
     rx_len_max: u16,
     busy_poll: bool,
@@ -85,7 +101,7 @@ fn not_a_frame(len: u16, longest: u16) -> ! {
 /// A transmit slot that is away.
 #[derive(Clone, Copy, Debug)]
 struct Away {
-    /// Whose buffer is in the slot.
+    /// Whose buffer is in the slot, and [`gather::MORE`].
     token: u32,
     /// The buffer that the slot had, and gets again.
     kept: Index,
@@ -116,6 +132,11 @@ impl<K: Kernel> NetmapPort<K> {
     /// or a program that was killed held them. The last program that closes the memory sets it right.
     pub fn buffers_missing(&self) -> u32 {
         self.asked.saturating_sub(self.caps.buffers)
+    }
+
+    /// Whether frames of several slots can be sent, and why.
+    pub fn gathering(&self) -> &Gathering {
+        &self.gathering
     }
 
     /// Frames that the receive ring holds at most: one slot is always the kernel's.
@@ -165,10 +186,16 @@ impl<K: Kernel> NetmapPort<K> {
         (self.stats.tx_frames - self.stats.tx_done) as u32
     }
 
-    /// Frames that no system call has shown to the kernel.
+    /// Slots of these: all of the ring, at most.
+    #[inline]
+    fn pending_slots(&self) -> u32 {
+        self.pending() + self.more_slots
+    }
+
+    /// Slots that no system call has shown to the kernel.
     #[inline]
     fn unpushed(&self) -> u32 {
-        (self.stats.tx_frames - self.pushed) as u32
+        self.tx.distance(self.pushed, self.tx.head())
     }
 
     /// Tells where the queue ends; the kernel looks at it in its next system call.
@@ -186,7 +213,7 @@ impl<K: Kernel> NetmapPort<K> {
     /// Rings the transmit doorbell, and forces completions.
     fn ring_tx(&mut self) -> Result<(), NetmapError> {
         self.stats.tx_syncs += 1;
-        self.pushed = self.stats.tx_frames;
+        self.pushed = self.tx.head();
         let done = self.kernel.tx_sync();
         self.survive("send through", done)
     }
@@ -215,7 +242,7 @@ impl<K: Kernel> NetmapPort<K> {
     #[inline]
     fn rx_waits(&mut self) -> bool {
         match self.rx.tail() {
-            Ok(tail) => tail != self.rx.head(),
+            Ok(tail) => tail != self.rx_seen,
             Err(malformed) => {
                 self.die_of(malformed);
                 false
@@ -223,7 +250,7 @@ impl<K: Kernel> NetmapPort<K> {
         }
     }
 
-    /// Completed frames, and the first slot that is not ours now.
+    /// Slots of submitted frames that are done, and the first slot that is not ours now.
     #[inline]
     fn completed(&mut self) -> (u32, u32) {
         match self.tx.tail() {
@@ -231,7 +258,7 @@ impl<K: Kernel> NetmapPort<K> {
                 // All slots but `ours` are the kernel's: those of our pending frames that are not done,
                 // and the one at `tail`, which it keeps. What is pending beyond them is done.
                 let ours = self.tx.distance(self.tx.head(), tail);
-                ((self.pending() + ours).saturating_sub(self.tx.num_slots()), tail)
+                ((self.pending_slots() + ours).saturating_sub(self.tx.num_slots()), tail)
             }
             Err(malformed) => {
                 self.die_of(malformed);
@@ -240,11 +267,17 @@ impl<K: Kernel> NetmapPort<K> {
         }
     }
 
-    /// A completion is due: the oldest slot is ours again. Answers the token.
+    /// Whether a frame is done that was not reclaimed.
+    #[inline]
+    fn has_completed(&mut self) -> bool {
+        let done = self.completed().0;
+        self.is_frame_done(done)
+    }
+
+    /// A completion is due: the oldest slot, which has the buffer of `token`, is ours again.
     #[inline(always)]
-    fn take_completed(&mut self) -> Buf {
+    fn take_slot(&mut self, token: u32, kept: Index) -> Buf {
         let slot = self.oldest;
-        let Away { token, kept } = self.away[slot as usize];
         // A pipe's peer may have left another buffer than the one that was sent: what is in the slot is
         // ours, whatever it is.
         let found = if mutant!(SlotNotRefilled) {
@@ -288,14 +321,23 @@ impl<K: Kernel> NetmapPort<K> {
     /// One poll(2), with everything published.
     fn poll(&mut self, wait: Wait) -> io::Result<Ready> {
         self.publish_tx();
+        if wait.output
+            && let Ok(tail) = self.tx.tail()
+        {
+            // What slots there are, of frames that are done or of parts of one, are too few: others are
+            // waited for.
+            self.tx.publish_until(self.tx.head(), tail);
+        }
         self.stats.polls += 1;
-        self.pushed = self.stats.tx_frames;
+        self.pushed = self.tx.head();
         self.kernel.poll(wait)
     }
 }
 
 impl<K: Kernel> Port for NetmapPort<K> {
     type Error = NetmapError;
+
+    const GATHERS: bool = true;
 
     #[inline]
     fn caps(&self) -> &PortCaps {
@@ -321,6 +363,15 @@ impl<K: Kernel> Port for NetmapPort<K> {
         self.stats.copied_bytes += len as u64;
         let (from, to) = (self.memory[from.index() as usize], self.memory[to.index() as usize]);
         self.buffers.copy(from, to, len);
+    }
+
+    #[inline]
+    fn copy_part(&mut self, from: &Buf, at: usize, into: &mut Buf, into_at: usize, len: usize) {
+        from.assert_port(self.id);
+        into.assert_port(self.id);
+        self.stats.copied_bytes += len as u64;
+        let (from, into) = (self.memory[from.index() as usize], self.memory[into.index() as usize]);
+        self.buffers.copy_part((from, at), (into, into_at), len);
     }
 
     #[inline]
@@ -354,7 +405,7 @@ impl<K: Kernel> Port for NetmapPort<K> {
     ) -> usize {
         let max = max.min(BATCH_MAX);
         let tail = match self.rx.tail() {
-            Ok(tail) if tail != self.rx.head() && max > 0 => tail,
+            Ok(tail) if tail != self.rx_seen && max > 0 => tail,
             Ok(_) => return 0,
             Err(malformed) => {
                 self.die_of(malformed);
@@ -362,9 +413,10 @@ impl<K: Kernel> Port for NetmapPort<K> {
             }
         };
         let longest = self.rx_len_max;
-        let Self { rx, buffers, stats, skipping, .. } = self;
+        let Self { rx, buffers, stats, skipping, joined, .. } = self;
         let mut frames = [RxFrame { bytes: &[] }; BATCH_MAX];
-        let (mut count, mut bytes, mut slot) = (0, 0, rx.head());
+        let (mut count, mut bytes, mut slot, mut is_unfinished) = (0, 0, rx.head(), false);
+        let mut joiner = Joiner::new(joined, longest);
         while count < max && slot != tail {
             // Read anew every time: a pipe brings other buffers.
             let Descriptor { buf_idx, len, flags } = rx.read(slot);
@@ -379,9 +431,21 @@ impl<K: Kernel> Port for NetmapPort<K> {
                 frames[count] = RxFrame { bytes: buffers.bytes(index, len.into()) };
                 count += 1;
                 bytes += u64::from(len);
-            } else if *skipping || flags & MORE_FRAGMENTS != 0 {
-                stats.rx_fragmented += u64::from(!*skipping);
+            } else if *skipping {
                 *skipping = flags & MORE_FRAGMENTS != 0;
+            } else if flags & MORE_FRAGMENTS != 0 {
+                match joiner.join((rx, buffers), stats, slot, tail) {
+                    Joined::Shown(whole, next) => {
+                        frames[count] = RxFrame { bytes: whole };
+                        (count, bytes, slot) = (count + 1, bytes + whole.len() as u64, next);
+                    }
+                    Joined::Runt(next) => slot = next,
+                    Joined::Unfinished(first) => {
+                        (slot, is_unfinished) = (first, true);
+                        break;
+                    }
+                    Joined::Dropped => *skipping = true,
+                }
             } else if index.is_none() || usize::from(len) > buffers.size() {
                 stats.rx_bad_slot += 1;
             } else {
@@ -390,7 +454,7 @@ impl<K: Kernel> Port for NetmapPort<K> {
             }
         }
         if mutant!(EarlyRelease) {
-            rx.release_to(slot);
+            rx.release_to(slot, slot);
             let _ = self.kernel.rx_sync();
         }
         stats.rx_frames += count as u64;
@@ -398,7 +462,8 @@ impl<K: Kernel> Port for NetmapPort<K> {
         if count > 0 {
             on_batch(&frames[..count]);
         }
-        self.rx.release_to(slot);
+        self.rx_seen = if is_unfinished { tail } else { slot };
+        self.rx.release_to(slot, self.rx_seen);
         count
     }
 
@@ -433,15 +498,40 @@ impl<K: Kernel> Port for NetmapPort<K> {
     }
 
     #[inline]
+    fn pin(&mut self, buf: Buf) -> Pinned {
+        self.pin_buffer(buf)
+    }
+
+    #[inline]
+    fn unpin(&mut self, pinned: Pinned) -> Result<Buf, Pinned> {
+        self.unpin_unused(pinned)
+    }
+
+    #[inline]
+    fn submit_gather(
+        &mut self,
+        header: Buf,
+        header_len: u16,
+        pieces: &[Piece<'_>],
+    ) -> Result<(), GatherFull> {
+        self.submit_parts(header, header_len, pieces)
+    }
+
+    #[inline]
     fn reclaim(&mut self, mut on_done: impl FnMut(Buf) -> Option<Buf>) -> usize {
-        let (mut done, tail) = self.completed();
+        let (mut done, mut tail) = self.completed();
         if mutant!(EarlyReclaim) {
-            done = (done + 1).min(self.pending() - self.unpushed());
+            done = (done + 1).min(self.pending_slots() - self.unpushed());
         }
-        for _ in 0..done {
-            let buf = self.take_completed();
-            if let Some(buf) = on_done(buf) {
-                self.give_back(buf);
+        if self.more_slots > 0 {
+            (done, tail) = self.reclaim_parts(done, tail, &mut on_done);
+        } else {
+            for _ in 0..done {
+                let Away { token, kept } = self.away[self.oldest as usize];
+                let buf = self.take_slot(token, kept);
+                if let Some(buf) = on_done(buf) {
+                    self.give_back(buf);
+                }
             }
         }
         self.tail = tail;
@@ -485,13 +575,13 @@ impl<K: Kernel> Advance for NetmapPort<K> {
             }
             let due = wake_at.is_some_and(|at| at <= now);
             // What the caller ran out of is here: it is not to wait, but frames come first.
-            let served = self.starved && self.completed().0 > 0;
+            let served = self.starved && self.has_completed();
             let timeout = if due || served || self.busy_poll {
                 Some(Duration::ZERO)
             } else {
                 wake_at.map(|at| at - now)
             };
-            let output = self.starved && self.tx.head() == self.tail;
+            let output = self.starved && self.tx_free() < usize::from(self.caps.max_frags);
             match self.poll(Wait { timeout, output }) {
                 Ok(Ready { failed: true, .. }) => {
                     let name = self.name.clone();
@@ -508,7 +598,7 @@ impl<K: Kernel> Advance for NetmapPort<K> {
                 }
             }
             let now = self.clock.now(&self.kernel);
-            let served = served || self.starved && self.completed().0 > 0;
+            let served = served || self.starved && self.has_completed();
             if due || served || wake_at.is_some_and(|at| at <= now) || self.rx_waits() {
                 return Some(now);
             }

@@ -2,6 +2,7 @@
 
 use crate::device;
 use crate::error::NetmapError;
+use crate::gathering::Gathering;
 use crate::name::PortName;
 use crate::sys::{self, API, PoolsInfo, PortInfo};
 use std::fs;
@@ -20,6 +21,8 @@ pub struct Probe {
     pub buffers: Option<Buffers>,
     /// Whether the interface's driver is one that netmap was built into; None where nobody says so.
     pub native: Option<bool>,
+    /// Whether frames of several slots can be sent; None where nothing was asked.
+    pub gathering: Option<Gathering>,
 }
 
 /// The API that this crate speaks.
@@ -85,12 +88,13 @@ pub fn probe(port: &PortName) -> Result<Probe, NetmapError> {
             bytes: pools.nr_buf_pool_objsize,
         }),
         native: is_interface.then(|| native(&port.name)).flatten(),
+        gathering: Some(Gathering::of(port)),
     })
 }
 
 /// On Linux a driver that netmap was built into needs the netmap module, and the module says who needs
 /// it.
-fn native(interface: &str) -> Option<bool> {
+pub(crate) fn native(interface: &str) -> Option<bool> {
     let holders = Path::new("/sys/module/netmap/holders");
     let driver = Path::new("/sys/class/net").join(interface).join("device/driver/module");
     if !holders.is_dir() {
@@ -101,4 +105,11 @@ fn native(interface: &str) -> Option<bool> {
         return Some(false);
     };
     Some(module.file_name().is_some_and(|name| holders.join(name).exists()))
+}
+
+/// The driver of an interface, where the system says so: that of its device.
+pub(crate) fn driver(interface: &str) -> Option<String> {
+    let driver = Path::new("/sys/class/net").join(interface).join("device/driver");
+    let driver = fs::canonicalize(driver).ok()?;
+    Some(driver.file_name()?.to_str()?.to_string())
 }

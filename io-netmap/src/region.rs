@@ -240,6 +240,25 @@ impl Buffers {
         unsafe { from.copy_to(to, len) };
     }
 
+    /// Copies `len` bytes from a place in one buffer to a place in another. The caller has the token of
+    /// `into`, and the right to read `from`.
+    #[inline]
+    pub(crate) fn copy_part(
+        &mut self,
+        (from, at): (Index, usize),
+        (into, into_at): (Index, usize),
+        len: usize,
+    ) {
+        let within = |at: usize| at.checked_add(len).is_some_and(|end| end <= self.size);
+        assert!(within(at) && within(into_at), "{len} bytes of a buffer of {}", self.size);
+        // SAFETY: (in-region) just asserted.
+        let from = unsafe { self.start(from).add(at) };
+        // SAFETY: (in-region) just asserted.
+        let into = unsafe { self.start(into).add(into_at) };
+        // SAFETY: (one-owner) nobody writes to `from`, and `into` is the caller's alone.
+        unsafe { from.copy_to(into, len) };
+    }
+
     /// The first word of a buffer, which links the list of extra buffers.
     pub(crate) fn link(&self, index: Index) -> u32 {
         let at = self.start(index).cast::<u32>();

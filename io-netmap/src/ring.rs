@@ -106,6 +106,11 @@ impl Ring {
         if slot + 1 == self.num_slots { 0 } else { slot + 1 }
     }
 
+    /// The slot before `slot`.
+    pub(crate) fn previous(&self, slot: u32) -> u32 {
+        if slot == 0 { self.num_slots - 1 } else { slot - 1 }
+    }
+
     /// Slots from `from` up to, not including, `to`.
     #[inline]
     pub(crate) fn distance(&self, from: u32, to: u32) -> u32 {
@@ -128,11 +133,12 @@ impl Ring {
         self.head = self.next(self.head);
     }
 
-    /// All slots before `slot` are the kernel's again, at its next system call.
+    /// All slots before `slot` are the kernel's again, at its next system call; those up to `seen` say
+    /// nothing new, and poll(2) waits for others.
     #[inline]
-    pub(crate) fn release_to(&mut self, slot: u32) {
+    pub(crate) fn release_to(&mut self, slot: u32, seen: u32) {
         self.head = slot;
-        self.publish();
+        self.publish_until(slot, seen);
     }
 
     /// Tells the kernel which slots are its own; it looks in its next system call.
@@ -144,8 +150,14 @@ impl Ring {
     /// The same with another number: what a faulty port would say.
     #[inline]
     pub(crate) fn publish_as(&self, head: u32) {
+        self.publish_until(head, head);
+    }
+
+    /// The same where the slots from `head` up to `cur`, which are ours, are none to wake up for.
+    #[inline]
+    pub(crate) fn publish_until(&self, head: u32, cur: u32) {
         // `cur` first: it is never behind `head`.
-        self.cursor(offset_of!(RingHeader, cur)).store(head, Ordering::Release);
+        self.cursor(offset_of!(RingHeader, cur)).store(cur, Ordering::Release);
         self.cursor(offset_of!(RingHeader, head)).store(head, Ordering::Release);
     }
 

@@ -103,6 +103,8 @@ fn nothing_is_found_on_the_right_code_whatever_the_policies() {
             assert_eq!(counts, (4_000, 4_000, 0, 0, 0), "{dma:?} {completion:?}: {report:#?}");
             assert!(report.is_right());
             assert_eq!(report.idle, 1, "the slot at the tail stays: {report:?}");
+            let Report { shared, renewed, .. } = report;
+            assert!(shared > 200 && renewed > 40, "{shared} shared, {renewed} times renewed");
         }
     }
 }
@@ -110,6 +112,7 @@ fn nothing_is_found_on_the_right_code_whatever_the_policies() {
 #[test]
 fn nothing_is_found_on_a_pipe_and_every_buffer_is_home_but_those_that_idle() {
     let (report, census) = over_a_pipe(20_000);
+    assert_eq!((report.shared, report.renewed), (0, 0), "a pipe does not gather");
     assert_eq!((report.right, report.wrong, report.missing), (20_000, 0, 0), "{report:#?}");
     assert_eq!((census.caller, census.device), (0, report.idle));
 }
@@ -164,6 +167,32 @@ fn faults_of_the_port_and_of_descriptors_are_found() {
     // Only late, not wrong: the next turn's doorbell shows what this one kept back.
     let report = with_mutant(Mutant::CursorShort, || over_nics(2_000, sender, nothing));
     assert_eq!((report.right, report.missing), (2_000, 0));
+}
+
+#[test]
+fn payload_given_back_while_frames_use_it_is_found_with_the_later_content() {
+    for dma in [DmaPolicy::NextCall, DmaPolicy::AtWork, DmaPolicy::Random] {
+        let sender = nic(dma, CompletionPolicy::AtRead);
+        let report = with_mutant(Mutant::UnpinnedInFlight, || over_nics(2_000, sender, nothing));
+        let early = |finding: &Finding| {
+            matches!(finding, Finding::WrongBytes { offset: 64.., seen: Seen::Later(_), .. })
+        };
+        assert!(has(&report, early), "{dma:?}: {report:#?}");
+    }
+}
+
+#[test]
+fn faults_of_frames_of_several_slots_are_found() {
+    let sender = nic(DmaPolicy::AtWork, CompletionPolicy::HalfRing);
+    for mutant in [
+        Mutant::MoreFragmentsMissing,
+        Mutant::PieceOfAnother,
+        Mutant::PieceTooShort,
+        Mutant::UseNotCounted,
+    ] {
+        let report = with_mutant(mutant, || over_nics(2_000, sender, nothing));
+        assert!(!report.is_right(), "{mutant:?}: {report:#?}");
+    }
 }
 
 #[test]

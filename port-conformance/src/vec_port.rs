@@ -31,7 +31,6 @@ struct Queued {
 #[derive(Clone, Copy, Debug)]
 struct Part {
     buffer: u32,
-    at: u16,
     len: u16,
 }
 
@@ -140,10 +139,7 @@ impl VecPort {
     /// What memory holds now is what goes on the wire.
     fn read_up_to(&mut self, end: usize) {
         for queued in self.ring.range(self.read.min(end)..end) {
-            let bytes = |part: &Part| {
-                let at = usize::from(part.at);
-                &self.memory[part.buffer as usize][at..at + usize::from(part.len)]
-            };
+            let bytes = |part: &Part| &self.memory[part.buffer as usize][..usize::from(part.len)];
             self.wire.push(queued.parts.iter().flat_map(bytes).copied().collect());
         }
         self.read = self.read.max(end);
@@ -244,7 +240,7 @@ impl Port for VecPort {
         if self.tx_free() == 0 {
             return Err(TxFull(buf));
         }
-        self.enqueue(vec![Part { buffer: buf.index(), at: 0, len }]);
+        self.enqueue(vec![Part { buffer: buf.index(), len }]);
         Ok(())
     }
 
@@ -276,11 +272,11 @@ impl Port for VecPort {
         if self.tx_free() < 1 + pieces.len() {
             return Err(GatherFull(header));
         }
-        let mut parts = vec![Part { buffer: header.index(), at: 0, len: header_len }];
-        for Piece { of, at, len } in pieces {
+        let mut parts = vec![Part { buffer: header.index(), len: header_len }];
+        for Piece { of, len } in pieces {
             of.buf().assert_port(self.id);
             self.uses[of.buf().index() as usize] += 1;
-            parts.push(Part { buffer: of.buf().index(), at: *at, len: *len });
+            parts.push(Part { buffer: of.buf().index(), len: *len });
         }
         self.enqueue(parts);
         Ok(())

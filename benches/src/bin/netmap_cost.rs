@@ -48,7 +48,7 @@ fn report(check: bool) -> ExitCode {
         Ok((counted.without_memcpy / frames, counted.memcpy / frames))
     };
     let mut rows = Vec::new();
-    for name in ["bare", "port", "stack"] {
+    for name in ["bare", "port", "stack", "gather"] {
         match per_frame(name) {
             Ok((own, memcpy)) => rows.push((name, own, memcpy)),
             Err(why) => {
@@ -63,9 +63,15 @@ fn report(check: bool) -> ExitCode {
         println!("  {name:<6} {own:>8.1}  and {memcpy:.1} in memcpy");
     }
     let whole = |at: usize| rows[at].1 + rows[at].2 - (rows[0].1 + rows[0].2);
-    let (port, stack) = (whole(1), whole(2));
+    let (port, stack, gather) = (whole(1), whole(2), whole(3));
     println!("  the port over the loop: {port:.1}, budget {PORT_BUDGET}");
     println!("  the stack over the loop: {stack:.1}, budget {STACK_BUDGET}");
+    println!("  of two slots each, with shared payload: {gather:.1} beside {stack:.1}");
+    let [copies, payloads] = [Mode::CopiesOnDemand, Mode::Gather].map(wanted_at_once);
+    println!(
+        "  buffers that content takes, {AT_ONCE} connections for 22 KB at once: {copies} copies, \
+         {payloads} payloads"
+    );
     if check && (port > PORT_BUDGET || stack > STACK_BUDGET) {
         eprintln!("netmap_cost: over its budget");
         return ExitCode::FAILURE;
@@ -95,8 +101,9 @@ fn work(name: &str, requests: u32) -> ExitCode {
                 model.take_wire(0, |_| {});
             }
         }
-        "stack" => {
-            let server = NetmapSimoom::new(22_528, 1, 1, Mode::CopiesOnDemand);
+        "stack" | "gather" => {
+            let mode = if name == "gather" { Mode::Gather } else { Mode::CopiesOnDemand };
+            let server = NetmapSimoom::new(22_528, 1, 1, mode);
             let mut script = Script::new(server, 1_000);
             script.open(1);
             let done = script.keep_alive(requests, 1, true, || (0, 0));
@@ -107,6 +114,22 @@ fn work(name: &str, requests: u32) -> ExitCode {
         _ => return ExitCode::from(2),
     }
     ExitCode::SUCCESS
+}
+
+/// Connections that want the same at once.
+const AT_ONCE: u32 = 64;
+
+/// Buffers that the store keeps at most where all connections ask for one object in one turn.
+fn wanted_at_once(mode: Mode) -> u32 {
+    let server = NetmapSimoom::new(22_528, 1, AT_ONCE, mode);
+    let mut script = Script::new(server, 1_000);
+    script.open(AT_ONCE);
+    let mut next = 0;
+    script.keep_alive(20, AT_ONCE, false, || {
+        next = (next + 1) % AT_ONCE;
+        (next, 0)
+    });
+    script.subject.stack.store().stats().kept_high
 }
 
 fn receive(model: &simoom_netmap::model::Model) {

@@ -155,6 +155,13 @@ fn judge_netmap(facts: &Facts, port: &name::PortName, found: &mut Findings) {
         };
         found.say(Level::Note, "mode", what);
     }
+    if let Some(gathering) = &probe.gathering {
+        let (level, works) = match gathering.is_there() {
+            true => (Level::Ok, "works"),
+            false => (Level::Note, "does not work"),
+        };
+        found.say(level, "gather", format!("--content-mode gather {works}: {gathering}"));
+    }
     if let Some(interface) = &facts.interface {
         judge_mode(interface, probe, found);
         judge_up(interface, found);

@@ -106,7 +106,7 @@ impl LivePort for NetmapPort<Device> {
         vec![
             (netmap.rx_oversize, "longer than the MTU"),
             (netmap.rx_runt, "shorter than an Ethernet header"),
-            (netmap.rx_fragmented, "longer than a netmap buffer"),
+            (netmap.rx_fragmented, "in several slots, longer than the MTU"),
             (netmap.rx_bad_slot, "in a slot without a buffer"),
         ]
     }

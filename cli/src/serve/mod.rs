@@ -14,6 +14,7 @@ use crate::human;
 use crate::site::{DiskBodies, Site};
 use clap::{ValueEnum, value_parser};
 use simoom_core::content::Mode;
+use simoom_core::port::Port;
 use simoom_core::secrets::Secrets;
 use simoom_core::server::{FileServer, ServerConfig};
 use simoom_core::stack::{Config, Stack};
@@ -26,6 +27,7 @@ use simoom_linux::tap::{TapConfig, TapError, TapPort};
 use simoom_netmap::device::{Device, hardware_address};
 use simoom_netmap::error::NetmapError;
 use simoom_netmap::port::{NetmapConfig, NetmapPort};
+use std::fmt::Display;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::thread;
@@ -226,11 +228,9 @@ fn plan(args: &Args) -> Result<Vec<Plan>, Failure> {
         }
     }
     if args.content_mode == Mode::Gather
-        && let Some(port) = args.ports.first()
+        && let Some(port) = args.ports.iter().find(|port| matches!(port, PortName::Tap(_)))
     {
-        return usage(format!(
-            "--content-mode gather: {port} takes whole frames only; write copies-on-demand"
-        ));
+        return Err(whole_frames_only(port, "a TAP device gets each in one system call"));
     }
     let mut plans: Vec<Plan> = Vec::with_capacity(ports);
     for (i, port) in args.ports.iter().enumerate() {
@@ -272,6 +272,14 @@ fn plan(args: &Args) -> Result<Vec<Plan>, Failure> {
     Ok(plans)
 }
 
+/// Why a port does not serve with `--content-mode gather`.
+fn whole_frames_only(port: impl Display, why: impl Display) -> Failure {
+    let what = format!(
+        "--content-mode gather: {port} takes whole frames only, since {why}; write copies-on-demand"
+    );
+    Failure::new(Kind::Usage, what)
+}
+
 /// A port with its stack, about to serve.
 type ReadyServer = Box<dyn FnOnce() -> live::Report + Send>;
 
@@ -293,6 +301,9 @@ fn open_netmap(
 ) -> Result<NetmapPort<Device>, Failure> {
     let config = NetmapConfig { buffers: args.buffers, ..NetmapConfig::default() };
     let mut port = NetmapPort::open(name, &config).map_err(|e| netmap_failure(&e))?;
+    if args.content_mode == Mode::Gather && port.caps().max_frags < 2 {
+        return Err(whole_frames_only(name, port.gathering()));
+    }
     let missing = port.buffers_missing();
     if missing > 0 {
         eprintln!(

@@ -71,12 +71,14 @@ pub(super) fn of<B: Bodies>(
     }
     for (count, what) in [
         (stats.tx_prepared, "segments from prepared copies"),
+        (store.shared, "of them from payload that others share"),
         (stats.tx_copied, "segments copied"),
         (stats.copied_no_class, "of them because the peer's MSS has no class"),
         (stats.copied_unaligned, "of them because they start or end between prepared ones"),
         (stats.copied_store_miss, "of them because the store had no copy"),
         (store.cuts, "segments cut"),
         (store.copies_made, "further copies made"),
+        (store.kept_high.into(), "copies or payloads kept at once, at most"),
         (store.stolen, "copies given up to make room"),
         (store.bytes_lost, "copies that a device took for good"),
         (stats.closed, "connections closed"),

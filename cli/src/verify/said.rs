@@ -16,6 +16,8 @@ pub(super) fn text(report: &Report, nic: &NicFindings, file: Option<&Path>) -> S
     let slots = nic.tx_slots;
     for (count, what) in [
         (report.submitted, format!("frames sent in {:.1} s", report.took.as_secs_f64())),
+        (report.shared, "of them in two slots, with payload that others share".to_owned()),
+        (report.renewed, "payloads written anew as soon as they were given back".to_owned()),
         (report.right, "came as they were sent".to_owned()),
         (report.missing, "never came".to_owned()),
         (report.foreign, "came from somebody else".to_owned()),
@@ -54,6 +56,8 @@ pub(super) fn json(report: &Report, nic: &NicFindings, file: Option<&Path>) -> V
     json!({
         "right": report.is_right(),
         "frames_sent": report.submitted,
+        "frames_shared": report.shared,
+        "payloads_renewed": report.renewed,
         "frames_right": report.right,
         "frames_missing": report.missing,
         "frames_foreign": report.foreign,

@@ -166,6 +166,8 @@ struct Segment {
     copies: u16,
     /// Folded sum of the text with its pinned fields cleared; meaningful while `cut`.
     sum: u16,
+    /// Of a payload, the bytes of text that frames do not share ([`shared`]).
+    private: u16,
     cut: bool,
 }
 
@@ -434,8 +436,8 @@ impl Store {
         let mut runs = Vec::with_capacity(self.runs_max);
         runs.extend(self.runs.iter().map(|run| Run {
             segments: core::array::from_fn(|i| {
-                let Segment { idle, copies, sum, cut } = &run.segments[i];
-                Segment { idle: fork(idle), copies: *copies, sum: *sum, cut: *cut }
+                let segment = &run.segments[i];
+                Segment { idle: fork(&segment.idle), ..*segment }
             }),
             ..*run
         }));
@@ -687,6 +689,7 @@ impl Store {
                 idle: None,
                 copies: 0,
                 sum: 0,
+                private: 0,
                 cut: false,
             }),
         };

@@ -46,14 +46,13 @@ impl fmt::Debug for Pinned {
     }
 }
 
-/// A part of a frame: bytes of a pinned buffer.
+/// A part of a frame: the first bytes of a pinned buffer. It begins where the buffer does, since that
+/// is all that the slot of a ring can say to every kernel and driver.
 #[derive(Clone, Copy, Debug)]
 pub struct Piece<'a> {
     /// The buffer.
     pub of: &'a Pinned,
-    /// Where the piece begins in it.
-    pub at: u16,
-    /// Its bytes, at least 1. It ends within the first [`super::PortCaps::frame_max`] bytes.
+    /// How many, 1 to [`super::PortCaps::frame_max`].
     pub len: u16,
 }
 
@@ -78,8 +77,7 @@ pub fn for_each_part<P: Port>(
 ) {
     each(&port.bytes(header)[..usize::from(header_len)]);
     for piece in pieces {
-        let at = usize::from(piece.at);
-        each(&port.bytes(piece.of.buf())[at..at + usize::from(piece.len)]);
+        each(&port.bytes(piece.of.buf())[..usize::from(piece.len)]);
     }
 }
 

@@ -176,6 +176,16 @@ pub trait Port {
     fn bytes_mut(&mut self, buf: &mut Buf) -> &mut [u8];
     /// Copies the first `len` bytes of one buffer to another.
     fn copy(&mut self, from: &Buf, to: &mut Buf, len: usize);
+    /// Copies `len` bytes from `at` on in one buffer to `into_at` in another.
+    fn copy_part(&mut self, from: &Buf, at: usize, into: &mut Buf, into_at: usize, len: usize) {
+        // In pieces, since a port shows one buffer at a time.
+        let mut piece = [0; 256];
+        for done in (0..len).step_by(piece.len()) {
+            let piece = &mut piece[..(len - done).min(256)];
+            piece.copy_from_slice(&self.bytes(from)[at + done..][..piece.len()]);
+            self.bytes_mut(into)[into_at + done..][..piece.len()].copy_from_slice(piece);
+        }
+    }
     /// Hints that the buffer's first bytes are about to be rewritten.
     fn prefetch(&self, _buf: &Buf) {}
     /// Takes a buffer out of the free pool.
@@ -207,8 +217,8 @@ pub trait Port {
     fn unpin(&mut self, pinned: Pinned) -> Result<Buf, Pinned> {
         Err(pinned)
     }
-    /// Queues a frame of the first `header_len` bytes of a buffer and, behind them, pieces of pinned
-    /// ones: at least one and fewer than [`PortCaps::max_frags`], of at most
+    /// Queues a frame of the first `header_len` bytes of a buffer and, behind them, the first bytes of
+    /// pinned ones: at least one and fewer than [`PortCaps::max_frags`], of at most
     /// [`PortCaps::frame_max`] bytes with the header. `reclaim` hands the header back, in its turn
     /// among all frames, when the device reads no part of the frame any more; each piece is a use of
     /// its buffer until then.

@@ -4,7 +4,7 @@
 use super::{TEXT_AT, TEXT_MAX, World, config, cut, pins, slow_sum, slow_text};
 use proptest::prelude::*;
 use simoom_core::content::{
-    Config, Cut, Loan, Mode, PIECE_MIN, PinnedFields, ReadAt, SharedPiece, Store,
+    Config, Cut, Loan, Mode, PIECE_MIN, Pin, PinnedFields, ReadAt, SharedPiece, Store,
 };
 use simoom_core::port::{Buf, Piece, Port, TxSync};
 use simoom_core::secrets::Secrets;
@@ -50,9 +50,8 @@ impl World {
         let mut text =
             self.port.bytes(&lent.header)[start..start + usize::from(lent.private)].to_vec();
         if let Some(piece) = &lent.piece {
-            let at = usize::from(piece.at);
             let payload = self.port.bytes(self.store.payload(piece).buf());
-            text.extend_from_slice(&payload[at..at + usize::from(piece.len)]);
+            text.extend_from_slice(&payload[..usize::from(piece.len)]);
         }
         assert!(text == due, "text of segment {index}");
         assert_eq!(sum.fold(), slow_sum(&due), "sum of segment {index}");
@@ -65,7 +64,7 @@ impl World {
         match &piece {
             Some(piece) => {
                 let of = self.store.payload(piece);
-                let pieces = [Piece { of, at: piece.at, len: piece.len }];
+                let pieces = [Piece { of, len: piece.len }];
                 self.port.submit_gather(header, len, &pieces).unwrap();
             }
             None => self.port.submit(header, len).unwrap(),
@@ -170,6 +169,39 @@ fn pieces_below_the_minimum_are_private() {
     assert_eq!(world.flush().len(), 5);
 }
 
+/// An application keeps its pinned fields where they are. Where it does not, the text is right all the
+/// same.
+#[test]
+fn response_that_pins_more_or_less_than_the_first_has_its_own_text() {
+    let field = |offset| PinnedFields::new(&[Some(Pin { offset, bytes: b"0123456789" }), None]);
+    for (first, then, private) in [(100, 40, 110), (40, 100, 600), (40, 40, 50)] {
+        let mut world = world(&config(Mode::Gather), 64);
+        let cut = cut(1, 600);
+        for (offset, private) in [(first, u16::from(first as u8) + 10), (then, private)] {
+            // The sum is that of a text whose other pinned fields were cleared.
+            let Loan::Ready { header, private: is, piece, .. } =
+                world.ask_shared(&cut, 0, &field(offset))
+            else {
+                panic!("no loan")
+            };
+            assert_eq!(is, private, "{first}, then {then}");
+            assert_eq!(piece.map_or(0, |piece| piece.len), 600 - private);
+            let start = usize::from(TEXT_AT);
+            let mut text = world.port.bytes(&header)[start..start + usize::from(is)].to_vec();
+            if let Some(piece) = &piece {
+                let payload = world.port.bytes(world.store.payload(piece).buf());
+                text.extend_from_slice(&payload[..usize::from(piece.len)]);
+            }
+            let mut due = slow_text(&cut, 0, &field(offset));
+            if offset != first {
+                due[usize::from(first)..usize::from(first) + 10].fill(0);
+            }
+            assert!(text == due, "{first}, then {then}");
+            world.port.give_back(header);
+        }
+    }
+}
+
 #[test]
 fn payload_in_use_is_not_given_up_and_unused_payload_is() {
     let bounded = Config { copies_max: 2, ..config(Mode::Gather) };
@@ -266,8 +298,7 @@ fn places_of_a_run_are_those_of_its_payloads() {
         assert_eq!(found.is_some(), is, "segment {}", 17 + at);
         if let Some((payload, sum)) = found {
             let due = slow_text(&cut, 17 + at, &PinnedFields::NONE);
-            let start = usize::from(TEXT_AT);
-            assert_eq!(world.port.bytes(payload.buf())[start..start + due.len()], due[..]);
+            assert!(world.port.bytes(payload.buf())[..due.len()] == due[..], "segment {}", 17 + at);
             assert_eq!(sum.fold(), slow_sum(&due));
         }
     }

@@ -254,9 +254,9 @@ impl Kring {
         self.head(memory) != self.hwcur
     }
 
-    /// Whether the port has a slot.
+    /// Whether the port has a slot that it did not see yet.
     pub(super) fn shows_any(&self, memory: &Memory) -> bool {
-        self.head(memory) != self.tail(memory)
+        self.cursor(memory, offset_of!(RingHeader, cur)) != self.tail(memory)
     }
 
     /// The slots that the port hands over: `head`, if both cursors lie within what was the port's and

@@ -24,8 +24,10 @@ pub(super) struct Nic {
     unread: VecDeque<Queued>,
     read: usize,
     visible: usize,
-    /// Which buffers are queued.
-    queued: Vec<bool>,
+    /// How buffers are queued: not at all, [`WHOLE`], or in so many slots behind the first of a frame.
+    queued: Vec<u32>,
+    /// The slot that was handed over last says that its frame goes on.
+    within_frame: bool,
     wire: Wire,
     /// The next receive descriptor that DMA writes to.
     fill: u32,
@@ -45,9 +47,19 @@ struct Queued {
     /// The buffer that the slot names.
     index: u32,
     len: u16,
+    /// It is not the first slot of its frame.
+    is_piece: bool,
     more: bool,
     /// Of the bytes at the doorbell.
     sum: u64,
+}
+
+impl Queued {
+    /// Its buffer is queued in one slot less.
+    fn count_down(&self, queued: &mut [u32]) {
+        let uses = &mut queued[self.index as usize];
+        *uses = if self.is_piece && *uses != WHOLE { uses.saturating_sub(1) } else { 0 };
+    }
 }
 
 /// What left, one frame after the other.
@@ -58,6 +70,9 @@ struct Wire {
     /// Bytes of a frame whose last part has not left.
     part: usize,
 }
+
+/// A frame begins in the buffer.
+const WHOLE: u32 = u32::MAX;
 
 /// What a released receive buffer is overwritten with.
 const POISON: u8 = 0xdd;
@@ -75,7 +90,8 @@ impl Nic {
             unread: VecDeque::new(),
             read: 0,
             visible: 0,
-            queued: vec![false; config.buffers as usize + 2],
+            queued: vec![0; config.buffers as usize + 2],
+            within_frame: false,
             wire: Wire::default(),
             fill: 0,
             came: vec![(0, 0); config.rx_slots as usize],
@@ -103,7 +119,8 @@ impl Nic {
         }
         self.queue.clear();
         self.unread.clear();
-        self.queued.fill(false);
+        self.queued.fill(0);
+        self.within_frame = false;
         (self.read, self.visible, self.fill) = (0, 0, 0);
         true
     }
@@ -132,8 +149,8 @@ impl Nic {
         self.wire.bytes.drain(..start);
     }
 
-    /// DMA of a frame that came, to as many descriptors as it has parts.
-    pub(super) fn arrive(&mut self, memory: &mut Memory, parts: &[&[u8]]) -> bool {
+    /// DMA of a frame that came, to as many descriptors as it has parts; it ends there, or goes on.
+    pub(super) fn arrive(&mut self, memory: &mut Memory, parts: &[&[u8]], ends: bool) -> bool {
         // Descriptors that the NIC has: those given back, less the one at the end.
         let room = self.rx.distance(self.fill, self.rx.previous(self.rx.hwcur));
         if (room as usize) < parts.len() {
@@ -144,7 +161,7 @@ impl Nic {
             assert!(part.len() <= memory.buffer_bytes(), "a part of {} bytes", part.len());
             let slot = self.fill as usize;
             memory.region().copy_in(memory.buffer(self.rx_mapped[slot]), part);
-            let flags = if i + 1 < parts.len() { MORE_FRAGMENTS } else { 0 };
+            let flags = if i + 1 < parts.len() || !ends { MORE_FRAGMENTS } else { 0 };
             self.came[slot] = (part.len() as u16, flags);
             self.fill = self.rx.next(self.fill);
         }
@@ -212,6 +229,9 @@ impl Nic {
                 return false;
             }
         }
+        if self.within_frame {
+            violations.push(Violation::EndsWithinFrame { slot: self.tx.previous(head) });
+        }
         let full = self.tx.hwcur == self.tx.hwtail;
         let reads = match self.dma {
             DmaPolicy::AtDoorbell => self.queue.len(),
@@ -230,13 +250,13 @@ impl Nic {
         };
         for done in self.queue.drain(..reports) {
             self.tx.hwtail = done.slot;
-            self.queued[done.index as usize] = false;
+            done.count_down(&mut self.queued);
         }
         self.read -= reports;
         if mutant!(ReportedUnread) {
             for done in self.queue.drain(self.read..) {
                 self.tx.hwtail = done.slot;
-                self.queued[done.index as usize] = false;
+                done.count_down(&mut self.queued);
                 self.unread.push_back(done);
             }
         }
@@ -261,14 +281,18 @@ impl Nic {
             violations.push(Violation::BufChangedMissing { slot });
         }
         self.tx.set_flags(memory, slot, flags & !BUF_CHANGED);
-        if std::mem::replace(&mut self.queued[index as usize], true) {
+        let queued = &mut self.queued[index as usize];
+        let is_piece = self.within_frame;
+        if *queued == WHOLE || *queued > 0 && !is_piece {
             violations.push(Violation::QueuedTwice { index });
         }
+        *queued = if is_piece && *queued != WHOLE { *queued + 1 } else { WHOLE };
         let buffer = if mutant!(StaleDescriptor) { before } else { *mapped };
         let (buffer, more) = (buffer, flags & MORE_FRAGMENTS != 0);
         let bytes = &mut self.scratch[..usize::from(len)];
         memory.region().copy_out(memory.buffer(buffer), bytes);
-        self.queue.push_back(Queued { slot, buffer, index, len, more, sum: sum(bytes) });
+        self.queue.push_back(Queued { slot, buffer, index, len, is_piece, more, sum: sum(bytes) });
+        self.within_frame = more;
         self.tx.hwcur = self.tx.next(slot);
         true
     }

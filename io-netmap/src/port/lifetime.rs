@@ -1,15 +1,17 @@
 //! How a port begins and ends: what is taken from the kernel, checked, and given back.
 
+use super::gather::{FRAGS_MAX, MORE};
 use super::{Away, ETHERNET_LEN, NetmapPort, NetmapStats, VLAN_TAG_LEN};
 use crate::clock::Clock;
 use crate::device::Device;
 use crate::error::NetmapError;
+use crate::gathering::Gathering;
 use crate::kernel::Kernel;
 use crate::mutants::mutant;
 use crate::name::PortName;
 use crate::region::{Buffers, Index, Region};
 use crate::ring::{Interface, Malformed, Ring};
-use simoom_core::port::{ChecksumOffload, Port, PortCaps, TxSync};
+use simoom_core::port::{BATCH_MAX, ChecksumOffload, Port, PortCaps, TxSync};
 use simoom_core::time::Duration;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -58,6 +60,8 @@ pub struct Attachment<K> {
     pub asked: u32,
     /// Extra buffers that there were.
     pub extra: u32,
+    /// Whether the device takes frames of several slots.
+    pub gathering: Gathering,
     /// Who is called.
     pub kernel: K,
 }
@@ -107,7 +111,8 @@ impl<K: Kernel> NetmapPort<K> {
     /// # Errors
     /// Where the memory is not as it must be, or there are too few extra buffers.
     pub fn over(attachment: Attachment<K>, config: &NetmapConfig) -> Result<Self, NetmapError> {
-        let Attachment { name, region, interface, ring, asked, extra, kernel } = attachment;
+        let Attachment { name, region, interface, ring, asked, extra, gathering, kernel } =
+            attachment;
         config.check(Some(asked))?;
         let found = bind(&region, interface, ring, extra);
         let corrupt = |Malformed { what, found }: Malformed| NetmapError::Corrupt {
@@ -130,6 +135,10 @@ impl<K: Kernel> NetmapPort<K> {
         // is closed; with the list in place, the kernel would take bytes of frames for its links.
         interface.set_extra_head(0);
         let slots = tx.num_slots();
+        // What an idle device keeps leaves room for one frame more.
+        let frags_room = u8::try_from((slots - 1) / 2).unwrap_or(u8::MAX).max(1);
+        let max_frags = if gathering.is_there() { FRAGS_MAX.min(frags_room) } else { 1 };
+        let head = tx.head();
         Ok(Self {
             id: PORTS.fetch_add(1, Ordering::Relaxed),
             caps: PortCaps {
@@ -140,15 +149,20 @@ impl<K: Kernel> NetmapPort<K> {
                 tx_hold_max: slots - 1,
                 // The one at `tail`.
                 tx_hold_idle: 1,
-                max_frags: 1,
+                max_frags,
                 checksum: ChecksumOffload { tx: false, rx: false },
             },
             away: vec![Away { token: 0, kept: Index::NONE }; slots as usize].into_boxed_slice(),
-            oldest: tx.head(),
+            oldest: head,
             tail,
-            pushed: 0,
+            pushed: head,
+            more_slots: 0,
+            uses: vec![0; if max_frags > 1 { got as usize } else { 0 }].into_boxed_slice(),
+            gathering,
             starved: false,
             skipping: false,
+            rx_seen: rx.head(),
+            joined: vec![0; BATCH_MAX * usize::from(rx_len_max)].into_boxed_slice(),
             rx_len_max,
             busy_poll: config.busy_poll,
             asked,
@@ -178,7 +192,7 @@ impl<K: Kernel> NetmapPort<K> {
                 break;
             }
             let done = self.completed().0;
-            if self.pending() - done <= self.caps.tx_hold_idle {
+            if self.pending_slots() - done <= self.caps.tx_hold_idle {
                 break;
             }
             self.kernel.pause(LEAVE_PAUSE);
@@ -188,7 +202,8 @@ impl<K: Kernel> NetmapPort<K> {
     }
 
     /// Links all extra buffers again, for the kernel to take. A token whose buffer is in a slot, read
-    /// or not, leaves it there in exchange for the one that the slot had: so whatever the caller did
+    /// or not, leaves it there (in one of them, where frames share it) in exchange for the one that the
+    /// slot had: so whatever the caller did
     /// with its tokens, every slot has a buffer and the list has as many as at the beginning.
     fn give_all_back(&mut self) {
         if std::mem::replace(&mut self.given_back, true) || mutant!(ExtrasNotRestored) {
@@ -199,13 +214,16 @@ impl<K: Kernel> NetmapPort<K> {
             // What was queued leaves; whoever wanted to know has called `close`.
             let _ = self.kernel.tx_sync();
         }
-        let mut slot = self.oldest;
-        for _ in 0..self.pending() {
+        let (mut slot, mut is_piece) = (self.oldest, false);
+        for _ in 0..self.pending_slots() {
             let Away { token, kept } = self.away[slot as usize];
-            if !mutant!(SlotsForgotten) {
-                self.memory[token as usize] = kept;
+            let (token, goes_on) = ((token & !MORE) as usize, token & MORE != 0);
+            if is_piece {
+                self.give_piece_back(slot, token, kept);
+            } else if !mutant!(SlotsForgotten) {
+                self.memory[token] = kept;
             }
-            slot = self.tx.next(slot);
+            (slot, is_piece) = (self.tx.next(slot), goes_on);
         }
         let mut next = 0;
         for &index in self.memory.iter().filter(|&&index| index != Index::NONE) {

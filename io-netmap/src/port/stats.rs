@@ -11,12 +11,17 @@ pub struct NetmapStats {
     pub rx_runt: u64,
     /// Frames longer than the MTU and a tag allow, dropped.
     pub rx_oversize: u64,
-    /// Frames that took several slots (`NS_MOREFRAG`), dropped.
+    /// Of `rx_frames`, those that came in several slots (`NS_MOREFRAG`) and were copied together.
+    pub rx_joined: u64,
+    /// Frames of several slots that were longer than the MTU and a tag allow, or took more slots than
+    /// netmap lets a frame take, dropped.
     pub rx_fragmented: u64,
     /// Slots that named no buffer, or more bytes than one has; dropped.
     pub rx_bad_slot: u64,
     /// Frames queued for sending.
     pub tx_frames: u64,
+    /// Of these, frames of several slots.
+    pub tx_gathered: u64,
     /// Frames that were reclaimed.
     pub tx_done: u64,
     /// Frames refused to the caller because all slots were taken.

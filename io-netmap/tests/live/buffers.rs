@@ -1,7 +1,7 @@
 //! Every extra buffer comes back to the kernel, however a port ends.
 
 use crate::harness::{LivePort, frame, has_netmap, name, open, other_end, submit};
-use simoom_core::port::{Port, TxSync, Unclaimed};
+use simoom_core::port::{GatherFull, Piece, Port, TxSync, Unclaimed};
 use simoom_netmap::name::PortName;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 
@@ -16,6 +16,7 @@ fn there(port: &PortName) -> u32 {
 }
 
 fn use_it(port: &mut LivePort, far: &mut LivePort, round: u32) {
+    share(port, round);
     for number in 0..round % 40 {
         if number == 20 {
             port.sync_tx(TxSync::PushAndReclaim).unwrap();
@@ -34,6 +35,23 @@ fn use_it(port: &mut LivePort, far: &mut LivePort, round: u32) {
     far.sync_tx(TxSync::PushAndReclaim).unwrap();
     far.reclaim(Some);
     far.flush().unwrap();
+}
+
+/// One payload in many slots, where the port gathers; its token is lost.
+fn share(port: &mut LivePort, round: u32) {
+    if port.caps().max_frags < 2 {
+        return;
+    }
+    let Some(buf) = port.take_free() else { return };
+    let payload = port.pin(buf);
+    for _ in 0..round % 9 {
+        let Some(mut header) = port.take_free() else { break };
+        port.bytes_mut(&mut header)[..60].copy_from_slice(&frame(round, 60));
+        let pieces = [Piece { of: &payload, len: 40 }; 2];
+        if let Err(GatherFull(header)) = port.submit_gather(header, 60, &pieces) {
+            port.give_back(header);
+        }
+    }
 }
 
 fn hundred_rounds(near: &str) {

@@ -3,7 +3,7 @@
 
 use crate::harness::{Faults, Shape, USUAL, frame, open, submit};
 use proptest::prelude::*;
-use simoom_core::port::{Advance, Port, TxSync, Unclaimed};
+use simoom_core::port::{Advance, GatherFull, Piece, Port, TxSync, Unclaimed};
 use simoom_core::time::{Duration, Instant};
 use simoom_netmap::error::NetmapError;
 use simoom_netmap::kernel::Kernel;
@@ -209,9 +209,20 @@ proptest! {
         if !early {
             hurt();
         }
+        let payload = (port.caps().max_frags > 1).then(|| {
+            let buf = port.take_free().unwrap();
+            port.pin(buf)
+        });
         for number in 0..40 {
             model.inject(0, &frame(number, 100));
+            model.inject_fragments(0, &[&frame(number, 30), &frame(number, 40)]);
             let _ = submit(&mut port, &frame(number, 100));
+            if let (Some(of), Some(header)) = (&payload, port.take_free())
+                && let Err(GatherFull(header)) =
+                    port.submit_gather(header, 20, &[Piece { of, len: 40 }])
+            {
+                port.give_back(header);
+            }
             let _ = port.sync_tx(TxSync::PushAndReclaim);
             port.receive(32, |frames| {
                 assert!(frames.iter().all(|f| f.bytes.len() <= 2_048)); Unclaimed::NONE });

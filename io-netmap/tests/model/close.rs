@@ -1,7 +1,7 @@
 //! Everything is given back, however a port ends; and the next start says what somebody lost.
 
 use crate::harness::{Faults, Shape, USUAL, all_policies, frame, open, submit};
-use simoom_core::port::{Port, TxSync};
+use simoom_core::port::{GatherFull, Piece, Port, TxSync};
 use simoom_netmap::model::{CompletionPolicy, DmaPolicy, Model, ModelConfig};
 use simoom_netmap::mutants::{Mutant, want};
 use simoom_netmap::port::NetmapPort;
@@ -54,6 +54,81 @@ fn hundred_opens_and_closes_give_every_buffer_back() {
         }
         assert_sound(&model);
     }
+}
+
+/// One payload in many slots, as its frames are queued, read, done, or not even shown to the kernel;
+/// the payload's token is with the caller, or lost.
+#[test]
+fn shared_payload_is_given_back_once_however_many_slots_have_it() {
+    for policies in all_policies() {
+        let model = Model::nic(USUAL.model_config(policies));
+        model.hold(true);
+        let free = model.buffers_free();
+        for round in 0..60 {
+            let mut port = open(&model, 0, USUAL);
+            let mut payloads = Vec::new();
+            for number in 0..3 {
+                let mut buf = port.take_free().unwrap();
+                port.bytes_mut(&mut buf)[..150].fill(number);
+                payloads.push(port.pin(buf));
+            }
+            for number in 0..round % 20 {
+                let header = port.take_free().unwrap();
+                let of = |n: usize| Piece { of: &payloads[n % 3], len: 40 };
+                let pieces = [of(number), of(number / 2), of(number)];
+                let pieces = &pieces[..1 + number % 3];
+                match port.submit_gather(header, 14, pieces) {
+                    Ok(()) => {}
+                    Err(GatherFull(header)) => port.give_back(header),
+                }
+                match (round + number) % 5 {
+                    0 => port.sync_tx(TxSync::PushAndReclaim).unwrap(),
+                    1 => model.work(),
+                    2 => drop(port.reclaim(Some)),
+                    3 => port.flush().unwrap(),
+                    _ => {}
+                }
+            }
+            if round % 3 == 0 {
+                for pinned in payloads {
+                    if let Ok(buf) = port.unpin(pinned) {
+                        port.give_back(buf);
+                    }
+                }
+            }
+            if round % 2 == 0 {
+                drop(port)
+            } else {
+                port.close().unwrap()
+            }
+            assert_eq!(model.buffers_free(), free, "{policies:?}, round {round}");
+        }
+        assert_sound(&model);
+    }
+}
+
+/// What a dropped port has queued leaves with the bytes that it had, shared ones too: the links of the
+/// list lie in other buffers.
+#[test]
+fn frames_in_flight_at_the_end_keep_their_bytes() {
+    let model = Model::nic(USUAL.model_config((DmaPolicy::AtWork, CompletionPolicy::WholeRing)));
+    let mut port = open(&model, 0, USUAL);
+    let mut buf = port.take_free().unwrap();
+    port.bytes_mut(&mut buf)[..100].fill(7);
+    let payload = port.pin(buf);
+    for number in 0..3 {
+        let mut header = port.take_free().unwrap();
+        port.bytes_mut(&mut header)[..14].fill(number);
+        port.submit_gather(header, 14, &[Piece { of: &payload, len: 100 }]).unwrap();
+    }
+    port.close().unwrap();
+    let mut sent = 0;
+    model.take_wire(0, |frame| {
+        assert_eq!(frame, [[sent; 14].as_slice(), &[7; 100]].concat());
+        sent += 1;
+    });
+    assert_eq!(sent, 3);
+    assert_sound(&model);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Faults of the port that must be found: by the suite, by what the model notes, or by a panic.
 
-use crate::harness::{Faults, NicHarness, PipeHarness, Shape, USUAL};
-use simoom_netmap::model::{CompletionPolicy, DmaPolicy};
+use crate::harness::{Faults, NicHarness, PipeHarness, Shape, USUAL, open};
+use simoom_core::port::{Piece, Port};
+use simoom_netmap::model::{CompletionPolicy, DmaPolicy, Model};
 use simoom_netmap::mutants::{Mutant, want};
 use simoom_port_conformance::{Harness, failures};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -77,6 +78,61 @@ caught! {
         SlotsForgotten on found_on_a_nic => "FreedTwice";
     slot_without_a_buffer_of_its_own_is_caught:
         SlotNotRefilled on found_on_a_nic => "FreedTwice";
+    header_that_does_not_go_on_leaves_alone:
+        MoreFragmentsMissing on found_on_a_nic => "PiecesOnTheWire";
+    piece_of_another_buffer_is_caught:
+        PieceOfAnother on found_on_a_nic => "PiecesOnTheWire";
+    piece_that_is_too_short_is_caught:
+        PieceTooShort on found_on_a_nic => "PiecesOnTheWire";
+    payload_unpinned_in_flight_is_caught:
+        UnpinnedInFlight on found_on_a_nic => "UnpinRefusedInUse";
+    use_that_is_not_counted_down_is_caught:
+        UseNotCounted on found_on_a_nic => "UnpinGivesUnused";
+    kept_buffer_in_two_slots_is_caught:
+        KeptOfAnotherSlot on found_on_a_nic => "FreedTwice";
+    kept_buffer_of_the_pieces_slot_is_lost:
+        KeptOfAnotherSlot on found_on_a_nic => "were not given back";
+    header_slot_emptied_early_is_caught:
+        HeaderBackEarly on found_on_a_nic => "FreedTwice";
+    cursor_within_a_frame_is_noticed_by_the_kernel:
+        CursorShort on found_on_a_nic => "EndsWithinFrame";
     doorbell_that_forces_nothing_is_caught:
         ReclaimNotForced on found_on_a_nic => "SmallPoolProgress";
+}
+
+/// Three frames share a payload; its owner asks for it back, writes to it where it is given, and closes.
+fn found_in_flight(mutant: Option<Mutant>) -> Vec<String> {
+    want(mutant);
+    let model = Model::nic(USUAL.model_config((DmaPolicy::AtWork, CompletionPolicy::WholeRing)));
+    let mut port = open(&model, 0, USUAL);
+    let buf = port.take_free().unwrap();
+    let payload = port.pin(buf);
+    for _ in 0..3 {
+        let header = port.take_free().unwrap();
+        port.submit_gather(header, 60, &[Piece { of: &payload, len: 100 }]).unwrap();
+    }
+    port.flush().unwrap();
+    if let Ok(mut buf) = port.unpin(payload) {
+        port.bytes_mut(&mut buf).fill(1);
+    }
+    model.work();
+    drop(port);
+    want(None);
+    let faults = Faults::default();
+    faults.look_at(&model);
+    faults.all()
+}
+
+#[test]
+fn payload_unpinned_in_flight_is_noticed_at_dma() {
+    assert_eq!(found_in_flight(None), Vec::<String>::new());
+    let found = found_in_flight(Some(Mutant::UnpinnedInFlight));
+    assert!(found.iter().any(|line| line.contains("ChangedInFlight")), "{found:?}");
+}
+
+#[test]
+fn payload_left_in_its_slots_at_close_is_freed_twice() {
+    let found = found_in_flight(Some(Mutant::PiecesForgotten));
+    assert!(found.iter().any(|line| line.contains("FreedTwice")), "{found:?}");
+    assert!(found.iter().any(|line| line.contains("were not given back")), "{found:?}");
 }

@@ -112,7 +112,8 @@ fn fetch_all(
     stack
 }
 
-const MODES: [Mode; 3] = [Mode::CopiesOnDemand, Mode::CopiesInAdvance(2), Mode::Copy];
+/// Over a pipe, which does not gather, the last is copies on demand.
+const MODES: [Mode; 4] = [Mode::CopiesOnDemand, Mode::CopiesInAdvance(2), Mode::Copy, Mode::Gather];
 
 fn over_nics(policies: Policies, shape: Shape, mode: Mode, requests_per_connection: u64) -> Server {
     let nic = |seed| Model::nic(ModelConfig { seed, ..shape.model_config(policies) });
@@ -139,7 +140,9 @@ fn over_nics(policies: Policies, shape: Shape, mode: Mode, requests_per_connecti
 fn every_byte_arrives_over_nics_under_every_policy() {
     for policies in all_policies() {
         for mode in MODES {
-            over_nics(policies, AMPLE, mode, u64::MAX);
+            let server = over_nics(policies, AMPLE, mode, u64::MAX);
+            let shared = server.store().stats().shared;
+            assert_eq!(shared > REQUESTS, mode == Mode::Gather, "{shared} segments shared");
         }
     }
 }

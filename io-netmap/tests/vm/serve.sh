@@ -5,10 +5,13 @@
 #
 #   SIMOOM_LOAD_KEPT   requests over connections that are kept, on pipe and switch each; 20000
 #   SIMOOM_LOAD_EACH   requests with a connection each, on pipe and switch each; 2000
-#   SIMOOM_LOAD_LINKS  "killed pipe switch veth", or some of them
+#   SIMOOM_LOAD_LINKS  "killed pipe switch gather veth", or some of them, or "modes": copies on demand and
+#                      gather over the switch in turn, for their rates and the buffers that they take
+#   SIMOOM_LOAD_ROUNDS how often, for "modes"; 3
 kept=${SIMOOM_LOAD_KEPT:-20000}
 each=${SIMOOM_LOAD_EACH:-2000}
-links=${SIMOOM_LOAD_LINKS:-killed pipe switch veth}
+links=${SIMOOM_LOAD_LINKS:-killed pipe switch gather veth}
+rounds=${SIMOOM_LOAD_ROUNDS:-3}
 
 fail() { echo "FAILED: $*"; exit 1; }
 
@@ -62,13 +65,41 @@ examine() {
     [ $code = "$2" ] || fail "doctor of $1 ended with $code, not $2"
 }
 
+# over WHAT PORT PORT [ARGUMENT...]: the server's port, the client's, more for the server
 over() {
-    examine "$2" 0
-    start "$2" 10.66.0.2/24
-    load "$1, connections kept" "$3" --requests "$kept"
-    load "$1, a connection each" "$3" --requests "$each" --requests-per-connection 1
-    load "$1, open loop" "$3" --for 5 --rate 1000
+    what=$1 near=$2 far=$3
+    shift 3
+    examine "$near" 0
+    start "$near" 10.66.0.2/24 "$@"
+    over=$what
+    load "$over, connections kept" "$far" --requests "$kept"
+    load "$over, a connection each" "$far" --requests "$each" --requests-per-connection 1
+    load "$over, open loop" "$far" --for 5 --rate 1000
     finish
+}
+
+# Payload that frames share goes over a switch and not over a pipe, which says so.
+gather() {
+    simoom serve /www --port 'netmap:gather{1' --addr 10.66.0.2/24 --content-mode gather 2>/tmp/said
+    code=$?
+    [ $code = 2 ] || fail "gather over a pipe ended with $code, not 2"
+    grep 'takes whole frames only, since a pipe' /tmp/said || fail "no reason: $(cat /tmp/said)"
+    over "switch, shared payload" vale0:srv vale0:cli --content-mode gather
+    grep 'payload that others share' /tmp/summary >/dev/null || fail "nothing was shared"
+    simoom verify --a vale0:srv --b vale0:cli --frames 200000 --out /tmp/nic.toml ||
+        fail "verify over the switch ended with $?"
+}
+
+# The same load in both modes, in turn, so that what else the machine does hits both.
+modes() {
+    for round in $(seq "$rounds"); do
+        for mode in copies-on-demand gather; do
+            start vale0:srv 10.66.0.2/24 --content-mode $mode
+            load "$mode, round $round, connections kept" vale0:cli --requests "$kept"
+            load "$mode, round $round, a connection each" vale0:cli --requests "$each" --requests-per-connection 1
+            finish
+        done
+    done
 }
 
 # A server that is killed while another program holds the same memory gives nothing back, and the next
@@ -95,6 +126,8 @@ for link in $links; do
     case $link in
     pipe) over pipe 'netmap:load{1' 'netmap:load}1' ;;
     switch) over switch vale0:srv vale0:cli ;;
+    gather) gather ;;
+    modes) modes ;;
     killed) killed ;;
     esac
 done

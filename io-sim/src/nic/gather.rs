@@ -11,21 +11,20 @@ const PIECES_MAX: usize = FRAGS_MAX as usize - 1;
 /// The pieces of a frame in the ring.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pieces {
-    pieces: [PieceAt; PIECES_MAX],
+    pieces: [PieceOf; PIECES_MAX],
     len: u8,
 }
 
 /// Bytes of a pinned buffer.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct PieceAt {
+pub(super) struct PieceOf {
     pub(super) buffer: u32,
-    at: u16,
     len: u16,
 }
 
 impl Pieces {
     pub(super) const NONE: Self =
-        Self { pieces: [PieceAt { buffer: 0, at: 0, len: 0 }; PIECES_MAX], len: 0 };
+        Self { pieces: [PieceOf { buffer: 0, len: 0 }; PIECES_MAX], len: 0 };
 
     #[inline]
     pub(super) fn len(&self) -> usize {
@@ -38,7 +37,7 @@ impl Pieces {
     }
 
     #[inline]
-    pub(super) fn iter(&self) -> std::slice::Iter<'_, PieceAt> {
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, PieceOf> {
         self.pieces[..self.len()].iter()
     }
 }
@@ -57,8 +56,8 @@ impl SimPort {
         let len = gathered_len(header_len, pieces);
         assert!(len <= frame_max, "a frame of {len} bytes is too long");
         for piece in pieces {
-            let end = usize::from(piece.at) + usize::from(piece.len);
-            assert!(piece.len > 0 && end <= frame_max, "{piece:?} is no part of a buffer");
+            let is_part = (1..=frame_max).contains(&usize::from(piece.len));
+            assert!(is_part, "{piece:?} is no part of a buffer");
         }
         if self.tx_free() < 1 + pieces.len() {
             return Err(GatherFull(header));
@@ -75,7 +74,7 @@ impl SimPort {
         let mut noted = Pieces { len: pieces.len() as u8, ..Pieces::NONE };
         for (note, piece) in noted.pieces.iter_mut().zip(pieces) {
             let buffer = piece.of.buf().index();
-            *note = PieceAt { buffer, at: piece.at, len: piece.len };
+            *note = PieceOf { buffer, len: piece.len };
             self.is_pinned(buffer);
             self.uses[buffer as usize] += 1;
         }
@@ -100,11 +99,10 @@ impl SimPort {
     /// The modelled DMA of a frame of several parts: what memory holds now goes on the wire.
     pub(super) fn read_parts(&mut self, slot: &Slot) {
         let shared: u16 = slot.pieces.iter().map(|piece| piece.len).sum();
-        let header = PieceAt { buffer: slot.buffer, at: 0, len: slot.len - shared };
+        let header = PieceOf { buffer: slot.buffer, len: slot.len - shared };
         let mut from = 0;
         for part in std::iter::once(&header).chain(slot.pieces.iter()) {
             let (start, len) = (part.buffer as usize * self.stride, usize::from(part.len));
-            let start = start + usize::from(part.at);
             let bytes = &self.memory[start..start + len];
             let submitted = &mut self.frames.get_mut(slot.submitted)[from..from + len];
             if bytes != submitted {

@@ -61,6 +61,18 @@ impl Port for SimPort {
         self.memory.copy_within(from..from + len, to);
     }
 
+    fn copy_part(&mut self, from: &Buf, at: usize, into: &mut Buf, into_at: usize, len: usize) {
+        assert!(at.max(into_at) + len <= self.stride, "beyond a buffer");
+        self.is_callers(into.index(), NicViolation::WrittenWithoutRight { buffer: into.index() });
+        self.stats.copied_bytes += len as u64;
+        let (from, into) = (self.range_of(from).start, self.range_of(into).start);
+        let end = from.max(into) + self.stride;
+        if self.memory.len() < end {
+            self.grow(end);
+        }
+        self.memory.copy_within(from + at..from + at + len, into + into_at);
+    }
+
     #[inline]
     fn take_free(&mut self) -> Option<Buf> {
         let index = self.free.pop()?;

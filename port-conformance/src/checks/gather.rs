@@ -60,10 +60,8 @@ pub(crate) fn parts_leave_as_one_frame<H: Harness>(w: &mut Watch<H>) -> Checked 
     for header in [FRAME_MIN, FRAME_MIN + 1, 54, 66] {
         let most = most_behind(w, header);
         for len in [1, 2, 7, most / 2, most] {
-            for at in [0, 1, 33, frame_max - len] {
-                let at = at.min(frame_max - len);
-                let piece = Piece { of: first, at: at as u16, len: len as u16 };
-                send(w, header, &[piece])?;
+            for of in [first, second] {
+                send(w, header, &[Piece { of, len: len as u16 }])?;
                 if len % 2 == 0 {
                     send_plain(w)?;
                 }
@@ -77,8 +75,7 @@ pub(crate) fn parts_leave_as_one_frame<H: Harness>(w: &mut Watch<H>) -> Checked 
             let pieces: Vec<_> = (1..parts)
                 .map(|n| Piece {
                     of: if n % 2 == 0 { first } else { second },
-                    at: (n * 3 % (frame_max - len + 1)) as u16,
-                    len: len as u16,
+                    len: (len - n % 2) as u16,
                 })
                 .collect();
             send(w, header, &pieces)?;
@@ -94,7 +91,7 @@ pub(crate) fn parts_take_a_slot_each<H: Harness>(w: &mut Watch<H>) -> Checked {
     }
     let payload = w.pin_new(60)?;
     for parts in 2..=w.parts_max() {
-        let pieces = vec![Piece { of: &payload, at: 3, len: 5 }; parts - 1];
+        let pieces = vec![Piece { of: &payload, len: 5 }; parts - 1];
         while let Some(header) = w.take()? {
             let Some(refused) = w.submit_parts(header, 30, &pieces)? else { continue };
             // What has fewer parts may still fit: `submit_parts` and `submit` demand it.
@@ -121,8 +118,8 @@ pub(crate) fn pinned_payload_stays_while_it_is_used<H: Harness>(w: &mut Watch<H>
     let len = usize::from(w.caps.frame_max);
     let payload = w.pin_new(len)?;
     for visible in [false, true] {
-        for at in [0, 20] {
-            send(w, 30, &[Piece { of: &payload, at, len: 40 }])?;
+        for len in [40, 60] {
+            send(w, 30, &[Piece { of: &payload, len }])?;
         }
         if visible {
             w.sync(TxSync::Push)?;
@@ -153,7 +150,7 @@ pub(crate) fn payload_is_unpinned_when_no_use_is_left<H: Harness>(w: &mut Watch<
             let mut payload = w.pin_new(60)?;
             for n in 0..uses {
                 // A frame may have two pieces of one payload.
-                let piece = Piece { of: &payload, at: n, len: 40 };
+                let piece = Piece { of: &payload, len: 40 - n };
                 let pieces = vec![piece; (w.parts_max() - 1).min(1 + usize::from(n % 2))];
                 send(w, 14, &pieces)?;
                 w.reclaim_to_pool()?;
@@ -193,7 +190,7 @@ pub(crate) fn header_comes_home_after_the_device_has_read<H: Harness>(w: &mut Wa
                 if w.pooled() == 0 || w.slots() < 2 {
                     break;
                 }
-                send(w, 60, &[Piece { of: &payload, at: 0, len: 20 }])?;
+                send(w, 60, &[Piece { of: &payload, len: 20 }])?;
                 let overwritten = w.reclaim(|| true)?;
                 w.give_all_back(overwritten)?;
             }
@@ -208,7 +205,7 @@ pub(crate) fn header_comes_home_after_the_device_has_read<H: Harness>(w: &mut Wa
     retire(w, vec![payload])
 }
 
-/// As many frames at once as the ring takes, each with another piece of the same buffer.
+/// As many frames at once as the ring takes, each with another length of the same buffer.
 pub(crate) fn many_frames_share_a_payload<H: Harness>(w: &mut Watch<H>) -> Checked {
     if !has_room_for(w, 1) {
         return Ok(());
@@ -216,10 +213,10 @@ pub(crate) fn many_frames_share_a_payload<H: Harness>(w: &mut Watch<H>) -> Check
     let len = usize::from(w.caps.frame_max);
     let payload = w.pin_new(len)?;
     for round in 0..3 {
-        let mut at = round;
+        let mut more = round;
         while w.pooled() > 0 && w.slots() > 1 {
-            at = (at * 5 + 3) % (len - 40);
-            send(w, FRAME_MIN + 6, &[Piece { of: &payload, at: at as u16, len: 40 }])?;
+            more = (more * 5 + 3) % (len - FRAME_MIN - 46);
+            send(w, FRAME_MIN + 6, &[Piece { of: &payload, len: 40 + more as u16 }])?;
         }
         w.all_left()?;
         w.all_home()?;

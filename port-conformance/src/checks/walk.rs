@@ -76,9 +76,8 @@ pub(crate) fn random_walk_with_shared_payloads_keeps_every_claim<H: Harness>(
                     let pieces: Vec<_> = (1..parts)
                         .map(|_| {
                             let len = 1 + random.below(most);
-                            let at = random.below(frame_max - len + 1) as u16;
                             let of = &payloads[random.below(payloads.len())];
-                            Piece { of, at, len: len as u16 }
+                            Piece { of, len: len as u16 }
                         })
                         .collect();
                     let refused = w.submit_parts(header, header_len, &pieces)?;

@@ -44,6 +44,17 @@ impl Contents {
         len
     }
 
+    /// Writes what stands behind the first `at` bytes of a frame (a header and whole words) to a buffer, as
+    /// far as the longest frame goes.
+    pub(super) fn fill_behind(&self, number: u64, at: u16, buffer: &mut [u8]) {
+        let first = (usize::from(at) - HEADER_LEN) / 8;
+        let body = &mut buffer[..usize::from(self.len_max - at)];
+        for (place, chunk) in (first..).zip(body.chunks_mut(8)) {
+            let word = self.word(number, place).to_le_bytes();
+            chunk.copy_from_slice(&word[..chunk.len()]);
+        }
+    }
+
     fn word(&self, number: u64, place: usize) -> u64 {
         scramble((number << 16 | place as u64) ^ self.seed)
     }

@@ -6,18 +6,23 @@
 //! it comes to the peer; every eight bytes of it say whose they are, so that what is wrong tells where
 //! it comes from. Half of the frames go with completions forced at every turn (reuse as early as it
 //! gets), half with none (the device's own laziness, which is measured), in stretches; then the device
-//! idles.
+//! idles. Where the sender gathers, some frames are a private beginning in front of payload that others
+//! share, and each payload is written anew as soon as it is given back ([`shared`]).
 //!
 //! Generic over both ports, and without a clock: whoever drives it gives the time, and lets both
 //! devices work between the turns. Read [`Verifier::turn`] first.
 
 mod content;
 mod report;
+mod shared;
 
 pub use report::{FINDINGS_MAX, Finding, Report, Seen};
 
 use content::{Contents, FRAME_MIN, HEADER_LEN, NUMBER_MAX, digest};
-use simoom_core::port::{BATCH_MAX, Buf, Port, PortCaps, TxFull, TxSync, Unclaimed};
+use shared::{PRIVATE, Payloads, Shared};
+use simoom_core::port::{
+    BATCH_MAX, Buf, GatherFull, Piece, Port, PortCaps, TxFull, TxSync, Unclaimed,
+};
 use simoom_core::time::{Duration, Instant};
 use simoom_core::wire::MacAddr;
 use std::collections::VecDeque;
@@ -128,6 +133,21 @@ struct Frame {
     number: u64,
     len: u16,
     digest: u64,
+    /// What it shares with others, where it does; `at_home` is of the bytes in its own buffer.
+    shared: Option<Shared>,
+    at_home: u64,
+}
+
+impl Frame {
+    /// Slots that it takes.
+    fn slots(&self) -> usize {
+        1 + usize::from(self.shared.is_some())
+    }
+
+    /// Bytes in its own buffer.
+    fn own_len(&self) -> usize {
+        usize::from(self.len - self.shared.map_or(0, |shared| shared.len))
+    }
 }
 
 /// A frame on the way to the peer.
@@ -162,6 +182,9 @@ pub struct Verifier {
     away: VecDeque<Away>,
     /// Oldest first.
     on_the_way: VecDeque<OnTheWay>,
+    /// Slots of these, in a receive ring that keeps them apart.
+    slots_on_the_way: usize,
+    payloads: Payloads,
     /// Skipped over by later ones: missing, unless they come late.
     skipped: VecDeque<Frame>,
     /// The last that came.
@@ -211,6 +234,8 @@ impl Verifier {
             ready: VecDeque::new(),
             away: VecDeque::new(),
             on_the_way: VecDeque::new(),
+            slots_on_the_way: 0,
+            payloads: if len_max > PRIVATE { Payloads::new(a) } else { Payloads::default() },
             skipped: VecDeque::new(),
             came: VecDeque::new(),
             home: Vec::new(),
@@ -247,10 +272,11 @@ impl Verifier {
         }
         let eager = self.is_eager();
         let done = self.reclaim(a, eager || self.idle_turns.is_some());
+        self.renew(a);
         let submitted = self.submit(now, a);
         let is_stuck = done + submitted == 0
             && self.report.submitted < self.target
-            && self.on_the_way.len() < self.window
+            && self.slots_on_the_way < self.window
             && !self.away.is_empty();
         let sync = if eager || is_stuck || self.idle_turns.is_some() {
             TxSync::PushAndReclaim
@@ -286,7 +312,12 @@ impl Verifier {
     /// Whether completions are forced now: in every second stretch, counted from the end, so that the
     /// last is lazy and a run that is stopped has had both.
     fn is_eager(&self) -> bool {
-        let left = self.target - self.report.submitted;
+        self.is_eager_at(self.report.submitted)
+    }
+
+    /// The same of a frame's number.
+    fn is_eager_at(&self, number: u64) -> bool {
+        let left = self.target.saturating_sub(number);
         left > 0 && (left - 1) / (self.target / 2).clamp(1, STRETCH_MAX) % 2 == 1
     }
 
@@ -308,8 +339,11 @@ impl Verifier {
             if count > claimed {
                 self.report.add(Finding::IdleKeepsMore { count, claimed });
             }
-            if census.caller > 0 {
-                self.report.add(Finding::BuffersLost { count: census.caller });
+            // A frame that an idle device keeps has a payload, and no more.
+            let kept = self.payloads.give_back(a).min(count);
+            let lost = a.census().caller.saturating_sub(kept);
+            if lost > 0 {
+                self.report.add(Finding::BuffersLost { count: lost });
             }
         }
         Step::Done
@@ -325,8 +359,40 @@ impl Verifier {
         self.next += 1;
         let bytes = a.bytes_mut(&mut buf);
         let len = self.contents.fill(number, bytes);
-        let digest = digest(&bytes[..usize::from(len)]);
-        self.ready.push_back(Prepared { buf, frame: Frame { number, len, digest } });
+        // Every second frame goes alone: both kinds are among each other. Where the device's own laziness
+        // is measured all do, since it is measured in frames.
+        let may_share = number.is_multiple_of(2) && self.is_eager_at(number);
+        let shared = if may_share { self.payloads.lend(len) } else { None };
+        let whole = digest(&bytes[..usize::from(len)]);
+        let mut frame = Frame { number, len, digest: whole, shared, at_home: whole };
+        if shared.is_some() {
+            frame.at_home = digest(&bytes[..frame.own_len()]);
+            bytes[frame.own_len()..usize::from(len)].fill(0);
+            let due = self.expected(&frame);
+            frame.digest = digest(&due[..usize::from(len)]);
+        }
+        self.ready.push_back(Prepared { buf, frame });
+    }
+
+    /// Writes payloads anew that may be.
+    fn renew<A: Port>(&mut self, a: &mut A) {
+        // One for each frame that comes next: two with the same content would not be told apart.
+        if self.next < self.target && self.payloads.renew(a, &self.contents, self.next) {
+            self.report.renewed += 1;
+        }
+    }
+
+    /// What a frame has to be.
+    fn expected(&mut self, frame: &Frame) -> &[u8] {
+        let len = usize::from(self.contents.fill(frame.number, &mut self.scratch));
+        if let Some(shared) = &frame.shared {
+            self.contents.fill_behind(
+                shared.of,
+                PRIVATE,
+                &mut self.scratch[usize::from(PRIVATE)..],
+            );
+        }
+        &self.scratch[..len]
     }
 
     /// Takes home what is done; each buffer is written anew on the spot.
@@ -377,13 +443,12 @@ impl Verifier {
 
     /// A buffer in the caller's hands holds what was written to it.
     fn check_at_home<A: Port>(&mut self, a: &A, buf: &Buf, frame: Frame) {
-        let bytes = &a.bytes(buf)[..usize::from(frame.len)];
-        if digest(bytes) == frame.digest {
+        let bytes = &a.bytes(buf)[..frame.own_len()];
+        if digest(bytes) == frame.at_home {
             return;
         }
-        self.contents.fill(frame.number, &mut self.scratch);
-        let (offset, _) = difference(&self.scratch, bytes);
-        let seen = self.seen(bytes, offset, frame.number);
+        let (offset, _) = difference(self.expected(&frame), bytes);
+        let seen = self.seen(bytes, offset, &frame);
         let offset = offset as u16;
         self.report.add(Finding::ChangedAtHome { number: frame.number, offset, seen });
     }
@@ -391,27 +456,49 @@ impl Verifier {
     fn submit<A: Port>(&mut self, now: Instant, a: &mut A) -> usize {
         let burst = 1 + self.draw() % u64::from(self.burst_max);
         let mut submitted = 0;
-        while submitted < burst && self.on_the_way.len() < self.window && a.tx_free() > 0 {
+        while submitted < burst && a.tx_free() > 0 {
             if self.report.submitted >= self.target {
                 break;
             }
             let Some(Prepared { buf, frame }) = self.ready.pop_front() else { break };
+            let alone = self.on_the_way.is_empty();
+            if self.slots_on_the_way + frame.slots() > self.window && !alone {
+                self.ready.push_front(Prepared { buf, frame });
+                break;
+            }
             self.check_at_home(a, &buf, frame);
             let buffer = buf.index();
-            if let Err(TxFull(buf)) = a.submit(buf, frame.len) {
+            if let Err(buf) = self.send(a, buf, &frame) {
                 self.ready.push_front(Prepared { buf, frame });
                 break;
             }
             self.away.push_back(Away { frame, buffer });
             self.on_the_way.push_back(OnTheWay { frame, at: now });
+            self.slots_on_the_way += frame.slots();
             self.report.submitted += 1;
             submitted += 1;
         }
         submitted as usize
     }
 
+    /// Submits a frame as it is made; its buffer where there is no room.
+    fn send<A: Port>(&mut self, a: &mut A, buf: Buf, frame: &Frame) -> Result<(), Buf> {
+        let Some(shared) = &frame.shared else {
+            return a.submit(buf, frame.len).map_err(|TxFull(buf)| buf);
+        };
+        let Some(of) = self.payloads.pinned(shared) else { return Err(buf) };
+        let piece = Piece { of, len: shared.len };
+        a.submit_gather(buf, PRIVATE, &[piece]).map_err(|GatherFull(buf)| buf)?;
+        self.payloads.submitted(shared);
+        self.report.shared += 1;
+        Ok(())
+    }
+
     fn drop_ready<A: Port>(&mut self, a: &mut A) {
-        for Prepared { buf, .. } in self.ready.drain(..) {
+        for Prepared { buf, frame } in self.ready.drain(..) {
+            if let Some(shared) = &frame.shared {
+                self.payloads.submitted(shared);
+            }
             a.give_back(buf);
         }
     }
@@ -473,14 +560,10 @@ impl Verifier {
         let place = |sent: &OnTheWay| usize::from(sent.frame.len) == bytes.len();
         if let Some(before) = self.on_the_way.iter().position(place) {
             self.write_off(before);
-            let Some(OnTheWay { frame: Frame { number, len, .. }, .. }) =
-                self.on_the_way.front().copied()
-            else {
-                return;
-            };
-            self.contents.fill(number, &mut self.scratch);
-            let (offset, wrong) = difference(&self.scratch, bytes);
-            let seen = self.seen(bytes, offset, number);
+            let Some(OnTheWay { frame, .. }) = self.on_the_way.front().copied() else { return };
+            let Frame { number, len, .. } = frame;
+            let (offset, wrong) = difference(self.expected(&frame), bytes);
+            let seen = self.seen(bytes, offset, &frame);
             let (offset, wrong) = (offset as u16, wrong as u16);
             self.report.add(Finding::WrongBytes { number, offset, len, wrong, seen });
             self.arrive(now, false);
@@ -500,8 +583,12 @@ impl Verifier {
         self.report.add(finding);
     }
 
-    /// What stands at a wrong byte of frame `number`.
-    fn seen(&self, bytes: &[u8], offset: usize, number: u64) -> Seen {
+    /// What stands at a wrong byte of a frame.
+    fn seen(&self, bytes: &[u8], offset: usize, frame: &Frame) -> Seen {
+        let number = match &frame.shared {
+            Some(shared) if offset >= frame.own_len() => shared.of,
+            _ => frame.number,
+        };
         match self.contents.seen_at(bytes, offset) {
             Some(n) if n > number => Seen::Later(n),
             Some(n) if n < number => Seen::Earlier(n),
@@ -513,6 +600,7 @@ impl Verifier {
     /// The oldest frame on the way is there.
     fn arrive(&mut self, now: Instant, is_right: bool) {
         let Some(OnTheWay { frame, at }) = self.on_the_way.pop_front() else { return };
+        self.slots_on_the_way -= frame.slots();
         self.report.right += u64::from(is_right);
         self.report.arrival_max = self.report.arrival_max.max(now - at);
         self.remember(frame);
@@ -528,7 +616,10 @@ impl Verifier {
     /// The oldest so many on the way count as missing.
     fn write_off(&mut self, count: usize) {
         self.report.missing += count as u64;
-        self.skipped.extend(self.on_the_way.drain(..count).map(|sent| sent.frame));
+        for OnTheWay { frame, .. } in self.on_the_way.drain(..count) {
+            self.slots_on_the_way -= frame.slots();
+            self.skipped.push_back(frame);
+        }
         let surplus = self.skipped.len().saturating_sub(REMEMBERED_MAX);
         self.skipped.drain(..surplus);
     }

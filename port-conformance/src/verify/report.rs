@@ -165,6 +165,10 @@ impl fmt::Display for Finding {
 pub struct Report {
     /// Frames submitted.
     pub submitted: u64,
+    /// Of these, frames of two slots, whose payload other frames share.
+    pub shared: u64,
+    /// How often a payload was written anew, each time as soon as it was given back.
+    pub renewed: u64,
     /// Frames that came as they were submitted.
     pub right: u64,
     /// How often the device did what it must not.

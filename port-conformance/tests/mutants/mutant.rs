@@ -382,7 +382,11 @@ impl Port for Mutant {
         let mut pieces = pieces.to_vec();
         let other = Pinned::mint(Buf::mint(ID, (used[0] + 1) % BUFFERS));
         match self.fault {
-            Fault::TakesWrongPiece if pieces[0].at > 0 => pieces[0].at -= 1,
+            // The bytes of the frame are as many, and not the same.
+            Fault::TakesWrongPiece if pieces.len() > 1 && pieces[0].len > 1 => {
+                pieces[0].len -= 1;
+                pieces[1].len += 1;
+            }
             Fault::TakesWrongPayload => pieces[0].of = &other,
             Fault::ExchangesPieces => pieces.reverse(),
             Fault::CutsLastPiece if pieces[pieces.len() - 1].len > 1 => {

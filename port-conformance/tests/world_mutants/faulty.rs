@@ -24,7 +24,7 @@ pub(crate) enum Fault {
     ChangesAfterSubmit,
     /// A payload is unpinned though frames in flight have pieces of it.
     UnpinsInUse,
-    /// The piece of one frame of 40 begins a byte too early.
+    /// The piece of one frame of 40 is of the buffer beside the right one.
     TakesWrongPiece,
 }
 
@@ -132,14 +132,18 @@ impl<D: Device> Port for Faulty<D> {
         pieces: &[Piece<'_>],
     ) -> Result<(), GatherFull> {
         let index = header.index();
-        let early = u16::from(self.strikes(Fault::TakesWrongPiece));
-        let pieces: Vec<_> =
-            pieces.iter().map(|piece| Piece { at: piece.at - early, ..*piece }).collect();
-        self.device.submit_gather(header, header_len, &pieces)?;
+        let buffer = pieces[0].of.buf().index();
+        let beside = Pinned::mint(Buf::mint(PORT_ID, if buffer > 0 { buffer - 1 } else { 1 }));
+        if self.strikes(Fault::TakesWrongPiece) {
+            let pieces = [Piece { of: &beside, len: pieces[0].len }];
+            self.device.submit_gather(header, header_len, &pieces)?;
+        } else {
+            self.device.submit_gather(header, header_len, pieces)?;
+        }
         self.away.push_back(index);
         if self.strikes(Fault::ChangesAfterSubmit) {
             let mut again = Buf::mint(PORT_ID, pieces[0].of.buf().index());
-            self.device.bytes_mut(&mut again)[usize::from(pieces[0].at)] ^= 1;
+            self.device.bytes_mut(&mut again)[0] ^= 1;
         }
         Ok(())
     }

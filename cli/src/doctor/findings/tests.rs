@@ -4,6 +4,7 @@ use super::super::facts::{Facts, Interface, Tun};
 use super::*;
 use simoom_linux::ethtool::Rss;
 use simoom_netmap::error::NetmapError;
+use simoom_netmap::gathering::Gathering;
 use simoom_netmap::probe::Buffers;
 
 const RINGS: Rings = Rings { tx: 1, rx: 1, tx_slots: 1_024, rx_slots: 1_024 };
@@ -30,6 +31,7 @@ fn probe() -> Probe {
         memory_bytes: 343_000_000,
         buffers: Some(Buffers { total: 163_840, bytes: 2_048 }),
         native: Some(true),
+        gathering: Some(Gathering::Driver("ixgbe".into())),
     }
 }
 
@@ -253,6 +255,23 @@ fn opening_says_who_holds_it_or_what_there_was() {
 fn content_beyond_the_buffers_is_warned_of() {
     let (level, _, fix) = about(&Facts { segments: Some(20_000), ..nic() }, "content");
     assert_eq!((level, fix.as_str()), (Level::Warn, "--buffers 25000 or more"));
+}
+
+#[test]
+fn port_says_whether_it_gathers_and_why() {
+    for (gathering, wanted) in [
+        (Gathering::Switch, "works: a VALE switch"),
+        (Gathering::Driver("i40e".into()), "works: i40e"),
+        (Gathering::Pipe, "does not work: a pipe"),
+        (Gathering::Generic, "does not work: the port runs in generic mode"),
+        (Gathering::OtherDriver("re".into()), "does not work: re is not known"),
+        (Gathering::Unknown, "does not work: nobody says"),
+    ] {
+        let facts = with_probe(|probe| probe.gathering = Some(gathering.clone()));
+        let (level, what, _) = about(&facts, "gather");
+        assert_eq!(level, if gathering.is_there() { Level::Ok } else { Level::Note });
+        assert!(what.contains(wanted), "{what}");
+    }
 }
 
 #[test]

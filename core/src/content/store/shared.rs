@@ -5,6 +5,9 @@
 //! What differs between responses goes there too: of an object's first segment everything up to the end
 //! of its last pinned field. The alternative, a copy of that segment for each send under way, would
 //! keep as many copies as the mode exists to spare, and most objects are one segment or few.
+//!
+//! A payload lies at the beginning of its buffer, where pieces begin ([`crate::port::Piece`]): first the
+//! bytes that all share, behind them those in front of them in the text, which every send copies.
 
 use super::{Checkout, RunKey};
 use super::{
@@ -25,9 +28,7 @@ pub const PIECE_MIN: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SharedPiece {
     place: u32,
-    /// Where it begins in the payload's buffer.
-    pub at: u16,
-    /// Bytes.
+    /// Bytes, from the beginning of the payload's buffer on.
     pub len: u16,
 }
 
@@ -82,9 +83,20 @@ impl Store {
         let Some(slot) = self.run_of(port, cut, index, hint) else { return Loan::Miss };
         self.runs[slot as usize].referenced = true;
         let place = slot as usize * SEGMENTS_PER_RUN + index as usize % SEGMENTS_PER_RUN;
+        let text = text_len(cut, index);
+        let pinned = if index == 0 { pins.end().min(text) } else { 0 };
         if self.payloads[place].is_none() {
-            match self.make_copy(port, content, cut, index, pins, slot) {
-                Ok(buf) => self.payloads[place] = Some(port.pin(buf)),
+            let bare = Cut { text_at: 0, ..*cut };
+            match self.make_copy(port, content, &bare, index, pins, slot) {
+                Ok(mut buf) => {
+                    let private = if text - pinned < PIECE_MIN { text } else { pinned };
+                    if private > 0 {
+                        port.bytes_mut(&mut buf)[..text].rotate_left(private);
+                    }
+                    let segments = &mut self.runs[slot as usize].segments;
+                    segments[index as usize % SEGMENTS_PER_RUN].private = private as u16;
+                    self.payloads[place] = Some(port.pin(buf));
+                }
                 Err(Checkout::NotYet) => return Loan::NotYet,
                 Err(Checkout::Gone) => return Loan::Gone,
                 Err(_) => return Loan::Miss,
@@ -96,21 +108,22 @@ impl Store {
             return Loan::Miss;
         };
         let Some(payload) = &self.payloads[place] else { unreachable!("it was just pinned") };
-        let sum = self.runs[slot as usize].segments[index as usize % SEGMENTS_PER_RUN].sum;
-        let text = text_len(cut, index);
-        let pinned = if index == 0 { pins.end().min(text) } else { 0 };
-        let private = if text - pinned < PIECE_MIN { text } else { pinned };
+        let segment = &self.runs[slot as usize].segments[index as usize % SEGMENTS_PER_RUN];
+        let (sum, before) = (segment.sum, usize::from(segment.private));
+        // A response that pins more than the one for which the segment was cut shares nothing of it.
+        let private = if pinned <= before { before } else { text };
         let sum = if private == 0 {
             Sum::from_folded(sum)
         } else {
-            port.copy(payload.buf(), &mut header, usize::from(cut.text_at) + private);
+            let (from, at) = (payload.buf(), usize::from(cut.text_at));
+            port.copy_part(from, text - before, &mut header, at, before);
+            if private > before {
+                port.copy_part(from, 0, &mut header, at + before, private - before);
+            }
             show_pins(port, &mut header, sum, cut, index, pins)
         };
-        let piece = (private < text).then(|| SharedPiece {
-            place: place as u32,
-            at: cut.text_at + private as u16,
-            len: (text - private) as u16,
-        });
+        let piece = (private < text)
+            .then(|| SharedPiece { place: place as u32, len: (text - private) as u16 });
         self.count_shared(1);
         Loan::Ready { header, private: private as u16, piece, sum }
     }

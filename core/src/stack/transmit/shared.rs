@@ -70,7 +70,7 @@ impl<P: Port, T: Trace> Out<'_, P, T> {
             self.submit(header, header_len);
             return;
         };
-        let pieces = [Piece { of: self.store.payload(&piece), at: piece.at, len: piece.len }];
+        let pieces = [Piece { of: self.store.payload(&piece), len: piece.len }];
         if T::ENABLED {
             let end = seq + len + u32::from(flags.contains(TcpFlags::FIN));
             let info = tcb.info_behind(&self.config.tcp, end, self.motive.of_text(seq));
@@ -123,7 +123,7 @@ impl<P: Port, T: Trace> Out<'_, P, T> {
             && let Some(mut header) = self.port.take_free()
         {
             let start = train.write_next(self.port.bytes_mut(&mut header), sum);
-            let pieces = [Piece { of: payload, at: cut.text_at, len: cut.text_max }];
+            let pieces = [Piece { of: payload, len: cut.text_max }];
             if T::ENABLED {
                 let end = train.seq();
                 let info = tcb.info_behind(&self.config.tcp, end, self.motive.of_text(end - mss));
