@@ -1,15 +1,16 @@
 //! The port: tokens and slots, the doorbell and the wait.
 //!
 //! A token stands for an extra buffer. While its frame is with the device, the slot holds the token's
-//! buffer and the port keeps the one that the slot had; when it completes, they change back. Never
-//! blocks but in `advance`. Does not know which kernel it talks to; read [`crate::kernel`] first.
+//! buffer and the port keeps the one that the slot had; when it completes, they change back. Frames
+//! between the NIC and the host are in [`host`]. Never blocks but in `advance`. Does not know which kernel it talks to; read [`crate::kernel`] first.
 
 mod bare;
+mod host;
 mod lifetime;
 mod stats;
 
 pub use bare::BareLoop;
-pub use lifetime::{Attachment, MTU_MAX, MTU_MIN, NetmapConfig};
+pub use lifetime::{Attachment, HostAttachment, MTU_MAX, MTU_MIN, NetmapConfig};
 pub use stats::NetmapStats;
 
 use crate::clock::Clock;
@@ -19,6 +20,7 @@ use crate::mutants::mutant;
 use crate::region::{Buffers, Index};
 use crate::ring::{Descriptor, Interface, Malformed, Ring};
 use crate::sys::{BUF_CHANGED, MORE_FRAGMENTS};
+use host::HostRings;
 use simoom_core::port::{
     Advance, BATCH_MAX, Buf, Census, Port, PortCaps, RxFrame, TxFull, TxSync, Unclaimed,
 };
@@ -56,8 +58,10 @@ pub struct NetmapPort<K: Kernel> {
     oldest: u32,
     /// The first transmit slot that is not ours, as of the last `reclaim`.
     tail: u32,
-    /// Of the frames submitted so far, those that a system call has shown to the kernel.
-    pushed: u64,
+    /// The first slot that no system call has shown to the kernel.
+    pushed: u32,
+    /// The way to the host's own network and back, where the port has one.
+    host: Option<HostRings>,
     /// The caller ran out of slots or buffers.
     starved: bool,
     /// In the middle of a received frame of several slots, which is dropped.
@@ -78,7 +82,7 @@ pub struct NetmapPort<K: Kernel> {
 /// A transmit slot that is away.
 #[derive(Clone, Copy, Debug)]
 struct Away {
-    /// Whose buffer is in the slot.
+    /// Whose buffer is in the slot, or [`host::HOST`].
     token: u32,
     /// The buffer that the slot had, and gets again.
     kept: Index,
@@ -131,6 +135,11 @@ impl<K: Kernel> NetmapPort<K> {
         &mut self.kernel
     }
 
+    /// Whether what is not claimed goes to the host's own network.
+    pub fn has_host_rings(&self) -> bool {
+        self.host.is_some()
+    }
+
     /// Shows the kernel everything that was queued and released, and lets it show what came: two system
     /// calls, for whoever does not call `advance`. Forces no completions.
     ///
@@ -140,7 +149,7 @@ impl<K: Kernel> NetmapPort<K> {
         if let Some(error) = &self.fatal {
             return Err(error.clone());
         }
-        match self.poll(Wait { timeout: Some(Duration::ZERO), output: false }) {
+        match self.poll(Wait { timeout: Some(Duration::ZERO), output: false, host: true }) {
             Ok(Ready { failed: true, .. }) => {
                 let name = self.name.clone();
                 return Err(self.die(NetmapError::Gone { name }));
@@ -158,10 +167,16 @@ impl<K: Kernel> NetmapPort<K> {
         (self.stats.tx_frames - self.stats.tx_done) as u32
     }
 
-    /// Frames that no system call has shown to the kernel.
+    /// Slots of the transmit ring that were filled and not reclaimed.
+    #[inline]
+    fn pending_slots(&self) -> u32 {
+        self.pending() + self.host_slots()
+    }
+
+    /// Slots that no system call has shown to the kernel.
     #[inline]
     fn unpushed(&self) -> u32 {
-        (self.stats.tx_frames - self.pushed) as u32
+        self.tx.distance(self.pushed, self.tx.head())
     }
 
     /// Tells where the queue ends; the kernel looks at it in its next system call.
@@ -179,7 +194,7 @@ impl<K: Kernel> NetmapPort<K> {
     /// Rings the transmit doorbell, and forces completions.
     fn ring_tx(&mut self) -> Result<(), NetmapError> {
         self.stats.tx_syncs += 1;
-        self.pushed = self.stats.tx_frames;
+        self.pushed = self.tx.head();
         let done = self.kernel.tx_sync();
         self.survive("send through", done)
     }
@@ -216,7 +231,7 @@ impl<K: Kernel> NetmapPort<K> {
         }
     }
 
-    /// Completed frames, and the first slot that is not ours now.
+    /// Slots that are done, and the first slot that is not ours now.
     #[inline]
     fn completed(&mut self) -> (u32, u32) {
         match self.tx.tail() {
@@ -224,7 +239,7 @@ impl<K: Kernel> NetmapPort<K> {
                 // All slots but `ours` are the kernel's: those of our pending frames that are not done,
                 // and the one at `tail`, which it keeps. What is pending beyond them is done.
                 let ours = self.tx.distance(self.tx.head(), tail);
-                ((self.pending() + ours).saturating_sub(self.tx.num_slots()), tail)
+                ((self.pending_slots() + ours).saturating_sub(self.tx.num_slots()), tail)
             }
             Err(malformed) => {
                 self.die_of(malformed);
@@ -282,7 +297,10 @@ impl<K: Kernel> NetmapPort<K> {
     fn poll(&mut self, wait: Wait) -> io::Result<Ready> {
         self.publish_tx();
         self.stats.polls += 1;
-        self.pushed = self.stats.tx_frames;
+        self.pushed = self.tx.head();
+        if let Some(host) = &mut self.host {
+            host.push();
+        }
         self.kernel.poll(wait)
     }
 }
@@ -355,7 +373,7 @@ impl<K: Kernel> Port for NetmapPort<K> {
             }
         };
         let longest = self.rx_len_max;
-        let Self { rx, buffers, stats, skipping, .. } = self;
+        let Self { rx, buffers, stats, skipping, host, .. } = self;
         let mut frames = [RxFrame { bytes: &[] }; BATCH_MAX];
         let (mut count, mut bytes, mut slot) = (0, 0, rx.head());
         while count < max && slot != tail {
@@ -389,7 +407,14 @@ impl<K: Kernel> Port for NetmapPort<K> {
         stats.rx_frames += count as u64;
         stats.rx_bytes += bytes;
         if count > 0 {
-            on_batch(&frames[..count]);
+            let unclaimed = on_batch(&frames[..count]);
+            if !unclaimed.is_empty()
+                && let Some(host) = host
+                && let Err(malformed) =
+                    host.take_unclaimed(unclaimed, &frames[..count], (rx, slot), buffers, stats)
+            {
+                self.die_of(malformed);
+            }
         }
         self.rx.release_to(slot);
         count
@@ -430,15 +455,22 @@ impl<K: Kernel> Port for NetmapPort<K> {
     fn reclaim(&mut self, mut on_done: impl FnMut(Buf) -> Option<Buf>) -> usize {
         let (mut done, tail) = self.completed();
         if mutant!(EarlyReclaim) {
-            done = (done + 1).min(self.pending() - self.unpushed());
+            done = (done + 1).min(self.pending_slots() - self.unpushed());
         }
-        for _ in 0..done {
-            let buf = self.take_completed();
-            if let Some(buf) = on_done(buf) {
-                self.give_back(buf);
+        if self.host_slots() > 0 {
+            done = self.reclaim_among_hosts(done, &mut on_done);
+        } else {
+            for _ in 0..done {
+                let buf = self.take_completed();
+                if let Some(buf) = on_done(buf) {
+                    self.give_back(buf);
+                }
             }
         }
         self.tail = tail;
+        if self.host.is_some() {
+            self.forward_from_host();
+        }
         self.stats.tx_done_most = self.stats.tx_done_most.max(done);
         done as usize
     }
@@ -469,24 +501,28 @@ impl<K: Kernel> Advance for NetmapPort<K> {
     fn advance(&mut self, wake_at: Option<Instant>) -> Option<Instant> {
         loop {
             let busy = self.rx_waits();
+            // What the host sent goes on in the next `reclaim`, if there is room for it.
+            let (host_waits, host_served) = self.host_state();
             if self.fatal.is_some() {
                 return None;
             }
             let now = self.clock.now(&self.kernel);
-            if busy {
+            if busy && !self.host.as_ref().is_some_and(HostRings::presses) {
                 self.stats.busy += 1;
                 return Some(now);
             }
             let due = wake_at.is_some_and(|at| at <= now);
             // What the caller ran out of is here: it is not to wait, but frames come first.
             let served = self.starved && self.completed().0 > 0;
-            let timeout = if due || served || self.busy_poll {
+            let timeout = if busy || due || served || host_served || self.busy_poll {
                 Some(Duration::ZERO)
             } else {
                 wake_at.map(|at| at - now)
             };
-            let output = self.starved && self.tx.head() == self.tail;
-            match self.poll(Wait { timeout, output }) {
+            let output = (self.starved || host_waits) && self.tx.head() == self.tail;
+            // Frames that are not taken would end every wait at once.
+            let host = !host_waits || timeout == Some(Duration::ZERO);
+            match self.poll(Wait { timeout, output, host }) {
                 Ok(Ready { failed: true, .. }) => {
                     let name = self.name.clone();
                     self.die(NetmapError::Gone { name });
@@ -503,6 +539,7 @@ impl<K: Kernel> Advance for NetmapPort<K> {
             }
             let now = self.clock.now(&self.kernel);
             let served = served || self.starved && self.completed().0 > 0;
+            let served = served || host_served || self.host_state().1;
             if due || served || wake_at.is_some_and(|at| at <= now) || self.rx_waits() {
                 return Some(now);
             }

@@ -1,5 +1,6 @@
 //! How a port begins and ends: what is taken from the kernel, checked, and given back.
 
+use super::host::{HOST, HostRings};
 use super::{Away, ETHERNET_LEN, NetmapPort, NetmapStats, VLAN_TAG_LEN};
 use crate::clock::Clock;
 use crate::device::Device;
@@ -58,8 +59,19 @@ pub struct Attachment<K> {
     pub asked: u32,
     /// Extra buffers that there were.
     pub extra: u32,
+    /// The host's rings that are bound with it.
+    pub host: Option<HostAttachment>,
     /// Who is called.
     pub kernel: K,
+}
+
+/// A binding of a pair of the host's rings, in the same memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostAttachment {
+    /// Where the description of the interface is that lists them.
+    pub interface: u64,
+    /// Which pair of them is bound.
+    pub ring: u16,
 }
 
 /// Ports made in this process so far: what tells their tokens apart in debug builds.
@@ -107,7 +119,7 @@ impl<K: Kernel> NetmapPort<K> {
     /// # Errors
     /// Where the memory is not as it must be, or there are too few extra buffers.
     pub fn over(attachment: Attachment<K>, config: &NetmapConfig) -> Result<Self, NetmapError> {
-        let Attachment { name, region, interface, ring, asked, extra, kernel } = attachment;
+        let Attachment { name, region, interface, ring, asked, extra, host, kernel } = attachment;
         config.check(Some(asked))?;
         let found = bind(&region, interface, ring, extra);
         let corrupt = |Malformed { what, found }: Malformed| NetmapError::Corrupt {
@@ -115,7 +127,9 @@ impl<K: Kernel> NetmapPort<K> {
             what,
             found,
         };
-        let Bound { tx, rx, buffers, interface, extra } = found.map_err(corrupt)?;
+        let Bound { tx, rx, buffers, place, interface, extra } = found.map_err(corrupt)?;
+        let host = host.map(|host| HostRings::bind(&region, host, place)).transpose();
+        let host = host.map_err(corrupt)?;
         let (got, least) = (extra.len() as u32, config.buffers_min);
         if got < least {
             return Err(NetmapError::TooFewBuffers { name, asked, got, least });
@@ -146,7 +160,8 @@ impl<K: Kernel> NetmapPort<K> {
             away: vec![Away { token: 0, kept: Index::NONE }; slots as usize].into_boxed_slice(),
             oldest: tx.head(),
             tail,
-            pushed: 0,
+            pushed: tx.head(),
+            host,
             starved: false,
             skipping: false,
             rx_len_max,
@@ -178,7 +193,7 @@ impl<K: Kernel> NetmapPort<K> {
                 break;
             }
             let done = self.completed().0;
-            if self.pending() - done <= self.caps.tx_hold_idle {
+            if self.pending_slots() - done <= self.caps.tx_hold_idle {
                 break;
             }
             self.kernel.pause(LEAVE_PAUSE);
@@ -198,11 +213,15 @@ impl<K: Kernel> NetmapPort<K> {
             self.publish_tx();
             // What was queued leaves; whoever wanted to know has called `close`.
             let _ = self.kernel.tx_sync();
+            if self.host.as_ref().is_some_and(|host| host.unpushed() > 0) {
+                let _ = self.kernel.host_sync();
+            }
         }
         let mut slot = self.oldest;
-        for _ in 0..self.pending() {
+        for _ in 0..self.pending_slots() {
             let Away { token, kept } = self.away[slot as usize];
-            if !mutant!(SlotsForgotten) {
+            // A slot with a frame of the host's has a buffer, and nobody waits for it.
+            if token != HOST && !mutant!(SlotsForgotten) {
                 self.memory[token as usize] = kept;
             }
             slot = self.tx.next(slot);
@@ -232,6 +251,8 @@ pub(super) struct Bound {
     pub(super) tx: Ring,
     pub(super) rx: Ring,
     pub(super) buffers: Buffers,
+    /// Where buffer 0 is, and the bytes of one.
+    pub(super) place: (i64, u32),
     pub(super) interface: Interface,
     /// netmap's indexes of the extra buffers.
     pub(super) extra: Vec<Index>,
@@ -271,5 +292,5 @@ pub(super) fn bind(
     if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(Malformed { what: "an extra buffer", found: pair[0].into() });
     }
-    Ok(Bound { tx, rx, buffers, interface, extra: list })
+    Ok(Bound { tx, rx, buffers, place: (buffers_at, size), interface, extra: list })
 }
