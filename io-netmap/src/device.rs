@@ -39,14 +39,18 @@ impl Device {
         let conf = name.conf;
         let asked = name.buffers.unwrap_or(config.buffers);
         let ring = name.ring.unwrap_or(0);
+        let host_rings = match name.host {
+            true if conf.host_rings == 0 => nic_rings(&netmap, name),
+            _ => conf.host_rings,
+        };
         let mut register = Register {
             nr_tx_slots: conf.tx_slots,
             nr_rx_slots: conf.rx_slots,
             nr_tx_rings: conf.tx_rings,
             nr_rx_rings: conf.rx_rings,
             // Heard where nobody has the interface open, so here and not when they are bound.
-            nr_host_tx_rings: conf.host_rings,
-            nr_host_rx_rings: conf.host_rings,
+            nr_host_tx_rings: host_rings,
+            nr_host_rx_rings: host_rings,
             nr_ringid: ring,
             nr_mode: sys::MODE_ONE_NIC,
             nr_extra_bufs: asked,
@@ -77,6 +81,14 @@ impl Device {
             kernel: Self { host: host_file, netmap, stop: None },
         })
     }
+}
+
+/// Ring pairs of an interface: a pair of the host's for each is what its queues are used to. 0, which is
+/// the kernel's choice, where it does not say; binding will tell why.
+fn nic_rings(netmap: &File, port: &PortName) -> u16 {
+    let mut info = PortInfo::default();
+    let known = sys::control(netmap, port.request_name().as_bytes(), &mut info).is_ok();
+    if known { info.nr_tx_rings.min(info.nr_rx_rings) } else { 0 }
 }
 
 /// Binds the pair of the host's rings that goes with the NIC's pair `ring`, which `nic` has bound: another

@@ -82,8 +82,8 @@ pub struct Conf {
     pub tx_slots: u32,
     /// Slots of each receive ring.
     pub rx_slots: u32,
-    /// Pairs of rings between the interface and the host's own stack; 0: one, which is the kernel's
-    /// choice. Counts for the first who opens the interface.
+    /// Pairs of rings between the interface and the host's own stack; 0: as many as the NIC's. Counts for
+    /// the first who opens the interface.
     pub host_rings: u16,
 }
 

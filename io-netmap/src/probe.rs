@@ -39,7 +39,7 @@ pub struct Rings {
     pub tx_slots: u32,
     /// Slots of a receive ring.
     pub rx_slots: u32,
-    /// Pairs of the host's rings; whoever opens the interface first may ask for more.
+    /// Pairs of the host's rings; whoever opens the interface first asks for as many as it likes.
     pub host: u16,
 }
 

@@ -178,13 +178,19 @@ fn judge_netmap(facts: &Facts, port: &name::PortName, found: &mut Findings) {
 /// What the rings of the host need.
 fn judge_host(port: &name::PortName, facts: &Facts, probe: &Probe, found: &mut Findings) {
     let ring = port.ring.unwrap_or(0);
-    let have = probe.rings.map_or(0, |rings| rings.host);
-    if ring >= have.max(port.conf.host_rings) {
+    let rings = probe.rings.unwrap_or_default();
+    // Without a word of the name a port asks for as many as the NIC has.
+    let asked = match port.conf.host_rings {
+        0 => rings.tx.min(rings.rx),
+        asked => asked,
+    };
+    let have = rings.host.max(asked);
+    if ring >= have {
         found.mend(
             Level::Fail(Kind::Usage),
             "host-rings",
             format!("ring pair {ring} has no pair of the host's rings, of which there are {have}"),
-            format!("add @conf:host-rings={} to the port's name", u32::from(ring) + 1),
+            format!("write @conf:host-rings={} in the port's name", u32::from(ring) + 1),
         );
     } else if probe.forwards {
         found.mend(

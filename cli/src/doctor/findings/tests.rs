@@ -122,7 +122,9 @@ fn host_rings_need_a_pair_for_the_ring_and_a_module_that_does_not_forward() {
     assert_eq!(about(&at("netmap:eth0^", nic()), "host-rings").0, Level::Ok);
     let many = || with_probe(|probe| probe.rings = Some(Rings { tx: 4, rx: 4, ..RINGS }));
     assert_eq!(about(&at("netmap:eth0-0^", many()), "host-rings").0, Level::Ok);
-    let (level, what, fix) = about(&at("netmap:eth0-2^", many()), "host-rings");
+    assert_eq!(about(&at("netmap:eth0-3^", many()), "host-rings").0, Level::Ok);
+    let few = at("netmap:eth0-2^@conf:host-rings=2", many());
+    let (level, what, fix) = about(&few, "host-rings");
     assert_eq!(level, Level::Fail(Kind::Usage), "{what}");
     assert!(fix.contains("@conf:host-rings=3"), "{fix}");
     assert_eq!(about(&at("netmap:eth0-2^@conf:host-rings=4", many()), "host-rings").0, Level::Ok);
