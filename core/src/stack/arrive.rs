@@ -15,8 +15,8 @@ use crate::tcp::{self, Taken, TextSink};
 use crate::time::Instant;
 use crate::trace::Trace;
 use crate::wire::arp::{ArpOperation, ArpPacket};
-use crate::wire::plain::parse_plain;
-use crate::wire::tcp::{TcpFlags, TcpSegment};
+use crate::wire::plain::PlainFrame;
+use crate::wire::tcp::{OrdinarySegment, TcpFlags, TcpOptions, TcpSegment};
 use crate::wire::{self, Frame, IcmpMessage, MacAddr};
 use core::net::SocketAddrV4;
 
@@ -26,27 +26,30 @@ impl<A: App, T: Trace> Stack<A, T> {
     /// Processes a batch. First the table is searched for all frames, then their connections are
     /// touched, so that the cache misses of the batch overlap; then each is processed.
     ///
-    /// Inlined by order: it is the same for every port, so that a program with two kinds of them would
-    /// call it.
-    #[inline(always)]
+    /// Not inlined: a turn has enough in registers.
+    #[inline(never)]
     pub(super) fn on_batch(&mut self, now: Instant, frames: &[RxFrame<'_>]) -> Unclaimed {
         self.stats.frames_in += frames.len() as u64;
         let mut unclaimed = Unclaimed::NONE;
-        if let [frame] = frames {
-            let candidate = self.candidate(frame.bytes);
-            if self.on_frame(now, frame.bytes, candidate) == Claim::Left {
-                unclaimed.insert(0);
-            }
-            return unclaimed;
-        }
         let mut candidates = [NONE; BATCH_MAX];
+        // Neighbours are often of one connection: a client's ACKs.
+        let (mut before, mut found) = (None, NONE);
         for (candidate, frame) in candidates.iter_mut().zip(frames) {
-            *candidate = self.candidate(frame.bytes);
+            let key = FlowKey::peek(frame.bytes);
+            if key != before {
+                found = key.and_then(|key| self.demux.candidate(&key)).unwrap_or(NONE);
+                before = key;
+            }
+            *candidate = found;
         }
+        let mut touched = NONE;
         for &candidate in candidates.iter().take(frames.len()) {
-            if let Some(conn) = self.conns.get(candidate) {
+            if candidate != touched
+                && let Some(conn) = self.conns.get(candidate)
+            {
                 core::hint::black_box(conn.touch());
             }
+            touched = candidate;
         }
         for (at, (frame, candidate)) in frames.iter().zip(candidates).enumerate() {
             if self.on_frame(now, frame.bytes, candidate) == Claim::Left {
@@ -56,22 +59,113 @@ impl<A: App, T: Trace> Stack<A, T> {
         unclaimed
     }
 
-    /// The connection that a frame is probably for.
-    #[inline]
-    fn candidate(&self, frame: &[u8]) -> u32 {
-        let key = FlowKey::peek(frame);
-        key.and_then(|key| self.demux.candidate(&key)).unwrap_or(NONE)
-    }
-
-    #[inline]
+    #[inline(always)]
     fn on_frame(&mut self, now: Instant, bytes: &[u8], candidate: u32) -> Claim {
         self.stats.bytes_in += bytes.len() as u64;
-        if let Some(frame) = parse_plain(bytes, !self.caps.checksum.rx)
-            && self.is_for_us(&frame)
-        {
-            return self.on_tcp(now, &Incoming::new(&frame), candidate);
+        match PlainFrame::parse(bytes, !self.caps.checksum.rx) {
+            Some(frame) if frame.is_to(&self.config.mac) && self.config.vlan.is_none() => {
+                if self.on_predicted(now, frame, candidate) {
+                    return Claim::Taken;
+                }
+                self.on_plain(now, frame, candidate)
+            }
+            _ => self.on_unusual_frame(now, bytes, candidate),
         }
-        self.on_unusual_frame(now, bytes, candidate)
+    }
+
+    /// The straight way, as `on_segment`: the segment that everyone gets, and the connection is the one
+    /// looked for ahead. False, and nothing done, for any other.
+    #[inline(always)]
+    fn on_predicted(&mut self, now: Instant, frame: PlainFrame<'_>, slot: u32) -> bool {
+        // Whoever has this key has our address.
+        let key = FlowKey::new(frame.dst(), frame.src());
+        let segment = frame.segment();
+        let Some(conn) = self.conns.get_mut(slot) else { return false };
+        if conn.key != key || !conn.tcb.predicts(&segment) {
+            return false;
+        }
+        if !segment.payload.is_empty() {
+            self.on_predicted_text(now, frame, slot);
+            return true;
+        }
+        let acked = conn.tcb.on_predicted(&self.config.tcp, now, segment, &mut NoText);
+        self.after_predicted(now, slot, acked);
+        true
+    }
+
+    /// The same for a segment with text. A function of its own, so that one without keeps to registers.
+    #[inline(never)]
+    fn on_predicted_text(&mut self, now: Instant, frame: PlainFrame<'_>, slot: u32) {
+        let unix_nanos = self.unix_nanos(now);
+        let Some((conn, id)) = self.conns.get_mut_with_id(slot) else { return };
+        let Connection { key, tcb, phase, receive, discard, drained, .. } = conn;
+        let mut sink = Sink {
+            phase,
+            receive,
+            discard,
+            drained,
+            key,
+            app: &mut self.app,
+            pool: &mut self.receive,
+            half_open: &mut self.half_open,
+            stats: &mut self.stats,
+            cx: Cx { now, unix_nanos, conn: id, commands: &mut self.commands },
+        };
+        let acked = tcb.on_predicted(&self.config.tcp, now, frame.segment(), &mut sink);
+        self.after_predicted(now, slot, acked);
+    }
+
+    /// Tells the application, and sees whether there is something to send.
+    #[inline(always)]
+    fn after_predicted(&mut self, now: Instant, slot: u32, acked: u32) {
+        let unix_nanos = self.unix_nanos(now);
+        let Some((conn, id)) = self.conns.get_mut_with_id(slot) else { return };
+        if T::ENABLED {
+            self.trace.on_state(now, &conn.key, &conn.tcb.info(&self.config.tcp));
+        }
+        if acked > 0
+            && let Phase::Open(value) = &mut conn.phase
+        {
+            let mut cx = Cx { now, unix_nanos, conn: id, commands: &mut self.commands };
+            self.app.on_acked(&mut cx, value, conn.tcb.acked());
+        }
+        let waits_to_be_shown = acked > 0 && conn.receive != receive_pool::NONE;
+        if waits_to_be_shown || self.commands.own {
+            self.finish_predicted(now, slot, waits_to_be_shown);
+        } else if conn.drained && !conn.tcb.has_output() {
+            if let Some(due) = conn.take_nearer_due() {
+                self.wheel.arm(slot, due);
+            }
+        } else {
+            self.ready.push_back(slot);
+        }
+    }
+
+    /// What is left to do where the application has a say.
+    #[inline(never)]
+    fn finish_predicted(&mut self, now: Instant, slot: u32, waits_to_be_shown: bool) {
+        if waits_to_be_shown {
+            self.show_again(now, slot);
+        }
+        if self.commands.own {
+            self.apply_commands(now, slot);
+        }
+        self.ready.push_back(slot);
+    }
+
+    /// A plain segment to our station that is not the one expected.
+    #[inline(never)]
+    fn on_plain(&mut self, now: Instant, frame: PlainFrame<'_>, candidate: u32) -> Claim {
+        if *frame.dst().ip() != self.config.ip {
+            self.stats.rx_not_ours += 1;
+            return Claim::Left;
+        }
+        let OrdinarySegment { seq, ack, flags, window, timestamps, payload } = frame.segment();
+        let options = TcpOptions { timestamps, ..TcpOptions::default() };
+        let (src_port, dst_port) = (frame.src().port(), frame.dst().port());
+        let segment = TcpSegment { src_port, dst_port, seq, ack, flags, window, options, payload };
+        let key = FlowKey::new(frame.dst(), frame.src());
+        self.on_tcp(now, &Incoming { key, mac: frame.src_mac(), segment }, candidate)
     }
 
     /// Whatever is not a plain TCP segment for us.
