@@ -4,17 +4,21 @@ use crate::error::NetmapError;
 use crate::gathering::Gathering;
 use crate::kernel::{Kernel, Ready, Wait};
 use crate::name::PortName;
-use crate::port::{Attachment, NetmapConfig};
+use crate::port::{Attachment, HostAttachment, NetmapConfig};
 use crate::region::Region;
 use crate::sys::{self, PoolsInfo, PortInfo, Register};
 use simoom_core::time::Duration;
 use std::fs::File;
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// A bound descriptor. Closing it ends the binding.
+/// A bound descriptor, and one for the host's rings where they are bound too. Closing them ends the
+/// bindings.
 #[derive(Debug)]
 pub struct Device {
+    /// Closed first: with the NIC's rings still bound, the kernel leaves the NIC alone.
+    host: Option<File>,
     netmap: File,
     /// Readable once the end is asked for.
     stop: Option<OwnedFd>,
@@ -32,18 +36,22 @@ impl Device {
         config: &NetmapConfig,
     ) -> Result<Attachment<Self>, NetmapError> {
         let shown = name.to_string();
-        if name.host {
-            return Err(NetmapError::HostRings { name: shown });
-        }
         let netmap = open(&shown)?;
         let conf = name.conf;
         let asked = name.buffers.unwrap_or(config.buffers);
         let ring = name.ring.unwrap_or(0);
+        let host_rings = match name.host {
+            true if conf.host_rings == 0 => nic_rings(&netmap, name),
+            _ => conf.host_rings,
+        };
         let mut register = Register {
             nr_tx_slots: conf.tx_slots,
             nr_rx_slots: conf.rx_slots,
             nr_tx_rings: conf.tx_rings,
             nr_rx_rings: conf.rx_rings,
+            // Heard where nobody has the interface open, so here and not when they are bound.
+            nr_host_tx_rings: host_rings,
+            nr_host_rx_rings: host_rings,
             nr_ringid: ring,
             nr_mode: sys::MODE_ONE_NIC,
             nr_extra_bufs: asked,
@@ -55,6 +63,11 @@ impl Device {
             .map_err(|e| explain(&netmap, name, config, &e))?;
         // Where this refuses, closing gives the extra buffers back as they came.
         check_rings(name, register.nr_tx_rings, register.nr_rx_rings)?;
+        let (host_file, host) = match name.host {
+            true => Some(bind_host(name, ring, &register)?),
+            false => None,
+        }
+        .unzip();
         let len = usize::try_from(register.nr_memsize).unwrap_or(usize::MAX);
         let region = Region::map(&netmap, len)
             .map_err(|e| NetmapError::running("map the memory of", &shown, &e))?;
@@ -66,9 +79,53 @@ impl Device {
             asked,
             extra: register.nr_extra_bufs,
             gathering: Gathering::of(name),
-            kernel: Self { netmap, stop: None },
+            host,
+            kernel: Self { host: host_file, netmap, stop: None },
         })
     }
+}
+
+/// Ring pairs of an interface: a pair of the host's for each is what its queues are used to. 0, which is
+/// the kernel's choice, where it does not say; binding will tell why.
+fn nic_rings(netmap: &File, port: &PortName) -> u16 {
+    let mut info = PortInfo::default();
+    let known = sys::control(netmap, port.request_name().as_bytes(), &mut info).is_ok();
+    if known { info.nr_tx_rings.min(info.nr_rx_rings) } else { 0 }
+}
+
+/// Binds the pair of the host's rings that goes with the NIC's pair `ring`, which `nic` has bound: another
+/// descriptor, since one has either one pair or all. The interface stays as it is.
+fn bind_host(
+    port: &PortName,
+    ring: u16,
+    nic: &Register,
+) -> Result<(File, HostAttachment), NetmapError> {
+    let name = port.to_string();
+    let have = nic.nr_host_tx_rings.min(nic.nr_host_rx_rings);
+    if ring >= have {
+        // For a direction that has no ring of the number the kernel would bind the first.
+        return Err(NetmapError::NoHostRing { name, ring, have });
+    }
+    let netmap = open(&name)?;
+    let mut register = Register {
+        nr_ringid: ring,
+        nr_mode: sys::MODE_ONE_SW,
+        nr_flags: sys::EXCLUSIVE,
+        ..Register::default()
+    };
+    sys::control(&netmap, port.request_name().as_bytes(), &mut register).map_err(|e| {
+        let name = name.clone();
+        match e.raw_os_error().unwrap_or(libc::EIO) {
+            libc::EBUSY => NetmapError::Busy { name },
+            libc::ENOMEM => NetmapError::NoMemory { name },
+            libc::EINVAL => NetmapError::NoHostRings { name },
+            errno => NetmapError::System { step: "bind the host's rings of", name, errno },
+        }
+    })?;
+    if (register.nr_mem_id, register.nr_memsize) != (nic.nr_mem_id, nic.nr_memsize) {
+        return Err(NetmapError::HostMemory { name });
+    }
+    Ok((netmap, HostAttachment { interface: register.nr_offset, ring }))
 }
 
 /// One ring pair is what a port has: no less may be there, and what comes to others would be lost. For a
@@ -174,6 +231,19 @@ pub fn hardware_address(port: &PortName) -> Option<[u8; 6]> {
     parts.next().is_none().then_some(address)
 }
 
+/// The IPv4 addresses that the host's own network has on the interface that a name means; none for
+/// pipes and switch ports.
+///
+/// # Errors
+/// Where the system does not say.
+pub fn host_addresses(port: &PortName) -> Result<Vec<Ipv4Addr>, NetmapError> {
+    if !port.is_interface() {
+        return Ok(Vec::new());
+    }
+    let step = "read the addresses of";
+    sys::addresses_of(&port.name).map_err(|e| NetmapError::running(step, &port.to_string(), &e))
+}
+
 impl Kernel for Device {
     #[inline]
     fn tx_sync(&mut self) -> io::Result<()> {
@@ -185,10 +255,15 @@ impl Kernel for Device {
         sys::rx_sync(&self.netmap)
     }
 
+    fn host_sync(&mut self) -> io::Result<()> {
+        self.host.as_ref().map_or(Ok(()), sys::tx_sync)
+    }
+
     #[inline]
     fn poll(&mut self, wait: Wait) -> io::Result<Ready> {
         let also = self.stop.as_ref().map(OwnedFd::as_fd);
-        let polled = sys::poll(&self.netmap, wait.output, also, wait.timeout)?;
+        let host = self.host.as_ref().map(|file| (file, wait.host));
+        let polled = sys::poll(&self.netmap, wait.output, host, also, wait.timeout)?;
         Ok(Ready { failed: polled.failed, ended: polled.also })
     }
 
@@ -210,6 +285,18 @@ mod tests {
 
     fn null() -> File {
         File::options().read(true).write(true).open("/dev/null").unwrap()
+    }
+
+    #[test]
+    fn ring_without_a_pair_of_the_hosts_is_refused_before_anything_is_bound() {
+        let nic = Register { nr_host_tx_rings: 4, nr_host_rx_rings: 2, ..Register::default() };
+        let port = "netmap:eth0-2^".parse().unwrap();
+        let error = bind_host(&port, 2, &nic).unwrap_err();
+        assert_eq!(
+            error,
+            NetmapError::NoHostRing { name: "netmap:eth0-2^".into(), ring: 2, have: 2 }
+        );
+        assert!(error.to_string().contains("@conf:host-rings=3"), "{error}");
     }
 
     fn explained(port: &str, errno: i32) -> NetmapError {
@@ -282,15 +369,24 @@ mod tests {
     }
 
     #[test]
+    fn host_addresses_are_those_of_the_interface_and_of_nothing_else() {
+        let addresses = |name: &str| host_addresses(&name.parse().unwrap()).unwrap();
+        let loopback = if cfg!(target_os = "linux") { "netmap:lo^" } else { "netmap:lo0^" };
+        assert!(addresses(loopback).contains(&Ipv4Addr::LOCALHOST));
+        assert!(addresses("netmap:none-such9").is_empty());
+        assert!(addresses("netmap:lo{1").is_empty() && addresses("vale0:lo").is_empty());
+    }
+
+    #[test]
     fn wait_ends_once_the_stop_descriptor_can_be_read() {
         let (stop, mut far) = UnixStream::pair().unwrap();
         let (idle, _open) = UnixStream::pair().unwrap();
-        let mut device = Device { netmap: File::from(OwnedFd::from(idle)), stop: None };
-        let wait = Wait { timeout: Some(Duration::ZERO), output: false };
+        let mut device = Device { host: None, netmap: File::from(OwnedFd::from(idle)), stop: None };
+        let wait = Wait { timeout: Some(Duration::ZERO), output: false, host: false };
         device.set_stop(Some(stop.into()));
         assert_eq!(device.poll(wait).unwrap(), Ready { failed: false, ended: false });
         far.write_all(&[1]).unwrap();
-        let forever = Wait { timeout: None, output: false };
+        let forever = Wait { timeout: None, output: false, host: false };
         assert_eq!(device.poll(forever).unwrap(), Ready { failed: false, ended: true });
         let before = device.now_nanos();
         device.pause(Duration::from_millis(2));
@@ -301,8 +397,8 @@ mod tests {
     fn descriptor_in_an_error_state_is_seen() {
         let (near, far) = UnixStream::pair().unwrap();
         drop(far);
-        let mut device = Device { netmap: File::from(OwnedFd::from(near)), stop: None };
-        let ready = device.poll(Wait { timeout: None, output: true }).unwrap();
+        let mut device = Device { host: None, netmap: File::from(OwnedFd::from(near)), stop: None };
+        let ready = device.poll(Wait { timeout: None, output: true, host: false }).unwrap();
         assert!(ready.failed, "{ready:?}");
         assert!(device.tx_sync().is_err() && device.rx_sync().is_err());
     }

@@ -67,8 +67,22 @@ pub enum NetmapError {
         /// The port.
         name: String,
     },
-    /// The host's rings were asked for, which this port does not serve.
-    HostRings {
+    /// The kernel has no rings to the host for this interface.
+    NoHostRings {
+        /// The port.
+        name: String,
+    },
+    /// There are fewer pairs of rings to the host than of the NIC's.
+    NoHostRing {
+        /// The port.
+        name: String,
+        /// The ring asked for.
+        ring: u16,
+        /// Pairs of rings to the host that there are.
+        have: u16,
+    },
+    /// The NIC's rings and the host's are in different memories.
+    HostMemory {
         /// The port.
         name: String,
     },
@@ -170,9 +184,22 @@ impl fmt::Display for NetmapError {
                 "{name}: netmap's memory has no room for the rings: enlarge buf_num and ring_num of the \
                  netmap module, or end programs that hold its memory"
             ),
-            Self::HostRings { name } => {
-                write!(f, "{name}: the host's rings are not served yet: leave out the ^")
-            }
+            Self::NoHostRings { name } => write!(
+                f,
+                "{name}: netmap has no rings to the host for this interface: leave out the ^"
+            ),
+            Self::NoHostRing { name, ring, have } => write!(
+                f,
+                "{name}: ring pair {ring} has no pair of host rings, of which there are {have}: end \
+                 every program that has the interface open, then ask for more with \
+                 @conf:host-rings={}",
+                u32::from(*ring) + 1
+            ),
+            Self::HostMemory { name } => write!(
+                f,
+                "{name}: the host's rings are not in the memory of the NIC's, so no buffer can go from \
+                 one to the other: leave out the ^"
+            ),
             Self::Corrupt { name, what, found } => write!(
                 f,
                 "{name}: {what} is {found}, which cannot be: this kernel's netmap has another layout, or \

@@ -3,8 +3,9 @@
 use simoom_core::time::Duration;
 use std::io;
 
-/// The kernel's side of one bound ring pair, as system calls. Dropping it closes the binding: the
-/// kernel then takes back what the slots and the list of extra buffers hold.
+/// The kernel's side of one bound ring pair, and of a pair of host rings where one is bound with it, as
+/// system calls. Dropping it closes the binding: the kernel then takes back what the slots and the list
+/// of extra buffers hold.
 pub trait Kernel {
     /// Takes what was queued for sending, and reports every completion there is: `NIOCTXSYNC`.
     ///
@@ -18,8 +19,15 @@ pub trait Kernel {
     /// errno of the call.
     fn rx_sync(&mut self) -> io::Result<()>;
 
-    /// Takes what was queued for sending, without asking for completions unless the ring is full,
-    /// takes back what was released of the receive ring, and waits: poll(2).
+    /// Takes what was queued for the host, all of it at once: `NIOCTXSYNC` of the host rings. Called only
+    /// where they are bound.
+    ///
+    /// # Errors
+    /// errno of the call.
+    fn host_sync(&mut self) -> io::Result<()>;
+
+    /// Takes what was queued for sending and for the host, without asking for completions unless the ring is full,
+    /// takes back what was released of the rings that are waited for, and waits: poll(2).
     ///
     /// # Errors
     /// errno of the call; `Interrupted` after a signal.
@@ -39,6 +47,8 @@ pub struct Wait {
     pub timeout: Option<Duration>,
     /// Also for a free slot of the transmit ring.
     pub output: bool,
+    /// Also for frames of the host, where its rings are bound.
+    pub host: bool,
 }
 
 /// What a wait saw.

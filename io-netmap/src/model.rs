@@ -11,6 +11,7 @@
 //! - Completions show lazily and in batches ([`CompletionPolicy`]), all of them where the port forces
 //!   it. The slot at `tail` stays with the kernel.
 //! - A released receive buffer is overwritten at once.
+//! - The host's rings copy what is queued for the host, and what it sends into the slots' buffers.
 //! - A pipe exchanges slots, in both directions; [`Model::exchange_received`] is a peer that keeps the
 //!   buffers it gets.
 //! - Closing frees what the slots and the list of extra buffers hold, and notes what is freed twice or
@@ -18,13 +19,15 @@
 //!
 //! What a port did wrong is a [`Violation`]. Test support: not part of what serves.
 
+mod host;
 mod memory;
 mod nic;
 mod pipe;
 
 use crate::gathering::Gathering;
 use crate::kernel::{Kernel, Ready, Wait};
-use crate::port::Attachment;
+use crate::port::{Attachment, HostAttachment};
+use host::Host;
 use memory::Memory;
 use nic::Nic;
 use pipe::Pipe;
@@ -41,6 +44,8 @@ pub struct ModelConfig {
     pub rx_slots: u32,
     /// Ring pairs of the NIC. A pipe has one at each end.
     pub rings: u16,
+    /// Pairs of rings between the NIC and the host's own network; 0 by default. A pipe has none.
+    pub host_rings: u16,
     /// Buffers of the memory, netmap's own two not counted: slots and extra buffers come from them.
     pub buffers: u32,
     /// Bytes of a buffer, a multiple of 64.
@@ -63,6 +68,7 @@ impl Default for ModelConfig {
             tx_slots: 64,
             rx_slots: 128,
             rings: 1,
+            host_rings: 0,
             buffers: 1_024,
             buffer_bytes: 2_048,
             extra_max: u32::MAX,
@@ -176,6 +182,8 @@ pub struct Model(Arc<Mutex<State>>);
 pub struct ModelKernel {
     model: Model,
     end: u16,
+    /// Bound with the host's pair of the same number.
+    host: bool,
 }
 
 #[derive(Debug)]
@@ -185,6 +193,9 @@ struct State {
     link: Link,
     /// Which rings or ends are bound.
     bound: Vec<bool>,
+    hosts: Vec<Host>,
+    /// Which of the host's pairs are bound.
+    host_bound: Vec<bool>,
     /// Somebody else holds the memory.
     held: bool,
     removed: bool,
@@ -229,11 +240,16 @@ impl Model {
     }
 
     fn new(config: ModelConfig, memory: Memory, link: Link, ends: u16) -> Self {
+        let host = |ring| Host::new(memory.host_place(ring), config.tx_slots, config.rx_slots);
+        let host_rings = if matches!(link, Link::Nic(_)) { config.host_rings } else { 0 };
+        let hosts = (0..host_rings).map(host).collect();
         Self(Arc::new(Mutex::new(State {
             config,
             memory,
             link,
             bound: vec![false; ends.into()],
+            hosts,
+            host_bound: vec![false; host_rings.into()],
             held: false,
             removed: false,
             now_nanos: 0,
@@ -253,8 +269,35 @@ impl Model {
     /// # Errors
     /// Where there is nothing to bind.
     pub fn bind(&self, end: u16, asked: u32) -> Result<Attachment<ModelKernel>, BindError> {
+        self.bind_as(end, asked, false)
+    }
+
+    /// Binds ring pair `end` of a NIC, and with it the pair of the host's rings of the same number.
+    ///
+    /// # Errors
+    /// Where there is nothing to bind.
+    pub fn bind_with_host(
+        &self,
+        end: u16,
+        asked: u32,
+    ) -> Result<Attachment<ModelKernel>, BindError> {
+        self.bind_as(end, asked, true)
+    }
+
+    fn bind_as(
+        &self,
+        end: u16,
+        asked: u32,
+        with_host: bool,
+    ) -> Result<Attachment<ModelKernel>, BindError> {
         let mut state = self.state();
         let extra = state.bind(end, asked)?;
+        if with_host && let Err(error) = state.bind_host(end) {
+            state.close(end, false);
+            return Err(error);
+        }
+        let listed = |state: &State| state.memory.host_place(end).interface as u64;
+        let host = with_host.then(|| HostAttachment { interface: listed(&state), ring: end });
         Ok(Attachment {
             name: format!("model:{end}"),
             region: Arc::clone(state.memory.region()),
@@ -268,7 +311,8 @@ impl Model {
                 Link::Nic(_) if state.config.gathers => Gathering::Model,
                 Link::Nic(_) => Gathering::Unknown,
             },
-            kernel: ModelKernel { model: self.clone(), end },
+            host,
+            kernel: ModelKernel { model: self.clone(), end, host: with_host },
         })
     }
 
@@ -327,6 +371,23 @@ impl Model {
         if let Link::Nic(nics) = &mut self.state().link {
             nics[usize::from(ring)].take_wire(on_frame);
         }
+    }
+
+    /// The host sends a frame out of the interface, by its pair `ring`; false where its ring is full or
+    /// nobody has bound it.
+    pub fn host_send(&self, ring: u16, frame: &[u8]) -> bool {
+        let State { hosts, host_bound, .. } = &mut *self.state();
+        host_bound[usize::from(ring)] && hosts[usize::from(ring)].send(frame)
+    }
+
+    /// Frames that came to the host by its pair `ring` since the last call, oldest first.
+    pub fn take_host(&self, ring: u16) -> Vec<Vec<u8>> {
+        self.state().hosts[usize::from(ring)].take_came()
+    }
+
+    /// Frames of the host that found its ring full.
+    pub fn host_dropped(&self) -> u64 {
+        self.state().hosts.iter().map(Host::dropped).sum()
     }
 
     /// Lets the NIC read everything that was made visible to it.
@@ -408,11 +469,29 @@ impl State {
         Ok(self.memory.give_extra(end, extra))
     }
 
-    /// What the kernel does when the descriptor is closed.
-    fn close(&mut self, end: u16) {
+    fn bind_host(&mut self, ring: u16) -> Result<(), BindError> {
+        let at = usize::from(ring);
+        match self.host_bound.get(at) {
+            None => return Err(BindError::NoRing),
+            Some(true) => return Err(BindError::Busy),
+            Some(false) => {}
+        }
+        if !self.hosts[at].open(&mut self.memory) {
+            return Err(BindError::NoMemory);
+        }
+        self.host_bound[at] = true;
+        Ok(())
+    }
+
+    /// What the kernel does when the descriptors are closed.
+    fn close(&mut self, end: u16, with_host: bool) {
         let at = usize::from(end);
         self.bound[at] = false;
         let mut twice = Vec::new();
+        if with_host {
+            self.host_bound[at] = false;
+            self.hosts[at].close(&mut self.memory, &mut twice);
+        }
         self.memory.take_extra(end, &mut twice);
         match &mut self.link {
             Link::Nic(nics) => nics[at].close(&mut self.memory, &mut twice),
@@ -474,7 +553,8 @@ impl State {
     }
 
     /// One round of poll: send where there is something, receive where nothing waits.
-    fn poll_once(&mut self, end: usize, output: bool) -> Polled {
+    fn poll_once(&mut self, end: usize, wait: Wait, with_host: bool) -> Polled {
+        let output = wait.output;
         let (mut sane, mut input, mut space) = (true, false, false);
         let rings = match &self.link {
             Link::Nic(nics) => nics[end].rings(),
@@ -488,6 +568,16 @@ impl State {
         }
         input |= rings.rx.shows_any(&self.memory);
         space |= output && rings.tx.shows_any(&self.memory);
+        if with_host {
+            let (host, memory) = (&mut self.hosts[end], &self.memory);
+            if host.has_news(memory) {
+                sane &= host.tx_sync(memory, &mut self.violations);
+            }
+            if wait.host {
+                sane &= host.rx_sync(memory, &mut self.violations);
+                input |= host.shows_any(memory);
+            }
+        }
         Polled { sane, ready: input || space }
     }
 }
@@ -513,17 +603,27 @@ impl Kernel for ModelKernel {
         Ok(())
     }
 
+    fn host_sync(&mut self) -> io::Result<()> {
+        let mut state = self.model.state();
+        state.enter()?;
+        let State { hosts, memory, violations, .. } = &mut *state;
+        if self.host {
+            hosts[usize::from(self.end)].tx_sync(memory, violations);
+        }
+        Ok(())
+    }
+
     fn poll(&mut self, wait: Wait) -> io::Result<Ready> {
         let mut state = self.model.state();
         if state.enter().is_err() {
             return Ok(Ready { failed: true, ended: false });
         }
         let end = self.end.into();
-        let mut polled = state.poll_once(end, wait.output);
+        let mut polled = state.poll_once(end, wait, self.host);
         if polled.sane && !polled.ready && wait.timeout != Some(Duration::ZERO) {
             // Time passes, in which the device gets everything done.
             state.work();
-            let again = state.poll_once(end, wait.output);
+            let again = state.poll_once(end, wait, self.host);
             polled = Polled { sane: again.sane, ..again };
             if !polled.ready {
                 match wait.timeout {
@@ -549,7 +649,7 @@ impl Kernel for ModelKernel {
 
 impl Drop for ModelKernel {
     fn drop(&mut self) {
-        self.model.state().close(self.end);
+        self.model.state().close(self.end, self.host);
     }
 }
 

@@ -64,6 +64,18 @@ mod enabled {
         HeaderBackEarly,
         /// Closing leaves a payload's buffer in every slot that has a piece of it.
         PiecesForgotten,
+        /// A buffer is put into a slot of the host's ring without `NS_BUF_CHANGED`.
+        HostBufChangedMissing,
+        /// A frame for the host is released to the NIC, and goes no further.
+        ToHostLost,
+        /// A frame of the host's is released to it, and goes no further.
+        FromHostLost,
+        /// The slot that a frame came from keeps its buffer when the host gets that.
+        HostSlotNotRefilled,
+        /// A frame of the host's that completes gives the caller a token.
+        HostSlotMistaken,
+        /// The host gets all free slots.
+        HostTakesAll,
         /// The modelled NIC's driver reports frames as soon as it has them, read or not.
         ReportedUnread,
         /// The modelled NIC reads the buffer that the descriptor was programmed with a round before.

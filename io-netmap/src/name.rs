@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Options follow, each after an `@`: `@conf:rings=2,slots=1024` asks for so many rings and slots,
-//! `tx-rings`, `rx-rings`, `tx-slots` and `rx-slots` for one direction alone; `@buffers=8192` asks for
-//! so many extra buffers. Pure: knows no kernel.
+//! `tx-rings`, `rx-rings`, `tx-slots` and `rx-slots` for one direction alone, `host-rings=2` for so many
+//! pairs of the host's rings; `@buffers=8192` asks for so many extra buffers. Pure: knows no kernel.
 
 use std::error::Error;
 use std::fmt;
@@ -82,6 +82,9 @@ pub struct Conf {
     pub tx_slots: u32,
     /// Slots of each receive ring.
     pub rx_slots: u32,
+    /// Pairs of rings between the interface and the host's own stack; 0: as many as the NIC's. Counts for
+    /// the first who opens the interface.
+    pub host_rings: u16,
 }
 
 /// A text that names no port.
@@ -133,7 +136,7 @@ impl fmt::Display for PortName {
         if self.host {
             f.write_str("^")?;
         }
-        let Conf { tx_rings, rx_rings, tx_slots, rx_slots } = self.conf;
+        let Conf { tx_rings, rx_rings, tx_slots, rx_slots, host_rings } = self.conf;
         let both =
             [("rings", u32::from(tx_rings), u32::from(rx_rings)), ("slots", tx_slots, rx_slots)];
         let mut sign = "@conf:";
@@ -149,6 +152,9 @@ impl fmt::Display for PortName {
                     sign = ",";
                 }
             }
+        }
+        if host_rings != 0 {
+            write!(f, "{sign}host-rings={host_rings}")?;
         }
         if let Some(buffers) = self.buffers {
             write!(f, "@buffers={buffers}")?;
@@ -238,8 +244,8 @@ fn checked<'a>(what: &str, name: &'a str) -> Result<&'a str, String> {
 }
 
 fn parse_option(option: &str, port: &mut PortName) -> Result<(), String> {
-    const KNOWN: &str = "write @conf:rings=N,slots=N (or tx-rings, rx-rings, tx-slots, rx-slots), or \
-                         @buffers=N";
+    const KNOWN: &str = "write @conf:rings=N,slots=N (or tx-rings, rx-rings, tx-slots, rx-slots, \
+                         host-rings), or @buffers=N";
     if let Some(count) = option.strip_prefix("buffers=") {
         if port.buffers.is_some() {
             return Err("@buffers is there twice".into());
@@ -252,7 +258,7 @@ fn parse_option(option: &str, port: &mut PortName) -> Result<(), String> {
         let (key, count) = key.split_once('=').ok_or_else(|| format!("{key:?}: {KNOWN}"))?;
         let rings = |count| number(key, count, u32::from(RINGS_MAX)).map(|n| n as u16);
         let slots = |count| number(key, count, SLOTS_MAX);
-        let Conf { tx_rings, rx_rings, tx_slots, rx_slots } = &mut port.conf;
+        let Conf { tx_rings, rx_rings, tx_slots, rx_slots, host_rings } = &mut port.conf;
         // As in libnetmap, a key for one direction stands above one for both, in any order; here no
         // key may say what another has said.
         let set = match key {
@@ -262,11 +268,15 @@ fn parse_option(option: &str, port: &mut PortName) -> Result<(), String> {
             "slots" => once(tx_slots, slots(count)?) & once(rx_slots, slots(count)?),
             "tx-slots" => once(tx_slots, slots(count)?),
             "rx-slots" => once(rx_slots, slots(count)?),
+            "host-rings" => once(host_rings, rings(count)?),
             _ => return Err(format!("{key:?}: {KNOWN}")),
         };
         if !set {
             return Err(format!("{key} says what was said before"));
         }
+    }
+    if port.conf.host_rings != 0 && !port.host {
+        return Err("host-rings is of a port with the host's rings: write netmap:NAME^".into());
     }
     Ok(())
 }
@@ -313,6 +323,7 @@ mod tests {
             rx_rings,
             tx_slots,
             rx_slots,
+            host_rings: 0,
         };
         for (text, meant, request) in [
             ("netmap:eth0", plain("eth0"), "eth0"),
@@ -332,6 +343,16 @@ mod tests {
             (
                 "netmap:eth0@conf:rings=2,slots=1024@buffers=8192",
                 PortName { conf: conf(2, 2, 1024, 1024), buffers: Some(8192), ..plain("eth0") },
+                "eth0",
+            ),
+            (
+                "netmap:eth0-1^@conf:host-rings=2",
+                PortName {
+                    ring: Some(1),
+                    host: true,
+                    conf: Conf { host_rings: 2, ..Conf::default() },
+                    ..plain("eth0")
+                },
                 "eth0",
             ),
             (
@@ -363,6 +384,7 @@ mod tests {
             ("vale0:srv^", "leave out the ^"),
             ("netmap:eth0@", "@conf:rings=N"),
             ("netmap:eth0@conf:slots", "@conf:rings=N"),
+            ("netmap:eth0@conf:host-rings=2", "write netmap:NAME^"),
             ("netmap:eth0@conf:slots=0", "from 1 to 65536"),
             ("netmap:eth0@conf:slots=+5", "from 1 to 65536"),
             ("netmap:eth0@conf:slots=5,tx-slots=6", "said before"),
@@ -379,7 +401,7 @@ mod tests {
         let name = "[a-z][a-z0-9_.]{0,9}";
         let end = prop_oneof![Just(PipeEnd::Master), Just(PipeEnd::Slave)];
         let pipe = prop::option::of((end, "[a-z0-9]{1,5}"));
-        let conf = (0..4_u16, 0..4_u16, 0..3_000_u32, 0..3_000_u32);
+        let conf = (0..4_u16, 0..4_u16, 0..3_000_u32, 0..3_000_u32, 0..4_u16);
         let switch = prop::option::of("vale[0-9]{0,3}");
         let ring = prop::option::of(0..RINGS_MAX);
         let buffers = prop::option::of(1..=BUFFERS_MAX);
@@ -390,12 +412,13 @@ mod tests {
                 pipe,
                 ring,
                 host,
-                (tx_rings, rx_rings, tx_slots, rx_slots),
+                (tx_rings, rx_rings, tx_slots, rx_slots, host_rings),
                 buffers,
             )| {
                 let host = host && switch.is_none() && pipe.is_none();
                 let pipe = pipe.map(|(end, id)| Pipe { end, id });
-                let conf = Conf { tx_rings, rx_rings, tx_slots, rx_slots };
+                let host_rings = if host { host_rings } else { 0 };
+                let conf = Conf { tx_rings, rx_rings, tx_slots, rx_slots, host_rings };
                 PortName { switch, name, pipe, ring, host, conf, buffers }
             },
         )

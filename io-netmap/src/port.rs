@@ -2,17 +2,20 @@
 //!
 //! A token stands for an extra buffer. While its frame is with the device, the slot holds the token's
 //! buffer and the port keeps the one that the slot had; when it completes, they change back. Frames of
-//! several slots are in [`gather`] and, received, in [`join`]. Never blocks but in `advance`. Does not know which kernel it talks to; read [`crate::kernel`] first.
+//! several slots are in [`gather`] and, received, in [`join`]; those between the NIC and the host in
+//! [`host`]. Never blocks but in `advance`. Does not know which kernel it talks to; read
+//! [`crate::kernel`] first.
 
 mod bare;
 mod gather;
+mod host;
 mod join;
 mod lifetime;
 mod stats;
 
 pub use bare::BareLoop;
 pub use gather::FRAGS_MAX;
-pub use lifetime::{Attachment, MTU_MAX, MTU_MIN, NetmapConfig};
+pub use lifetime::{Attachment, HostAttachment, MTU_MAX, MTU_MIN, NetmapConfig};
 pub use stats::NetmapStats;
 
 use crate::clock::Clock;
@@ -23,6 +26,7 @@ use crate::mutants::mutant;
 use crate::region::{Buffers, Index};
 use crate::ring::{Descriptor, Interface, Malformed, Ring};
 use crate::sys::{BUF_CHANGED, MORE_FRAGMENTS};
+use host::HostRings;
 use join::{Joined, Joiner};
 use simoom_core::port::{
     Advance, BATCH_MAX, Buf, Census, GatherFull, Piece, Pinned, Port, PortCaps, RxFrame, TxFull,
@@ -64,11 +68,14 @@ pub struct NetmapPort<K: Kernel> {
     tail: u32,
     /// The first slot that no system call has shown to the kernel.
     pushed: u32,
-    /// Of the frames that were not reclaimed, the slots behind the first of each.
+    /// Slots that are away and not the first of a frame of the caller's: further parts of such frames, and
+    /// frames of the host's.
     more_slots: u32,
     /// Of each token, the slots that have a piece of its buffer. Empty where the port does not gather.
     uses: Box<[u32]>,
     gathering: Gathering,
+    /// The way to the host's own network and back, where the port has one.
+    host: Option<HostRings>,
     /// The caller ran out of slots or buffers.
     starved: bool,
     /// In the middle of a received frame of several slots, which is dropped.
@@ -101,7 +108,7 @@ fn not_a_frame(len: u16, longest: u16) -> ! {
 /// A transmit slot that is away.
 #[derive(Clone, Copy, Debug)]
 struct Away {
-    /// Whose buffer is in the slot, and [`gather::MORE`].
+    /// Whose buffer is in the slot, and [`gather::MORE`]; or [`host::HOST`].
     token: u32,
     /// The buffer that the slot had, and gets again.
     kept: Index,
@@ -159,6 +166,11 @@ impl<K: Kernel> NetmapPort<K> {
         &mut self.kernel
     }
 
+    /// Whether what is not claimed goes to the host's own network.
+    pub fn has_host_rings(&self) -> bool {
+        self.host.is_some()
+    }
+
     /// Shows the kernel everything that was queued and released, and lets it show what came: two system
     /// calls, for whoever does not call `advance`. Forces no completions.
     ///
@@ -168,7 +180,7 @@ impl<K: Kernel> NetmapPort<K> {
         if let Some(error) = &self.fatal {
             return Err(error.clone());
         }
-        match self.poll(Wait { timeout: Some(Duration::ZERO), output: false }) {
+        match self.poll(Wait { timeout: Some(Duration::ZERO), output: false, host: true }) {
             Ok(Ready { failed: true, .. }) => {
                 let name = self.name.clone();
                 return Err(self.die(NetmapError::Gone { name }));
@@ -186,7 +198,7 @@ impl<K: Kernel> NetmapPort<K> {
         (self.stats.tx_frames - self.stats.tx_done) as u32
     }
 
-    /// Slots of these: all of the ring, at most.
+    /// Slots of the transmit ring that were filled and not reclaimed: all but one, at most.
     #[inline]
     fn pending_slots(&self) -> u32 {
         self.pending() + self.more_slots
@@ -250,7 +262,7 @@ impl<K: Kernel> NetmapPort<K> {
         }
     }
 
-    /// Slots of submitted frames that are done, and the first slot that is not ours now.
+    /// Slots that are done, and the first slot that is not ours now.
     #[inline]
     fn completed(&mut self) -> (u32, u32) {
         match self.tx.tail() {
@@ -330,6 +342,9 @@ impl<K: Kernel> NetmapPort<K> {
         }
         self.stats.polls += 1;
         self.pushed = self.tx.head();
+        if let Some(host) = &mut self.host {
+            host.push();
+        }
         self.kernel.poll(wait)
     }
 }
@@ -413,7 +428,7 @@ impl<K: Kernel> Port for NetmapPort<K> {
             }
         };
         let longest = self.rx_len_max;
-        let Self { rx, buffers, stats, skipping, joined, .. } = self;
+        let Self { rx, buffers, stats, skipping, joined, host, .. } = self;
         let mut frames = [RxFrame { bytes: &[] }; BATCH_MAX];
         let (mut count, mut bytes, mut slot, mut is_unfinished) = (0, 0, rx.head(), false);
         let mut joiner = Joiner::new(joined, longest);
@@ -460,7 +475,14 @@ impl<K: Kernel> Port for NetmapPort<K> {
         stats.rx_frames += count as u64;
         stats.rx_bytes += bytes;
         if count > 0 {
-            on_batch(&frames[..count]);
+            let unclaimed = on_batch(&frames[..count]);
+            if !unclaimed.is_empty()
+                && let Some(host) = host
+                && let Err(malformed) =
+                    host.take_unclaimed(unclaimed, &frames[..count], (rx, slot), buffers, stats)
+            {
+                self.die_of(malformed);
+            }
         }
         self.rx_seen = if is_unfinished { tail } else { slot };
         self.rx.release_to(slot, self.rx_seen);
@@ -524,7 +546,7 @@ impl<K: Kernel> Port for NetmapPort<K> {
             done = (done + 1).min(self.pending_slots() - self.unpushed());
         }
         if self.more_slots > 0 {
-            (done, tail) = self.reclaim_parts(done, tail, &mut on_done);
+            (done, tail) = self.reclaim_by_frame(done, tail, &mut on_done);
         } else {
             for _ in 0..done {
                 let Away { token, kept } = self.away[self.oldest as usize];
@@ -535,6 +557,9 @@ impl<K: Kernel> Port for NetmapPort<K> {
             }
         }
         self.tail = tail;
+        if self.host.is_some() {
+            self.forward_from_host();
+        }
         self.stats.tx_done_most = self.stats.tx_done_most.max(done);
         done as usize
     }
@@ -565,24 +590,29 @@ impl<K: Kernel> Advance for NetmapPort<K> {
     fn advance(&mut self, wake_at: Option<Instant>) -> Option<Instant> {
         loop {
             let busy = self.rx_waits();
+            // What the host sent goes on in the next `reclaim`, if there is room for it.
+            let (host_waits, host_served) = self.host_state();
             if self.fatal.is_some() {
                 return None;
             }
             let now = self.clock.now(&self.kernel);
-            if busy {
+            if busy && !self.host.as_ref().is_some_and(HostRings::presses) {
                 self.stats.busy += 1;
                 return Some(now);
             }
             let due = wake_at.is_some_and(|at| at <= now);
             // What the caller ran out of is here: it is not to wait, but frames come first.
             let served = self.starved && self.has_completed();
-            let timeout = if due || served || self.busy_poll {
+            let timeout = if busy || due || served || host_served || self.busy_poll {
                 Some(Duration::ZERO)
             } else {
                 wake_at.map(|at| at - now)
             };
-            let output = self.starved && self.tx_free() < usize::from(self.caps.max_frags);
-            match self.poll(Wait { timeout, output }) {
+            let wanted = if self.starved { usize::from(self.caps.max_frags) } else { 1 };
+            let output = (self.starved || host_waits) && self.tx_free() < wanted;
+            // Frames that are not taken would end every wait at once.
+            let host = !host_waits || timeout == Some(Duration::ZERO);
+            match self.poll(Wait { timeout, output, host }) {
                 Ok(Ready { failed: true, .. }) => {
                     let name = self.name.clone();
                     self.die(NetmapError::Gone { name });
@@ -599,6 +629,7 @@ impl<K: Kernel> Advance for NetmapPort<K> {
             }
             let now = self.clock.now(&self.kernel);
             let served = served || self.starved && self.has_completed();
+            let served = served || host_served || self.host_state().1;
             if due || served || wake_at.is_some_and(|at| at <= now) || self.rx_waits() {
                 return Some(now);
             }

@@ -19,6 +19,9 @@ pub struct Probe {
     pub memory_bytes: u64,
     /// Buffers of that memory, and the bytes of each, where the kernel says so.
     pub buffers: Option<Buffers>,
+    /// Whether the module forwards frames to the host and back by itself, which it is not to do beside a
+    /// port with the host's rings.
+    pub forwards: bool,
     /// Whether the interface's driver is one that netmap was built into; None where nobody says so.
     pub native: Option<bool>,
     /// Whether frames of several slots can be sent; None where nothing was asked.
@@ -39,6 +42,8 @@ pub struct Rings {
     pub tx_slots: u32,
     /// Slots of a receive ring.
     pub rx_slots: u32,
+    /// Pairs of the host's rings; whoever opens the interface first asks for as many as it likes.
+    pub host: u16,
 }
 
 /// Buffers of a memory.
@@ -81,15 +86,23 @@ pub fn probe(port: &PortName) -> Result<Probe, NetmapError> {
             rx: info.nr_rx_rings,
             tx_slots: info.nr_tx_slots,
             rx_slots: info.nr_rx_slots,
+            host: info.nr_host_tx_rings.min(info.nr_host_rx_rings),
         }),
         memory_bytes: info.nr_memsize,
         buffers: said.then_some(Buffers {
             total: pools.nr_buf_pool_objtotal,
             bytes: pools.nr_buf_pool_objsize,
         }),
+        forwards: forwards(),
         native: is_interface.then(|| native(&port.name)).flatten(),
         gathering: Some(Gathering::of(port)),
     })
+}
+
+/// The module's parameter; false where it is not in sight.
+fn forwards() -> bool {
+    let text = fs::read_to_string("/sys/module/netmap/parameters/fwd").unwrap_or_default();
+    text.trim().parse().is_ok_and(|fwd: i64| fwd != 0)
 }
 
 /// On Linux a driver that netmap was built into needs the netmap module, and the module says who needs

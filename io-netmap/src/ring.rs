@@ -5,8 +5,9 @@
 //! acquire before the slots that it hands over, `head` is written with release after them.
 #![allow(unsafe_code, reason = "memory shared with a kernel")]
 
+use crate::mutants::mutant;
 use crate::region::Region;
-use crate::sys::{InterfaceHeader, RingHeader, Slot};
+use crate::sys::{BUF_CHANGED, InterfaceHeader, RingHeader, Slot};
 use std::mem::offset_of;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -186,6 +187,23 @@ impl Ring {
         unsafe { self.slot(slot).read_volatile() }
     }
 
+    /// Two slots of ours, here and in another ring, change buffers: the frame that is in this one lies in
+    /// the other then. Answers the index that comes back. Both slots say that their buffer changed.
+    pub(crate) fn hand_over(
+        &mut self,
+        slot: u32,
+        frame: Descriptor,
+        to: &mut Self,
+        at: u32,
+    ) -> u32 {
+        let Descriptor { buf_idx, len, .. } = frame;
+        let flags = if mutant!(HostBufChangedMissing) { 0 } else { BUF_CHANGED };
+        let before = to.fill(at, Descriptor { buf_idx, len, flags });
+        let refill = if mutant!(HostSlotNotRefilled) { buf_idx } else { before };
+        self.fill(slot, Descriptor { buf_idx: refill, len: 0, flags: BUF_CHANGED });
+        before
+    }
+
     /// Fills a slot of ours and answers the buffer that was in it. The slot's last word, for offsets and
     /// user pointers, is left.
     #[inline]
@@ -259,6 +277,24 @@ impl Interface {
         let tx = self.number(offset_of!(InterfaceHeader, ni_tx_rings));
         let host = self.number(offset_of!(InterfaceHeader, ni_host_tx_rings));
         self.ring(ring.into(), have, u64::from(tx) + u64::from(host))
+    }
+
+    /// Where the ring that takes frames to the host is, the `ring`th of those.
+    pub(crate) fn host_tx_ring(&self, ring: u16) -> Result<usize, Malformed> {
+        let have = self.number(offset_of!(InterfaceHeader, ni_host_tx_rings));
+        let tx = self.number(offset_of!(InterfaceHeader, ni_tx_rings));
+        self.ring(ring.into(), have, tx.into())
+    }
+
+    /// Where the ring that brings frames from the host is: the last ones are these.
+    pub(crate) fn host_rx_ring(&self, ring: u16) -> Result<usize, Malformed> {
+        let have = self.number(offset_of!(InterfaceHeader, ni_host_rx_rings));
+        let before = [
+            offset_of!(InterfaceHeader, ni_tx_rings),
+            offset_of!(InterfaceHeader, ni_host_tx_rings),
+            offset_of!(InterfaceHeader, ni_rx_rings),
+        ];
+        self.ring(ring.into(), have, before.map(|field| u64::from(self.number(field))).iter().sum())
     }
 
     fn ring(&self, ring: u32, have: u32, before: u64) -> Result<usize, Malformed> {

@@ -16,9 +16,11 @@
 
 use netmap_sys::netmap as nm;
 use simoom_core::time::Duration;
+use std::ffi::CStr;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::mem::{align_of, offset_of, size_of};
+use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr::{self, NonNull};
 
@@ -156,6 +158,8 @@ impl Request for PoolsInfo {
 
 /// `nr_mode`: one pair of the NIC's rings, `nr_ringid`.
 pub(crate) const MODE_ONE_NIC: u32 = nm::NR_REG_ONE_NIC;
+/// `nr_mode`: one pair of the rings between the interface and the host's own network, `nr_ringid`.
+pub(crate) const MODE_ONE_SW: u32 = 8;
 /// `nr_flags`: nobody else may bind these rings.
 pub(crate) const EXCLUSIVE: u64 = nm::NR_EXCLUSIVE as u64;
 /// In a slot: its buffer is another than before.
@@ -288,17 +292,20 @@ pub(crate) unsafe fn unmap(at: NonNull<u8>, len: usize) {
 /// What [`poll`] saw.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Polled {
-    /// The descriptor is in an error state.
+    /// A descriptor of netmap's is in an error state.
     pub(crate) failed: bool,
     /// The other one can be read.
     pub(crate) also: bool,
 }
 
 /// Waits until frames came, until a slot is free where `output`, until `also` can be read, until
-/// `timeout` has passed (None: for ever), or until a signal came (`Interrupted`). ppoll(2).
+/// `timeout` has passed (None: for ever), or until a signal came (`Interrupted`). The rings of `host`
+/// send what was queued in any case; frames of theirs are shown and waited for where it says so.
+/// ppoll(2).
 pub(crate) fn poll(
     netmap: &File,
     output: bool,
+    host: Option<(&File, bool)>,
     also: Option<BorrowedFd<'_>>,
     timeout: Option<Duration>,
 ) -> io::Result<Polled> {
@@ -306,9 +313,11 @@ pub(crate) fn poll(
     const NOBODY: RawFd = -1;
     let events = if output { libc::POLLIN | libc::POLLOUT } else { libc::POLLIN };
     let also = also.map_or(NOBODY, |fd| fd.as_raw_fd());
+    let (host, input) = host.map_or((NOBODY, false), |(file, input)| (file.as_raw_fd(), input));
     let mut fds = [
         libc::pollfd { fd: netmap.as_raw_fd(), events, revents: 0 },
         libc::pollfd { fd: also, events: libc::POLLIN, revents: 0 },
+        libc::pollfd { fd: host, events: if input { libc::POLLIN } else { 0 }, revents: 0 },
     ];
     let timeout = timeout.map(timespec);
     let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
@@ -316,7 +325,10 @@ pub(crate) fn poll(
     // a timespec that outlives the call; a null signal mask is left alone.
     check(unsafe { libc::ppoll(fds.as_mut_ptr(), fds.len() as _, timeout, ptr::null()) })?;
     let failed = libc::POLLERR | libc::POLLHUP | libc::POLLNVAL;
-    Ok(Polled { failed: fds[0].revents & failed != 0, also: fds[1].revents != 0 })
+    Ok(Polled {
+        failed: (fds[0].revents | fds[2].revents) & failed != 0,
+        also: fds[1].revents != 0,
+    })
 }
 
 /// Sleeps; a signal ends it early.
@@ -331,6 +343,35 @@ fn timespec(span: Duration) -> libc::timespec {
         tv_sec: (span.as_nanos() / 1_000_000_000) as libc::time_t,
         tv_nsec: (span.as_nanos() % 1_000_000_000) as libc::c_long,
     }
+}
+
+/// IPv4 addresses that the system has on an interface. getifaddrs(3).
+pub(crate) fn addresses_of(interface: &str) -> io::Result<Vec<Ipv4Addr>> {
+    let mut first = ptr::null_mut();
+    // SAFETY: (live-argument) `first` outlives the call, which writes a list to it that is ours to free.
+    check(unsafe { libc::getifaddrs(&mut first) })?;
+    let (mut found, mut next) = (Vec::new(), NonNull::new(first));
+    while let Some(at) = next {
+        // SAFETY: (live-argument) the list is there until it is freed, below.
+        let entry = unsafe { at.as_ref() };
+        next = NonNull::new(entry.ifa_next);
+        // SAFETY: (live-argument) as above; a name ends with NUL.
+        let name = unsafe { CStr::from_ptr(entry.ifa_name) };
+        let Some(address) = NonNull::new(entry.ifa_addr) else { continue };
+        if name.to_bytes() != interface.as_bytes() {
+            continue;
+        }
+        // SAFETY: (live-argument) as above; every address begins with its family.
+        let family = unsafe { address.as_ref() }.sa_family;
+        if i32::from(family) == libc::AF_INET {
+            // SAFETY: (live-argument) as above; an address of this family is a `sockaddr_in`.
+            let address = unsafe { address.cast::<libc::sockaddr_in>().read_unaligned() };
+            found.push(Ipv4Addr::from_bits(u32::from_be(address.sin_addr.s_addr)));
+        }
+    }
+    // SAFETY: (live-argument) the list that was given, of which nothing is used any more.
+    unsafe { libc::freeifaddrs(first) };
+    Ok(found)
 }
 
 /// Nanoseconds of CLOCK_MONOTONIC.

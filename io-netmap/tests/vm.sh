@@ -13,7 +13,7 @@
 #
 # Arguments say what to run, in turn: `suite` (the live test suite; what runs where nothing is said),
 # `serve` (server and load generator over a pipe and a switch, the kernel's clients over a pair of
-# interfaces; see vm/serve.sh), or a file with a shell script of your own.
+# interfaces; see vm/serve.sh), `host` (the stack and the kernel on one interface; see vm/host.sh), or a file with a shell script of your own.
 #
 # The exit code is that of what ran in the machine: 0, or that of the first thing that failed; 77
 # where nothing can run for want of a kernel or a module, 124 where the time was over.
@@ -60,7 +60,7 @@ build() {
 live=${SIMOOM_VM_LIVE:-$(build test -p simoom-netmap --test live --no-run)}
 simoom=${SIMOOM_VM_SIMOOM:-}
 case " $* " in
-*" serve "*) simoom=${simoom:-$(build build -p simoom)} ;;
+*" serve "* | *" host "*) simoom=${simoom:-$(build build -p simoom)} ;;
 esac
 
 work=$(mktemp -d)
@@ -101,8 +101,9 @@ for what in "$@"; do
     case $what in
     suite) script='live --test-threads=1 --nocapture' ;;
     serve) cp "$here/vm/serve.sh" "$files/serve.sh" && script='sh /serve.sh' ;;
+    host) cp "$here/vm/host.sh" "$files/host.sh" && script='sh /host.sh' ;;
     *)
-        [ -r "$what" ] || fail "$what: neither suite, serve nor a script"
+        [ -r "$what" ] || fail "$what: neither suite, serve, host nor a script"
         cp "$what" "$files/$(basename "$what")" && script="sh /$(basename "$what")"
         ;;
     esac

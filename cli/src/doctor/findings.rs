@@ -138,12 +138,7 @@ fn judge_netmap(facts: &Facts, port: &name::PortName, found: &mut Findings) {
     let api = format!("netmap speaks API {API_SPOKEN} to {}", probe.api_newest);
     found.say(Level::Ok, "netmap", api);
     if port.host {
-        found.mend(
-            Level::Fail(Kind::Usage),
-            "host-rings",
-            "the host's rings are not served yet",
-            "leave out the ^",
-        );
+        judge_host(port, facts, probe, found);
     }
     if let Some(rings) = &probe.rings {
         judge_rings(port, rings, found);
@@ -168,7 +163,7 @@ fn judge_netmap(facts: &Facts, port: &name::PortName, found: &mut Findings) {
         judge_mtu(interface, probe.buffers.map(|buffers| buffers.bytes), found);
         judge_offloads(interface, probe.native, found);
         judge_rss(interface, probe, found);
-        if interface.has_route {
+        if interface.has_route && !port.host {
             found.mend(
                 Level::Warn,
                 "route",
@@ -176,11 +171,56 @@ fn judge_netmap(facts: &Facts, port: &name::PortName, found: &mut Findings) {
                     "the machine has routes through {}, which end while netmap has it",
                     interface.name
                 ),
-                "serve through another interface, and keep this one for the machine",
+                format!(
+                    "serve through another interface, or write netmap:{}^ and let the machine have \
+                     what is not served",
+                    port.name
+                ),
             );
         }
     }
     judge_buffers(facts, probe, found);
+}
+
+/// What the rings of the host need.
+fn judge_host(port: &name::PortName, facts: &Facts, probe: &Probe, found: &mut Findings) {
+    let ring = port.ring.unwrap_or(0);
+    let rings = probe.rings.unwrap_or_default();
+    // Without a word of the name a port asks for as many as the NIC has.
+    let asked = match port.conf.host_rings {
+        0 => rings.tx.min(rings.rx),
+        asked => asked,
+    };
+    let have = rings.host.max(asked);
+    if ring >= have {
+        found.mend(
+            Level::Fail(Kind::Usage),
+            "host-rings",
+            format!("ring pair {ring} has no pair of the host's rings, of which there are {have}"),
+            format!("write @conf:host-rings={} in the port's name", u32::from(ring) + 1),
+        );
+    } else if probe.forwards {
+        found.mend(
+            Level::Fail(Kind::Runtime),
+            "host-rings",
+            "netmap forwards to the host by itself, so each frame would arrive twice",
+            "echo 0 > /sys/module/netmap/parameters/fwd",
+        );
+    } else {
+        let what = "the machine has what is not served";
+        found.say(Level::Ok, "host-rings", what);
+    }
+    if let Some(interface) = &facts.interface
+        && interface.offloads.contains(&(Offload::TxChecksum, true))
+    {
+        found.mend(
+            Level::Warn,
+            "host-checksums",
+            "the machine leaves checksums to the NIC: netmap drops such frames of its, or, where the \
+             module's generic_hwcsum is 1, lets them leave wrong",
+            format!("ethtool -K {} tx off", interface.name),
+        );
+    }
 }
 
 fn judge_rings(port: &name::PortName, rings: &Rings, found: &mut Findings) {

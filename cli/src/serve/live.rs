@@ -11,7 +11,7 @@ use simoom_core::time::{Duration, Instant};
 use simoom_linux::tap::{TapError, TapPort};
 use simoom_netmap::device::Device;
 use simoom_netmap::error::NetmapError;
-use simoom_netmap::port::NetmapPort;
+use simoom_netmap::port::{NetmapPort, NetmapStats};
 use simoom_pcap::recorder::Recorder;
 use simoom_pcap::writer::{Interface, Writer};
 use std::fmt::Write as _;
@@ -108,10 +108,21 @@ impl LivePort for NetmapPort<Device> {
             (netmap.rx_runt, "shorter than an Ethernet header"),
             (netmap.rx_fragmented, "in several slots, longer than the MTU"),
             (netmap.rx_bad_slot, "in a slot without a buffer"),
+            (netmap.host_ring_full, "for the host, its ring full"),
+            (netmap.to_host_fragmented, "for the host, of several slots"),
+            (netmap.from_host_bad, "of the host, not a frame"),
         ]
     }
 
     fn finish(self, report: &mut Report) {
+        let NetmapStats { to_host, from_host, .. } = *self.stats();
+        for (count, what) in
+            [(to_host, "frames handed to the host"), (from_host, "frames of the host sent")]
+        {
+            if self.has_host_rings() {
+                let _ = writeln!(report.summary, "  {count:>12}  {what}");
+            }
+        }
         if let Err(e) = self.close() {
             report.failure.get_or_insert(netmap_failure(&e));
         }

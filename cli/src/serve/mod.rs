@@ -2,6 +2,7 @@
 //!
 //! Here: from arguments to ports and stacks. [`live`] turns them; [`summary`] says what came of it.
 
+mod host;
 mod live;
 mod name;
 mod summary;
@@ -337,6 +338,7 @@ fn start<P: live::LivePort>(
     config.tcp.min_rto = Duration::from_millis(args.min_rto);
     config.content.mode = args.content_mode;
     config.content.copies_max = args.buffers;
+    config.host_shares_address = host::shares_address(&plan.port, plan.addr.addr())?;
     let secrets = secrets()?;
     let caps = *port.caps();
     let bodies = DiskBodies::new(site.files.clone());
@@ -417,7 +419,9 @@ pub(crate) fn netmap_failure(error: &NetmapError) -> Failure {
         | NetmapError::NoRing { .. }
         | NetmapError::ManyRings { .. }
         | NetmapError::MtuAboveBuffer { .. }
-        | NetmapError::HostRings { .. }
+        | NetmapError::NoHostRings { .. }
+        | NetmapError::NoHostRing { .. }
+        | NetmapError::HostMemory { .. }
         | NetmapError::Config { .. } => Kind::Usage,
         NetmapError::Busy { .. }
         | NetmapError::TooFewBuffers { .. }

@@ -92,11 +92,17 @@ pub(super) fn of<B: Bodies>(
     ] {
         line(&mut out, count, what);
     }
+    // A port with the host's rings has handed these on.
+    for (count, what) in [
+        (stats.rx_not_ours, "to another address"),
+        (stats.rx_other, "of another protocol, or a fragment"),
+        (stats.rx_for_host, "to the address that is the host's too"),
+    ] {
+        line(&mut out, count, &format!("not ours: {what}"));
+    }
     for (count, what) in [
         (stats.rx_malformed, "malformed"),
         (stats.rx_bad_checksum, "wrong checksum"),
-        (stats.rx_not_ours, "to another address"),
-        (stats.rx_other, "of another protocol, or a fragment"),
         (stats.rx_no_connection, "of no connection"),
         (stats.syn_table_full, "SYN, connection table full (--connections)"),
         (stats.syn_half_open_full, "SYN, too many half-open connections"),

@@ -24,6 +24,8 @@ pub(super) struct Place {
 pub(super) struct Memory {
     region: Arc<Region>,
     ends: u16,
+    /// Pairs of the host's rings, each a place behind those of the ends.
+    hosts: u16,
     tx_ring_bytes: usize,
     rx_ring_bytes: usize,
     buffers_at: usize,
@@ -49,12 +51,15 @@ impl Memory {
             (size_of::<RingHeader>() + slots as usize * size_of::<Slot>()).next_multiple_of(PAGE)
         };
         let (tx_ring_bytes, rx_ring_bytes) = (ring(config.tx_slots), ring(config.rx_slots));
-        let buffers_at = usize::from(ends) * (PAGE + tx_ring_bytes + rx_ring_bytes);
+        let hosts = if one_nic { config.host_rings } else { 0 };
+        let places = usize::from(ends) + usize::from(hosts);
+        let buffers_at = places * (PAGE + tx_ring_bytes + rx_ring_bytes);
         let buffers = (config.buffers + FIRST_BUFFER) as usize;
         let region = Region::allocate(buffers_at + buffers * config.buffer_bytes as usize);
         let mut memory = Self {
             region,
             ends,
+            hosts,
             tx_ring_bytes,
             rx_ring_bytes,
             buffers_at,
@@ -63,7 +68,7 @@ impl Memory {
             lost: 0,
         };
         memory.taken[..FIRST_BUFFER as usize].fill(true);
-        for end in 0..ends {
+        for end in 0..ends + hosts {
             memory.write_interface(end, if one_nic { ends } else { 1 });
             let Place { tx, rx, .. } = memory.place(end);
             memory.write_ring(tx, config.tx_slots, 1);
@@ -77,10 +82,15 @@ impl Memory {
     }
 
     pub(super) fn place(&self, end: u16) -> Place {
-        let (end, ends) = (usize::from(end), usize::from(self.ends));
-        let tx = ends * PAGE + end * (self.tx_ring_bytes + self.rx_ring_bytes);
+        let (end, places) = (usize::from(end), usize::from(self.ends + self.hosts));
+        let tx = places * PAGE + end * (self.tx_ring_bytes + self.rx_ring_bytes);
         // Not at the region's beginning: a real one has other programs' interfaces before it.
         Place { interface: end * PAGE + 256, tx, rx: tx + self.tx_ring_bytes }
+    }
+
+    /// Where the host's pair `ring` is listed, and its rings.
+    pub(super) fn host_place(&self, ring: u16) -> Place {
+        self.place(self.ends + ring)
     }
 
     fn write_interface(&mut self, end: u16, rings: u16) {
@@ -89,12 +99,18 @@ impl Memory {
         write(offset_of!(InterfaceHeader, ni_version), 14);
         write(offset_of!(InterfaceHeader, ni_tx_rings), rings.into());
         write(offset_of!(InterfaceHeader, ni_rx_rings), rings.into());
-        // One pair of host rings, which nobody binds.
-        write(offset_of!(InterfaceHeader, ni_host_tx_rings), 1);
-        write(offset_of!(InterfaceHeader, ni_host_rx_rings), 1);
-        let bound = if rings == 1 { 0 } else { usize::from(end) };
+        // One pair of host rings is always listed.
+        let hosts = self.hosts.max(1);
+        write(offset_of!(InterfaceHeader, ni_host_tx_rings), hosts.into());
+        write(offset_of!(InterfaceHeader, ni_host_rx_rings), hosts.into());
+        let (rings, hosts) = (usize::from(rings), usize::from(hosts));
+        let places = match end.checked_sub(self.ends) {
+            Some(host) => [rings + usize::from(host), rings + hosts + rings + usize::from(host)],
+            None if rings == 1 => [0, 1 + hosts],
+            None => [usize::from(end), rings + hosts + usize::from(end)],
+        };
         let offsets = interface + size_of::<InterfaceHeader>();
-        for (place, ring) in [(bound, tx), (usize::from(rings) + 1 + bound, rx)] {
+        for (place, ring) in places.into_iter().zip([tx, rx]) {
             self.region.write(offsets + place * 8, ring as i64 - interface as i64);
         }
     }

@@ -31,7 +31,7 @@ impl<K: Kernel> BareLoop<K> {
     pub fn over(attachment: Attachment<K>) -> Result<Self, NetmapError> {
         let Attachment { name, region, interface, ring, extra, kernel, .. } = attachment;
         let bound = bind(&region, interface, ring, extra);
-        let Bound { tx, rx, buffers, interface, extra } = bound
+        let Bound { tx, rx, buffers, interface, extra, .. } = bound
             .map_err(|Malformed { what, found }| NetmapError::Corrupt { name, what, found })?;
         interface.set_extra_head(0);
         Ok(Self {
@@ -83,7 +83,9 @@ impl<K: Kernel> BareLoop<K> {
     /// # Errors
     /// Those of the call.
     pub fn poll(&mut self) -> std::io::Result<()> {
-        self.kernel.poll(Wait { timeout: Some(Duration::ZERO), output: false }).map(|_| ())
+        self.kernel
+            .poll(Wait { timeout: Some(Duration::ZERO), output: false, host: false })
+            .map(|_| ())
     }
 }
 

@@ -2,8 +2,10 @@
 //!
 //! Each slot keeps the buffer that it had, as that of a plain frame does; the buffer of a payload may be
 //! in many slots at once, and its uses are counted by token. A frame is done when its last slot is.
-//! Ports that do not gather never come here, and frames of one slot only while gathered ones are away.
+//! Ports that do not gather never come here, and frames of one slot only while gathered ones, or frames
+//! of the host's, are away.
 
+use super::host::HOST;
 use super::{Away, ETHERNET_LEN, NetmapPort};
 use crate::kernel::Kernel;
 use crate::mutants::mutant;
@@ -119,9 +121,9 @@ impl<K: Kernel> NetmapPort<K> {
         slots > 0 && (self.more_slots == 0 || self.slots_of_frame(self.oldest) <= slots)
     }
 
-    /// So many slots are done, and `tail` is not: shows the frames of which all slots are, and answers
-    /// how many and the first slot that cannot be filled.
-    pub(super) fn reclaim_parts(
+    /// So many slots are done, and `tail` is not: shows the caller's frames of which all slots are, and
+    /// answers how many and the first slot that cannot be filled. Frames of the host's are passed by.
+    pub(super) fn reclaim_by_frame(
         &mut self,
         mut slots: u32,
         tail: u32,
@@ -129,6 +131,14 @@ impl<K: Kernel> NetmapPort<K> {
     ) -> (u32, u32) {
         let mut frames = 0;
         while slots > 0 {
+            if self.away[self.oldest as usize].token == HOST {
+                self.take_host_slot();
+                slots -= 1;
+                if mutant!(HostSlotMistaken) {
+                    self.free.extend(on_done(Buf::mint(self.id, 0)).map(|buf| buf.index()));
+                }
+                continue;
+            }
             let parts = self.slots_of_frame(self.oldest);
             if parts > slots {
                 if mutant!(HeaderBackEarly) {

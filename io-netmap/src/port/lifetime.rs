@@ -1,6 +1,7 @@
 //! How a port begins and ends: what is taken from the kernel, checked, and given back.
 
 use super::gather::{FRAGS_MAX, MORE};
+use super::host::{HOST, HostRings};
 use super::{Away, ETHERNET_LEN, NetmapPort, NetmapStats, VLAN_TAG_LEN};
 use crate::clock::Clock;
 use crate::device::Device;
@@ -62,8 +63,19 @@ pub struct Attachment<K> {
     pub extra: u32,
     /// Whether the device takes frames of several slots.
     pub gathering: Gathering,
+    /// The host's rings that are bound with it.
+    pub host: Option<HostAttachment>,
     /// Who is called.
     pub kernel: K,
+}
+
+/// A binding of a pair of the host's rings, in the same memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostAttachment {
+    /// Where the description of the interface is that lists them.
+    pub interface: u64,
+    /// Which pair of them is bound.
+    pub ring: u16,
 }
 
 /// Ports made in this process so far: what tells their tokens apart in debug builds.
@@ -111,7 +123,7 @@ impl<K: Kernel> NetmapPort<K> {
     /// # Errors
     /// Where the memory is not as it must be, or there are too few extra buffers.
     pub fn over(attachment: Attachment<K>, config: &NetmapConfig) -> Result<Self, NetmapError> {
-        let Attachment { name, region, interface, ring, asked, extra, gathering, kernel } =
+        let Attachment { name, region, interface, ring, asked, extra, gathering, host, kernel } =
             attachment;
         config.check(Some(asked))?;
         let found = bind(&region, interface, ring, extra);
@@ -120,7 +132,9 @@ impl<K: Kernel> NetmapPort<K> {
             what,
             found,
         };
-        let Bound { tx, rx, buffers, interface, extra } = found.map_err(corrupt)?;
+        let Bound { tx, rx, buffers, place, interface, extra } = found.map_err(corrupt)?;
+        let host = host.map(|host| HostRings::bind(&region, host, place)).transpose();
+        let host = host.map_err(corrupt)?;
         let (got, least) = (extra.len() as u32, config.buffers_min);
         if got < least {
             return Err(NetmapError::TooFewBuffers { name, asked, got, least });
@@ -159,6 +173,7 @@ impl<K: Kernel> NetmapPort<K> {
             more_slots: 0,
             uses: vec![0; if max_frags > 1 { got as usize } else { 0 }].into_boxed_slice(),
             gathering,
+            host,
             starved: false,
             skipping: false,
             rx_seen: rx.head(),
@@ -213,15 +228,19 @@ impl<K: Kernel> NetmapPort<K> {
             self.publish_tx();
             // What was queued leaves; whoever wanted to know has called `close`.
             let _ = self.kernel.tx_sync();
+            if self.host.as_ref().is_some_and(|host| host.unpushed() > 0) {
+                let _ = self.kernel.host_sync();
+            }
         }
         let (mut slot, mut is_piece) = (self.oldest, false);
         for _ in 0..self.pending_slots() {
             let Away { token, kept } = self.away[slot as usize];
-            let (token, goes_on) = ((token & !MORE) as usize, token & MORE != 0);
+            let (token, goes_on) = (token & !MORE, token & MORE != 0);
             if is_piece {
-                self.give_piece_back(slot, token, kept);
-            } else if !mutant!(SlotsForgotten) {
-                self.memory[token] = kept;
+                self.give_piece_back(slot, token as usize, kept);
+            } else if token != HOST && !mutant!(SlotsForgotten) {
+                // A slot with a frame of the host's has a buffer, and nobody waits for it.
+                self.memory[token as usize] = kept;
             }
             (slot, is_piece) = (self.tx.next(slot), goes_on);
         }
@@ -250,6 +269,8 @@ pub(super) struct Bound {
     pub(super) tx: Ring,
     pub(super) rx: Ring,
     pub(super) buffers: Buffers,
+    /// Where buffer 0 is, and the bytes of one.
+    pub(super) place: (i64, u32),
     pub(super) interface: Interface,
     /// netmap's indexes of the extra buffers.
     pub(super) extra: Vec<Index>,
@@ -289,5 +310,5 @@ pub(super) fn bind(
     if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(Malformed { what: "an extra buffer", found: pair[0].into() });
     }
-    Ok(Bound { tx, rx, buffers, interface, extra: list })
+    Ok(Bound { tx, rx, buffers, place: (buffers_at, size), interface, extra: list })
 }

@@ -30,6 +30,20 @@ pub struct NetmapStats {
     pub tx_exchanged: u64,
     /// The most completions found at once: how lazily the device reports.
     pub tx_done_most: u32,
+    /// Frames that the caller did not claim, handed to the host.
+    pub to_host: u64,
+    /// Bytes of them.
+    pub to_host_bytes: u64,
+    /// Frames for the host that found its ring full, dropped.
+    pub host_ring_full: u64,
+    /// Frames for the host that came in several slots, which netmap does not take to it; dropped.
+    pub to_host_fragmented: u64,
+    /// Frames of the host, queued for sending.
+    pub from_host: u64,
+    /// Bytes of them.
+    pub from_host_bytes: u64,
+    /// Frames of the host that were no frames, by their length or their buffer; dropped.
+    pub from_host_bad: u64,
     /// Transmit doorbells with forced completions: ioctl(2).
     pub tx_syncs: u64,
     /// Receive doorbells outside of poll(2): ioctl(2).

@@ -22,6 +22,15 @@ fn port_passes_over_a_nic_under_every_policy() {
 }
 
 #[test]
+fn port_with_the_hosts_rings_passes_under_every_policy() {
+    for policies in all_policies() {
+        let faults = Faults::default();
+        run_suite(|| NicHarness::with_host(policies, USUAL, &faults));
+        assert_eq!(faults.all(), Vec::<String>::new(), "{policies:?}");
+    }
+}
+
+#[test]
 fn port_passes_with_frames_of_every_length() {
     let shape = Shape { mtu: 1_500, ..USUAL };
     passes((DmaPolicy::Random, CompletionPolicy::WholeRing), shape);
@@ -86,6 +95,13 @@ fn same_bytes_over<H: Harness>(mut make: impl FnMut(&Faults) -> H) {
 fn turn_logs_give_the_same_bytes_over_a_nic_under_every_policy() {
     for policies in all_policies() {
         same_bytes_over(|faults| NicHarness::new(policies, LOGGED, faults));
+    }
+}
+
+#[test]
+fn turn_logs_give_the_same_bytes_over_a_nic_with_the_hosts_rings() {
+    for policies in all_policies() {
+        same_bytes_over(|faults| NicHarness::with_host(policies, LOGGED, faults));
     }
 }
 

@@ -69,6 +69,12 @@ pub(crate) fn open(model: &Model, end: u16, shape: Shape) -> ModelPort {
     NetmapPort::over(attachment, &shape.port_config()).unwrap()
 }
 
+/// Binds pair `end` of a NIC and the host's pair with it.
+pub(crate) fn open_with_host(model: &Model, end: u16, shape: Shape) -> ModelPort {
+    let attachment = model.bind_with_host(end, shape.extra).unwrap();
+    NetmapPort::over(attachment, &shape.port_config()).unwrap()
+}
+
 /// A port on a NIC.
 pub(crate) struct NicHarness {
     pub(crate) model: Model,
@@ -84,6 +90,13 @@ impl NicHarness {
     pub(crate) fn with_seed(policies: Policies, shape: Shape, seed: u64, faults: &Faults) -> Self {
         let model = Model::nic(ModelConfig { seed, ..shape.model_config(policies) });
         let port = Some(open(&model, 0, shape));
+        Self { model, port, faults: faults.clone() }
+    }
+
+    /// The same with the way to a host, which is silent.
+    pub(crate) fn with_host(policies: Policies, shape: Shape, faults: &Faults) -> Self {
+        let model = Model::nic(ModelConfig { host_rings: 1, ..shape.model_config(policies) });
+        let port = Some(open_with_host(&model, 0, shape));
         Self { model, port, faults: faults.clone() }
     }
 }

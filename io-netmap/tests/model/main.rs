@@ -4,6 +4,7 @@ mod bad_input;
 mod close;
 mod conformance;
 mod harness;
+mod host;
 mod mutants;
 mod pipe;
 mod receive;

@@ -1,7 +1,7 @@
 //! A server and a client of ours on two ports, driven by `advance` as a live port is: every byte of
 //! every answer is compared, whatever the kernel's side does and however few buffers there are.
 
-use crate::harness::{Faults, ModelPort, Policies, Shape, all_policies, open};
+use crate::harness::{Faults, ModelPort, Policies, Shape, all_policies, open, open_with_host};
 use simoom_core::client::{ExpectPatterns, FetchClient, FetchConfig};
 use simoom_core::content::{self, Mode};
 use simoom_core::port::{Advance, Port};
@@ -26,10 +26,11 @@ const AMPLE: Shape = Shape { tx_slots: 256, rx_slots: 256, extra: 400, mtu: 1_50
 type Server = Stack<FileServer<MemoryBodies>>;
 type Client = Stack<FetchClient<ExpectPatterns>>;
 
-fn config(ip: Ipv4Addr, mode: Mode) -> Config {
+fn config(ip: Ipv4Addr, mode: Mode, port: &ModelPort) -> Config {
     let [.., last] = ip.octets();
     let mut config = Config::new(MacAddr([2, 0, 0, 0, 0, last]), ip, 24);
     config.connections_max = 64;
+    config.host_shares_address = port.has_host_rings();
     config.content = content::Config { mode, reserve: 8, ..content::Config::default() };
     config
 }
@@ -49,7 +50,7 @@ fn server(port: &ModelPort, mode: Mode) -> Server {
         catalogue.add_file(info).unwrap();
     }
     let app = FileServer::new(catalogue.build(), bodies, ServerConfig::default());
-    Stack::new(config(SERVER, mode), Secrets::new([1, 2, 3, 4]), port.caps(), app)
+    Stack::new(config(SERVER, mode, port), Secrets::new([1, 2, 3, 4]), port.caps(), app)
 }
 
 fn client(port: &ModelPort, requests_per_connection: u64) -> Client {
@@ -61,7 +62,7 @@ fn client(port: &ModelPort, requests_per_connection: u64) -> Client {
         ..FetchConfig::new(SocketAddrV4::new(SERVER, 80), paths, REQUESTS)
     };
     let app = FetchClient::new(fetch, ExpectPatterns(FILES.to_vec()));
-    Stack::new(config(CLIENT, Mode::Copy), Secrets::new([5, 6, 7, 8]), port.caps(), app)
+    Stack::new(config(CLIENT, Mode::Copy, port), Secrets::new([5, 6, 7, 8]), port.caps(), app)
 }
 
 /// One side: a stack, its port, and when it is to be called again.
@@ -176,5 +177,97 @@ fn every_byte_arrives_over_a_pipe() {
                 assert_eq!(faults.all(), Vec::<String>::new(), "{shape:?} {mode:?}");
             }
         }
+    }
+}
+
+/// The host of a machine: answers who asks for the address that it shares with the stack, sends
+/// datagrams, and keeps those that it gets.
+struct Host<'a> {
+    model: &'a Model,
+    ip: Ipv4Addr,
+    sent: Vec<Vec<u8>>,
+    got: Vec<Vec<u8>>,
+}
+
+impl<'a> Host<'a> {
+    fn new(model: &'a Model, ip: Ipv4Addr) -> Self {
+        Self { model, ip, sent: Vec::new(), got: Vec::new() }
+    }
+
+    fn work(&mut self, peer: Ipv4Addr) {
+        for frame in self.model.take_host(0) {
+            if frame[12..14] == [8, 6] {
+                if frame[21] == 1 && frame[38..42] == self.ip.octets() {
+                    assert!(self.model.host_send(0, &self.arp_reply(&frame)));
+                }
+            } else {
+                self.got.push(frame);
+            }
+        }
+        let datagram = self.datagram(peer);
+        if self.model.host_send(0, &datagram) {
+            self.sent.push(datagram);
+        }
+    }
+
+    fn mac(ip: Ipv4Addr) -> [u8; 6] {
+        [2, 0, 0, 0, 0, ip.octets()[3]]
+    }
+
+    fn arp_reply(&self, request: &[u8]) -> Vec<u8> {
+        let asker = &request[22..32];
+        let ours = [&Self::mac(self.ip)[..], &self.ip.octets()].concat();
+        let head = [&asker[..6], &ours[..6], &[8, 6, 0, 1, 8, 0, 6, 4, 0, 2]].concat();
+        [&head[..], &ours, asker].concat()
+    }
+
+    /// UDP, as far as the stack looks.
+    fn datagram(&self, to: Ipv4Addr) -> Vec<u8> {
+        let mut frame = [Self::mac(to), Self::mac(self.ip)].concat();
+        frame.extend([8, 0, 0x45, 0, 0, 32, 0, 0, 0, 0, 64, 17, 0, 0]);
+        frame.extend([self.ip.octets(), to.octets()].concat());
+        let words = frame[14..34].chunks(2).map(|w| u32::from(w[0]) << 8 | u32::from(w[1]));
+        let sum: u32 = words.sum();
+        let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
+        frame[24..26].copy_from_slice(&sum.to_be_bytes());
+        frame.extend((self.sent.len() as u64).to_be_bytes());
+        frame.extend([0; 18]);
+        frame
+    }
+}
+
+/// One address on each machine, for its stack and its host: both pairs speak over the same wire.
+#[test]
+fn hosts_speak_beside_the_stacks_and_every_byte_arrives() {
+    for policies in all_policies() {
+        let nic = |seed| {
+            let config = AMPLE.model_config(policies);
+            Model::nic(ModelConfig { seed, host_rings: 1, buffers: 2_048, ..config })
+        };
+        let (a, b) = (nic(1), nic(2));
+        let (mut host_a, mut host_b) = (Host::new(&a, SERVER), Host::new(&b, CLIENT));
+        let ports = [open_with_host(&a, 0, AMPLE), open_with_host(&b, 0, AMPLE)];
+        let carry = |from: &Model, to: &Model| {
+            from.take_wire(0, |frame| {
+                to.inject(0, frame);
+            });
+        };
+        let server = fetch_all(ports, Mode::CopiesOnDemand, u64::MAX, || {
+            carry(&a, &b);
+            carry(&b, &a);
+            host_a.work(CLIENT);
+            host_b.work(SERVER);
+        });
+        assert_eq!((server.stats().arp_replies, server.stats().echo_replies), (0, 0));
+        assert_eq!((a.overflows(), b.overflows()), (0, 0));
+        for (from, to) in [(&host_a, &host_b), (&host_b, &host_a)] {
+            let under_way = from.sent.len() - to.got.len();
+            assert!(to.got.len() > 20 && under_way < 600, "{} under way", under_way);
+            assert_eq!(to.got, from.sent[..to.got.len()], "{policies:?}");
+        }
+        let faults = Faults::default();
+        faults.look_at(&a);
+        faults.look_at(&b);
+        assert_eq!(faults.all(), Vec::<String>::new(), "{policies:?}");
     }
 }

@@ -7,7 +7,7 @@ use simoom_netmap::error::NetmapError;
 use simoom_netmap::gathering::Gathering;
 use simoom_netmap::probe::Buffers;
 
-const RINGS: Rings = Rings { tx: 1, rx: 1, tx_slots: 1_024, rx_slots: 1_024 };
+const RINGS: Rings = Rings { tx: 1, rx: 1, tx_slots: 1_024, rx_slots: 1_024, host: 1 };
 
 fn interface() -> Interface {
     Interface {
@@ -30,6 +30,7 @@ fn probe() -> Probe {
         rings: Some(RINGS),
         memory_bytes: 343_000_000,
         buffers: Some(Buffers { total: 163_840, bytes: 2_048 }),
+        forwards: false,
         native: Some(true),
         gathering: Some(Gathering::Driver("ixgbe".into())),
     }
@@ -118,9 +119,44 @@ fn api_is_said() {
 }
 
 #[test]
-fn host_rings_are_not_served() {
-    let facts = Facts { port: "netmap:eth0^".parse().unwrap(), ..nic() };
-    assert_eq!(about(&facts, "host-rings").0, Level::Fail(Kind::Usage));
+fn host_rings_need_a_pair_for_the_ring_and_a_module_that_does_not_forward() {
+    let at = |port: &str, facts: Facts| Facts { port: port.parse().unwrap(), ..facts };
+    assert_eq!(about(&at("netmap:eth0^", nic()), "host-rings").0, Level::Ok);
+    let many = || with_probe(|probe| probe.rings = Some(Rings { tx: 4, rx: 4, ..RINGS }));
+    assert_eq!(about(&at("netmap:eth0-0^", many()), "host-rings").0, Level::Ok);
+    assert_eq!(about(&at("netmap:eth0-3^", many()), "host-rings").0, Level::Ok);
+    let few = at("netmap:eth0-2^@conf:host-rings=2", many());
+    let (level, what, fix) = about(&few, "host-rings");
+    assert_eq!(level, Level::Fail(Kind::Usage), "{what}");
+    assert!(fix.contains("@conf:host-rings=3"), "{fix}");
+    assert_eq!(about(&at("netmap:eth0-2^@conf:host-rings=4", many()), "host-rings").0, Level::Ok);
+    let forwards = with_probe(|probe| probe.forwards = true);
+    let (level, what, fix) = about(&at("netmap:eth0^", forwards), "host-rings");
+    assert_eq!(level, Level::Fail(Kind::Runtime), "{what}");
+    assert!(fix.contains("parameters/fwd"), "{fix}");
+}
+
+#[test]
+fn checksums_that_the_machine_leaves_to_the_nic_are_warned_of_where_it_shares_the_nic() {
+    let leaves = || {
+        with_interface(|eth0| {
+            eth0.offloads.retain(|(what, _)| *what != Offload::TxChecksum);
+            eth0.offloads.push((Offload::TxChecksum, true));
+        })
+    };
+    let shared = Facts { port: "netmap:eth0^".parse().unwrap(), ..leaves() };
+    let (level, what, fix) = about(&shared, "host-checksums");
+    assert_eq!(level, Level::Warn, "{what}");
+    assert!(fix.contains("ethtool -K eth0 tx off"), "{fix}");
+    assert!(judge(&leaves()).iter().all(|finding| finding.about != "host-checksums"));
+}
+
+#[test]
+fn routes_of_the_machine_go_on_with_the_hosts_rings() {
+    let routed = with_interface(|eth0| eth0.has_route = true);
+    assert!(about(&routed, "route").2.contains("netmap:eth0^"));
+    let shared = Facts { port: "netmap:eth0^".parse().unwrap(), ..routed };
+    assert!(judge(&shared).iter().all(|finding| finding.about != "route"));
 }
 
 #[test]
