@@ -313,10 +313,11 @@ fn judge_offloads(interface: &Interface, native: Option<bool>, found: &mut Findi
 fn judge_rss(interface: &Interface, probe: &Probe, found: &mut Findings) {
     let many = probe.rings.is_some_and(|rings| rings.rx > 1);
     match &interface.rss {
-        Some(rss) if rss.table_entries > 0 => {
+        Some(rss) if !rss.table.is_empty() => {
             let what = format!(
                 "received frames are spread by a hash with a key of {} bytes over a table of {}",
-                rss.key_bytes, rss.table_entries
+                rss.key.len(),
+                rss.table.len()
             );
             found.say(Level::Note, "rss", what);
         }

@@ -214,7 +214,7 @@ fn other_end_of_a_pair_that_leaves_out_checksums_fails() {
 #[test]
 fn hash_is_said_and_a_route_warned_of() {
     let facts = with_interface(|eth0| {
-        eth0.rss = Some(Rss { table_entries: 128, key_bytes: 40 });
+        eth0.rss = Some(Rss { table: vec![0; 128], key: vec![7; 40], ..Rss::default() });
         eth0.has_route = true;
     });
     let (level, what, _) = about(&facts, "rss");
