@@ -27,7 +27,7 @@ pub(super) fn assign(cpus: &[Cpu], near: &[Option<usize>]) -> Vec<Option<usize>>
 }
 
 /// What is to be said where threads share processors.
-pub(super) fn sharing(shards: usize, cpus: usize) -> Option<String> {
+pub(crate) fn sharing(shards: usize, cpus: usize) -> Option<String> {
     let most = shards.div_ceil(cpus.max(1));
     let cores = human::count(cpus as u64, "core");
     (shards > cpus).then(|| format!("{shards} shards share {cores}, up to {most} on one"))

@@ -14,9 +14,10 @@ mod rings;
 mod skew;
 mod summary;
 
+pub(crate) use cores::sharing;
 pub(crate) use live::{LivePort, Report};
 pub(crate) use name::{PortName, TapName};
-use rings::SHARDS_MAX;
+pub(crate) use rings::{RingFacts, SHARDS_MAX, split};
 
 use crate::failure::{Failure, Kind};
 use crate::human;
@@ -228,7 +229,12 @@ fn open_netmap(
     stop: &StopFlag,
 ) -> Result<NetmapPort<Device>, Failure> {
     let config = NetmapConfig { buffers: args.buffers, ..NetmapConfig::default() };
-    let mut port = NetmapPort::open(name, &config).map_err(|e| netmap_failure(&e))?;
+    let mut port = NetmapPort::open(name, &config).map_err(|e| match e {
+        NetmapError::ManyRings { have, .. } => {
+            Failure::new(Kind::Usage, format!("{e}; or serve all of them with --shards {have}"))
+        }
+        e => netmap_failure(&e),
+    })?;
     let missing = port.buffers_missing();
     if missing > 0 {
         eprintln!(

@@ -33,20 +33,15 @@ impl RingFacts {
     pub(crate) fn gather(port: &PortName) -> Result<Self, NetmapError> {
         let PortName::Netmap(name) = port else { return Ok(Self::default()) };
         let rings = probe(name)?.rings;
-        Ok(Self { rings, ..Self::of_interface(name) })
-    }
-
-    /// What the interface says, beside its rings.
-    pub(crate) fn of_interface(name: &name::PortName) -> Self {
         if !name.is_interface() {
-            return Self::default();
+            return Ok(Self { rings, ..Self::default() });
         }
-        Self {
-            rings: None,
+        Ok(Self {
+            rings,
             rss: ethtool::rss(&name.name).ok().filter(|rss| !rss.table.is_empty()),
             fields: ethtool::hash_fields(&name.name).ok(),
             node: cpu::node_of(&name.name),
-        }
+        })
     }
 }
 
@@ -221,6 +216,8 @@ fn expected(
     facts: &RingFacts,
     remarks: &mut Vec<Remark>,
 ) -> Option<Expected> {
+    // Who has no table may have no hash either, and then says of none that it has ports.
+    let Some(rss) = &facts.rss else { return Some(assumed(shards)) };
     if let Some(fields) = facts.fields
         && !fields.ports
     {
@@ -233,7 +230,6 @@ fn expected(
         remarks.push(Remark::new(what, format!("ethtool -N {interface} rx-flow-hash tcp4 sdfn")));
         return None;
     }
-    let Some(rss) = &facts.rss else { return Some(assumed(shards)) };
     for ring in (0..shards).filter(|&ring| !rss.table.contains(&u32::from(ring))) {
         remarks.push(Remark::new(
             format!("ring {ring} gets no connection: the interface's table leaves it out"),

@@ -139,6 +139,10 @@ fn spread_is_what_the_interface_says_or_what_is_usual_and_then_assumed() {
     let usual = split(&port("netmap:eth0"), 4, &nic(4, 4)).unwrap().spread.unwrap();
     assert_eq!(usual, Expected { spread: Spread::in_turn(MICROSOFT_KEY, 4), assumed: true });
 
+    let mut plain = nic(4, 4);
+    plain.fields = Some(HashFields { addresses: false, ports: false });
+    assert!(split(&port("netmap:eth0"), 4, &plain).unwrap().spread.unwrap().assumed);
+
     let mut keyless = telling(4, 2);
     keyless.rss.as_mut().unwrap().key.clear();
     let half = split(&port("netmap:eth0"), 2, &keyless).unwrap().spread.unwrap();
