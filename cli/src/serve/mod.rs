@@ -45,9 +45,11 @@ use std::sync::Arc;
 
 /// What to type, as `--help` shows it.
 pub(crate) const EXAMPLE: &str = "\
-Example, as root or with cap_net_admin:
+Examples, as root or with cap_net_admin:
   simoom serve public/ --port tap:simoom0 --addr 10.66.0.2/24
   curl http://10.66.0.2/
+With four rings of a NIC, as docs/deploy-netmap.md sets it up:
+  simoom serve public/ --port netmap:eth0 --shards 4 --addr 192.0.2.10/24 --gateway 192.0.2.1
 
 Ctrl-C or SIGTERM stops accepting, finishes for up to 5 seconds what is under way, resets the
 rest and puts the interface back; a second one ends at once.";

@@ -82,7 +82,7 @@ impl ShardPlan {
             return Some(path.clone());
         }
         let mut name = path.file_stem().unwrap_or_default().to_os_string();
-        name.push(format!("-{}", self.name.for_a_file()));
+        name.push(format!("-{}", plain(&self.name).for_a_file()));
         if let Some(ending) = path.extension() {
             name.push(".");
             name.push(ending);
@@ -141,7 +141,7 @@ pub(super) fn lay_out(ports: Vec<(Split, Option<usize>, Plan)>, cpus: &[Cpu]) ->
             };
             shards.push(ShardPlan {
                 hashed: spread.as_ref().map(hashed),
-                label: label_of(&name),
+                label: plain(&name).to_string(),
                 plan: Arc::clone(&plan),
                 core: cores.next().flatten(),
                 files_open: FILES_OPEN / near.len().max(4),
@@ -160,14 +160,14 @@ fn interface_of(name: &PortName) -> Option<String> {
     }
 }
 
-/// The name of a ring without what was asked for beside it, and any other name as it is.
-fn label_of(name: &PortName) -> String {
+/// The name of a ring without what is asked for beside it; any other name as it is.
+fn plain(name: &PortName) -> PortName {
     match name {
         PortName::Netmap(ring @ name::PortName { ring: Some(_), .. }) => {
             let conf = name::Conf::default();
-            name::PortName { conf, buffers: None, ..ring.clone() }.to_string()
+            PortName::Netmap(name::PortName { conf, buffers: None, ..ring.clone() })
         }
-        name => name.to_string(),
+        name => name.clone(),
     }
 }
 
@@ -234,4 +234,96 @@ pub(super) fn plan(args: &Args) -> Result<Vec<Plan>, Failure> {
         plans.push(Plan { port: port.clone(), addr, host_addr, gateway });
     }
     Ok(plans)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use simoom_netmap::probe::Rings;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    const LINE: [&str; 12] = [
+        "serve",
+        "public",
+        "--port",
+        "netmap:eth0@buffers=512",
+        "--addr",
+        "10.0.0.2/24",
+        "--port",
+        "netmap:eth1",
+        "--addr",
+        "10.0.1.2/24",
+        "--record",
+        "/tmp/run.pcapng",
+    ];
+
+    /// Shards of two ports with these rings, near to these memories, on these processors.
+    fn laid_out(
+        asked: u16,
+        rings: [u16; 2],
+        nodes: [Option<usize>; 2],
+        cpus: &[Cpu],
+    ) -> Vec<ShardPlan> {
+        let args = Line::try_parse_from(LINE).unwrap().args;
+        let ports = plan(&args).unwrap().into_iter().enumerate().map(|(i, plan)| {
+            let rings = Rings { tx: rings[i], rx: rings[i], tx_slots: 512, rx_slots: 512 };
+            let facts = RingFacts { rings: Some(rings), ..RingFacts::default() };
+            (split(&plan.port, asked, &facts).unwrap(), nodes[i], plan)
+        });
+        lay_out(ports.collect(), cpus)
+    }
+
+    fn cpus(count: usize) -> Vec<Cpu> {
+        (0..count).map(|number| Cpu { number, core: number, node: number / 2 }).collect()
+    }
+
+    #[test]
+    fn shards_of_all_ports_have_a_core_a_ring_and_their_part_of_the_hash() {
+        let shards = laid_out(4, [2, 4], [Some(1), Some(0)], &cpus(4));
+        let seen: Vec<_> = shards.iter().map(|s| (s.label.as_str(), s.core.unwrap())).collect();
+        let wanted = [
+            ("netmap:eth0-0", 2),
+            ("netmap:eth0-1", 3),
+            ("netmap:eth1-0", 0),
+            ("netmap:eth1-1", 1),
+            ("netmap:eth1-2", 0),
+            ("netmap:eth1-3", 1),
+        ];
+        assert_eq!(seen, wanted);
+        assert_eq!(shards[1].name.to_string(), "netmap:eth0-1@buffers=512", "what is opened");
+        for (shard, (port, rings, ring)) in shards.iter().zip([
+            ("netmap:eth0@buffers=512", 2, 0),
+            ("netmap:eth0@buffers=512", 2, 1),
+            ("netmap:eth1", 4, 0),
+            ("netmap:eth1", 4, 1),
+            ("netmap:eth1", 4, 2),
+            ("netmap:eth1", 4, 3),
+        ]) {
+            assert_eq!(shard.plan.port.to_string(), port);
+            let hashed = &shard.hashed.as_ref().unwrap().shard;
+            assert_eq!(hashed.ring, ring);
+            assert_eq!(*hashed.spread.table.iter().max().unwrap(), rings - 1);
+        }
+        assert!(Arc::ptr_eq(&shards[0].plan, &shards[1].plan), "one address");
+    }
+
+    #[test]
+    fn descriptors_are_shared_and_each_shard_records_to_a_file_of_its_own() {
+        let args = Line::try_parse_from(LINE).unwrap().args;
+        let shards = laid_out(64, [64, 64], [None; 2], &cpus(4));
+        assert!(shards.iter().map(|shard| shard.files_open).sum::<usize>() <= FILES_OPEN);
+        assert!(shards.iter().all(|shard| shard.files_open > 0));
+        let path = |at: usize| shards[at].record_path(&args).unwrap();
+        assert_eq!(path(1), PathBuf::from("/tmp/run-netmap-eth0-1.pcapng"));
+        assert_eq!(path(127), PathBuf::from("/tmp/run-netmap-eth1-63.pcapng"));
+        let two = laid_out(1, [1, 1], [None; 2], &cpus(1));
+        assert_eq!((two[0].label.as_str(), two[1].core), ("netmap:eth0@buffers=512", Some(0)));
+        assert!(two.iter().all(|shard| shard.hashed.is_none()), "one ring gets everything");
+    }
 }

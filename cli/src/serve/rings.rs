@@ -4,6 +4,7 @@
 //! `doctor` says it.
 
 use super::PortName;
+use crate::human;
 use simoom_core::wire::rss::{MICROSOFT_KEY, Spread};
 use simoom_linux::cpu;
 use simoom_linux::ethtool::{self, HashFields, HashFunction, Rss};
@@ -138,8 +139,8 @@ fn split_made(name: &name::PortName, asked: u16) -> Result<Split, Remark> {
     }
     let mut remarks = Vec::new();
     if shards < asked {
-        let what =
-            format!("made with {shards} ring pairs, it is served by {shards} of {asked} shards");
+        let pairs = human::count(shards.into(), "ring pair");
+        let what = format!("made with {pairs}, it is served by {shards} of {asked} shards");
         remarks.push(Remark::new(what, format!("@conf:rings={asked} for more")));
     }
     let names =
@@ -186,8 +187,8 @@ fn split_interface(
     let mut remarks = Vec::new();
     if shards < asked {
         let what = format!(
-            "the interface has {pairs} ring pair{}, so {shards} of {asked} shards serve it",
-            if pairs == 1 { "" } else { "s" }
+            "the interface has {}, so {shards} of {asked} shards serve it",
+            human::count(pairs.into(), "ring pair")
         );
         remarks
             .push(Remark::new(what, format!("ethtool -L {interface} combined {asked} for more")));
