@@ -31,6 +31,10 @@ pub struct Stats {
     /// Of these, those that the hash would have put on another ring: the interface does not spread as
     /// was said.
     pub rx_other_ring: u64,
+    /// Frames to our address left to the host's own network, which has it too
+    /// ([`super::Config::host_shares_address`]): ARP, ICMP, and segments of no connection to a port where
+    /// nobody listens here.
+    pub rx_for_host: u64,
     /// Segments that TCP dropped, by [`crate::tcp::Drop`] in its order.
     pub tcp_drops: [u64; crate::tcp::Drop::COUNT],
     /// Segments whose text was in order and shown to the application, in full or in part.
