@@ -2,11 +2,16 @@
 
 use crate::failure::{Failure, Kind};
 use crate::human;
-use crate::serve::parse_content_mode;
+use crate::netmap_need::Need;
+use crate::serve::{PortName, SHARDS_MAX, netmap_failure, parse_content_mode};
 use crate::site::Site;
+use clap::value_parser;
 use serde_json::{Value, json};
 use simoom_core::content::{Config, Mode, SEGMENTS_PER_RUN, Store};
 use simoom_core::wire::emit::headers_len;
+use simoom_netmap::error::NetmapError;
+use simoom_netmap::name;
+use simoom_netmap::probe::{Buffers, probe};
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -30,6 +35,13 @@ pub(crate) struct Args {
     /// Objects to list, the longest first
     #[arg(long, value_name = "N", default_value_t = 20)]
     objects: usize,
+    /// Say what the memory of this netmap port must have, and what is there
+    #[arg(long, value_name = "KIND:NAME")]
+    port: Option<PortName>,
+    /// Shards that are to serve the port, each with a store of its own
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "port",
+          value_parser = value_parser!(u16).range(1..=i64::from(SHARDS_MAX)))]
+    shards: u16,
     /// Print one JSON object with everything
     #[arg(long)]
     json: bool,
@@ -46,7 +58,33 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         None => vec![Mode::Copy, Mode::CopiesInAdvance(4), Mode::CopiesOnDemand, Mode::Gather],
     };
     let plan = Plan::of(&site, &modes);
-    let text = if args.json { format!("{:#}\n", plan.json()) } else { plan.table(args.objects) };
+    let port = match &args.port {
+        Some(PortName::Netmap(name)) => {
+            let mode = args.content_mode.unwrap_or(Mode::CopiesOnDemand);
+            Some((name, plan.need(name, mode, args.shards)?))
+        }
+        Some(port @ PortName::Tap(_)) => {
+            let what = format!(
+                "--port {port}: a TAP device's buffers are the process's own memory, of \
+                                which the table speaks: leave it out"
+            );
+            return Err(Failure::new(Kind::Usage, what));
+        }
+        None => None,
+    };
+    let text = if args.json {
+        let mut json = plan.json();
+        if let Some((name, (need, have))) = &port {
+            json["netmap"] = need.json(name, have);
+        }
+        format!("{json:#}\n")
+    } else {
+        let mut text = plan.table(args.objects);
+        if let Some((name, (need, have))) = port {
+            text.push_str(&need.text(name, have));
+        }
+        text
+    };
     crate::human::print(&text)
         .map_err(|e| Failure::new(Kind::File, format!("cannot write the table: {e}")))
 }
@@ -130,6 +168,31 @@ impl Plan {
             }
         }
         Self { usual, all: memory(segments, runs), objects, variants }
+    }
+
+    /// What a port's memory needs for the variant that nearly every peer is served from, and what there
+    /// is of it, or why that cannot be said.
+    fn need(
+        &self,
+        name: &name::PortName,
+        mode: Mode,
+        shards: u16,
+    ) -> Result<(Need, Result<Buffers, String>), Failure> {
+        let prepared = self.usual.iter().find(|memory| memory.mode == mode);
+        let prepared = prepared.map_or(0, |memory| memory.buffers);
+        let is_interface = name.is_interface();
+        let (rings, have) = match probe(name) {
+            Ok(probe) => {
+                let unsaid = "a port's own memory is made when it is opened";
+                (probe.rings, probe.buffers.ok_or(unsaid.to_string()))
+            }
+            Err(error @ (NetmapError::NoNetmap | NetmapError::OldApi | NetmapError::Forbidden)) => {
+                (None, Err(error.to_string()))
+            }
+            Err(error) => return Err(netmap_failure(&error)),
+        };
+        let rings = rings.unwrap_or_else(|| Need::usual_rings(name, shards));
+        Ok((Need::of(prepared, shards, rings, is_interface), have))
     }
 
     fn table(&self, listed: usize) -> String {

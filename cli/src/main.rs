@@ -5,7 +5,7 @@
 //! down in files), [`relay`] (a simulated link between real hosts), [`load`] (a client that measures and
 //! checks), [`doctor`] (what would keep a port from serving), [`verify`] (a device put to the test),
 //! [`analyze`] (captures explained), [`replay`] (captures played), [`content_table`] (what preparing
-//! takes), [`site`] (a directory as a
+//! takes) with [`netmap_need`] (of netmap's memory), [`site`] (a directory as a
 //! catalogue), [`captures`] (opened for reading), [`failure`] (how the program ends).
 
 mod analyze;
@@ -16,6 +16,7 @@ mod doctor;
 mod failure;
 mod human;
 mod load;
+mod netmap_need;
 mod relay;
 mod replay;
 mod serve;

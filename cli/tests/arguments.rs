@@ -27,6 +27,18 @@ fn wrong_arguments_are_exit_code_2_and_say_what_to_write() {
             &["serve", dir, "--port", "netmap:eth0*", "--addr", "10.66.0.2/24"],
             "then ^ for the host",
         ),
+        (
+            &["serve", dir, "--port", "tap:t0", "--addr", "10.66.0.2/24", "--shards", "2"],
+            "one queue here, and so one shard: leave out --shards",
+        ),
+        (
+            &["serve", dir, "--port", "tap:t0", "--addr", "10.66.0.2/24", "--shards", "0"],
+            "--shards",
+        ),
+        (
+            &["serve", dir, "--port", "tap:t0", "--addr", "10.66.0.2/24", "--shards", "129"],
+            "--shards",
+        ),
         (&["serve", dir, "--port", "tap:t0", "--addr", "10.66.0.2"], "prefix length is missing"),
         (&["serve", dir, "--port", "tap:t0", "--addr", "10.66.0.0/24"], "take the next one"),
         (&["serve", dir, "--port", "tap:t0", "--addr", "10.66.0.2/33"], "prefix length"),

@@ -110,3 +110,29 @@ fn the_table_adds_up() {
         assert!(text.contains(wanted), "{wanted:?} is not in: {text}");
     }
 }
+
+#[test]
+fn memory_of_a_port_is_that_of_all_its_shards() {
+    let dir = TestDir::new("memory");
+    dir.file("a.bin", &[1; 22_000]);
+    let path = dir.path().to_str().unwrap();
+    let port = ["--port", "vale0:srv@conf:slots=512", "--shards", "4"];
+    let output = run(&[&["content", path, "--json"], &port[..]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let json: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let need = &json["netmap"];
+    // 16 segments, a frame for each of 511 slots, and 64.
+    assert_eq!(need["buffers_each"], 16 + 511 + 64);
+    assert_eq!(need["extra_buffers"], 4 * 591);
+    assert_eq!(need["buf_num"], 4 * 591 + 2 * 4 * 512 + 2);
+    assert_eq!((&need["ring_num"], &need["parameter_prefix"]), (&8.into(), &"priv_".into()));
+    let output = run(&[&["content", path], &port[..]].concat());
+    let text = stdout(&output);
+    for wanted in ["served by 4 shards", "591 for each shard", "6462  priv_buf_num at least"] {
+        assert!(text.contains(wanted), "{wanted:?} is not in: {text}");
+    }
+    let output = run(&["content", path, "--port", "tap:t0"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    let output = run(&["content", path, "--shards", "2"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+}

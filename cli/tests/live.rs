@@ -75,6 +75,7 @@ fn inside() {
     loss_is_made_good(&site);
     a_signal_drains_and_a_second_one_ends(&site);
     what_is_taken_or_vanishes_is_said(&site);
+    an_interface_that_vanishes_ends_its_shard_alone(&site);
     the_example_applications_answer();
     assert_eq!(interfaces(), ["lo"], "every device is gone");
     assert_eq!(tcp_checksum_errors(), 0, "the kernel found no wrong checksum of ours");
@@ -193,6 +194,40 @@ fn what_is_taken_or_vanishes_is_said(site: &Site) {
     let (status, said) = server.wait_and_hear();
     assert_eq!(status.code(), Some(1), "{said}");
     assert!(said.contains("interface live0 is gone"), "{said}");
+}
+
+fn an_interface_that_vanishes_ends_its_shard_alone(site: &Site) {
+    let mut args = vec!["--port", "tap:live0", "--addr", "10.66.0.2/24"];
+    args.extend(["--port", "tap:live1", "--addr", "10.67.0.2/24", "--shards", "1"]);
+    let mut server = Server::start(site, &args);
+    for (line, port) in server.lines.iter().zip(["tap:live0", "tap:live1"]) {
+        assert!(line.contains(&format!("through {port}, 1 shard on core ")), "{line}");
+    }
+    let mut slow = site.fetch_to("10.67.0.2", 1_000_000, &["--limit-rate", "600k"], "slow");
+    slow.wait_until_begun();
+    site.fetch("10.66.0.2", 22_000).expect_right();
+    assert!(works(Command::new("ip").args(["link", "del", "live0"])));
+    let gone = server.hear_until("serves no more");
+    assert!(gone.contains("simoom: tap:live0 serves no more, 1 other goes on: "), "{gone}");
+    assert!(gone.contains("interface live0 is gone"), "{gone}");
+    slow.expect_right();
+    site.fetch_in_parallel("10.67.0.2", 10);
+    assert_eq!(interfaces(), ["lo", "live1"]);
+    server.signal("INT");
+    let (status, said) = server.wait_and_hear();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("all ports: "), "{said}");
+    assert!(said.ends_with("simoom: 1 of 2 shards ended by a failure, said above\n"), "{said}");
+
+    // Where all are gone there is nothing to wait for.
+    let server = Server::start(site, &args);
+    for interface in ["live0", "live1"] {
+        assert!(works(Command::new("ip").args(["link", "del", interface])));
+    }
+    let (status, said) = server.wait_and_hear();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("serves no more, none is left: "), "{said}");
+    assert!(said.ends_with("simoom: 2 of 2 shards ended by a failure, said above\n"), "{said}");
 }
 
 fn the_example_applications_answer() {
@@ -383,6 +418,21 @@ impl Server {
     fn wait_and_hear(mut self) -> (ExitStatus, String) {
         let said = self.said();
         (self.child.wait().expect("the program ends"), said)
+    }
+
+    /// What it says up to the end of the line with this in it.
+    fn hear_until(&mut self, wanted: &str) -> String {
+        let err = self.child.stderr.as_mut().expect("piped and not yet read");
+        // Byte by byte: what follows is for whoever reads next.
+        let (mut heard, mut byte) = (Vec::new(), [0]);
+        while err.read(&mut byte).expect("a pipe") > 0 {
+            heard.push(byte[0]);
+            let text = String::from_utf8_lossy(&heard);
+            if text.ends_with('\n') && text.contains(wanted) {
+                return text.into_owned();
+            }
+        }
+        panic!("{wanted:?} was not said: {}", String::from_utf8_lossy(&heard));
     }
 
     fn said(&mut self) -> String {

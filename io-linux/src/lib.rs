@@ -46,6 +46,7 @@
 #![deny(unsafe_code)]
 
 pub mod clock;
+pub mod cpu;
 pub mod ethtool;
 pub mod netlink;
 pub mod prefix;

@@ -59,6 +59,14 @@ pub(crate) fn refuse_offloads(tun: &File) -> io::Result<()> {
 
 /// A question of `SIOCETHTOOL`, whose answer is as many words: the commands that take no more.
 pub(crate) fn ethtool<const N: usize>(interface: &str, words: [u32; N]) -> io::Result<[u32; N]> {
+    let mut words = words;
+    ethtool_words(interface, &mut words)?;
+    Ok(words)
+}
+
+/// The same where the number of words is known as it runs. A command whose words say how many follow
+/// must be given as many.
+pub(crate) fn ethtool_words(interface: &str, words: &mut [u32]) -> io::Result<()> {
     let bytes = interface.as_bytes();
     if bytes.is_empty() || bytes.len() >= libc::IFNAMSIZ {
         return Err(io::Error::from_raw_os_error(libc::ENODEV));
@@ -67,7 +75,6 @@ pub(crate) fn ethtool<const N: usize>(interface: &str, words: [u32; N]) -> io::R
     let fd =
         check(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })?;
     let socket = own(fd);
-    let mut words = words;
     let mut request = libc::ifreq {
         ifr_name: [0; libc::IFNAMSIZ],
         ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_data: words.as_mut_ptr().cast() },
@@ -77,8 +84,34 @@ pub(crate) fn ethtool<const N: usize>(interface: &str, words: [u32; N]) -> io::R
     }
     // SAFETY: (live-argument) the kernel reads and writes one ifreq, and through it as many words as
     // the command has, which are ours and outlive the call.
-    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as _, &mut request) })?;
-    Ok(words)
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as _, &mut request) })
+        .map(drop)
+}
+
+/// Processors that this thread may run on, by number, at most those that a `cpu_set_t` has room for.
+pub(crate) fn allowed_cpus() -> io::Result<Vec<usize>> {
+    // SAFETY: (plain-data) a cpu_set_t of zeroes is an empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    let len = size_of::<libc::cpu_set_t>();
+    // SAFETY: (live-argument) the kernel writes one cpu_set_t, which `set` is.
+    check(unsafe { libc::sched_getaffinity(0, len, &mut set) })?;
+    let room = 8 * len;
+    // SAFETY: (live-argument) `cpu` is below the bits of the set, which is alive.
+    Ok((0..room).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) }).collect())
+}
+
+/// Lets this thread run on one processor alone.
+pub(crate) fn pin_to(cpu: usize) -> io::Result<()> {
+    let len = size_of::<libc::cpu_set_t>();
+    if cpu >= 8 * len {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    // SAFETY: (plain-data) a cpu_set_t of zeroes is an empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: (live-argument) `cpu` was checked to be below the bits of the set, which is alive.
+    unsafe { libc::CPU_SET(cpu, &mut set) };
+    // SAFETY: (live-argument) the kernel reads one cpu_set_t, which `set` is.
+    check(unsafe { libc::sched_setaffinity(0, len, &set) }).map(drop)
 }
 
 /// A socket to the kernel's routing tables. Reading and writing it moves whole messages.

@@ -202,6 +202,10 @@ fn explain(
     }
 }
 
+/// How long one poll(2) waits at most. A kernel that deletes an interface of which several rings are bound
+/// wakes one of those who wait, and then itself waits for all to close; asked anew, it tells the others.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
 /// Ethernet header and 802.1Q tag.
 const HEADER_AND_TAG: u16 = 18;
 /// Bytes of a buffer where netmap was not told otherwise.
@@ -259,11 +263,13 @@ impl Kernel for Device {
         self.host.as_ref().map_or(Ok(()), sys::tx_sync)
     }
 
+    /// Returns after [`LOOK_EVERY`] too, as after a signal: whoever has longer asks again.
     #[inline]
     fn poll(&mut self, wait: Wait) -> io::Result<Ready> {
         let also = self.stop.as_ref().map(OwnedFd::as_fd);
         let host = self.host.as_ref().map(|file| (file, wait.host));
-        let polled = sys::poll(&self.netmap, wait.output, host, also, wait.timeout)?;
+        let timeout = wait.timeout.map_or(LOOK_EVERY, |span| span.min(LOOK_EVERY));
+        let polled = sys::poll(&self.netmap, wait.output, host, also, Some(timeout))?;
         Ok(Ready { failed: polled.failed, ended: polled.also })
     }
 
@@ -391,6 +397,16 @@ mod tests {
         let before = device.now_nanos();
         device.pause(Duration::from_millis(2));
         assert!(device.now_nanos() - before >= 1_000_000);
+    }
+
+    #[test]
+    fn nobody_waits_so_long_that_a_deleted_interface_is_not_seen() {
+        let (idle, _open) = UnixStream::pair().unwrap();
+        let mut device = Device { netmap: File::from(OwnedFd::from(idle)), stop: None };
+        for timeout in [None, Some(Duration::from_secs(3_600))] {
+            let ready = device.poll(Wait { timeout, output: false }).unwrap();
+            assert_eq!(ready, Ready::default(), "it is to be asked again");
+        }
     }
 
     #[test]

@@ -27,7 +27,8 @@ pub trait Kernel {
     fn host_sync(&mut self) -> io::Result<()>;
 
     /// Takes what was queued for sending and for the host, without asking for completions unless the ring is full,
-    /// takes back what was released of the rings that are waited for, and waits: poll(2).
+    /// takes back what was released of the rings that are waited for, and waits: poll(2). It may return
+    /// before there is anything to see.
     ///
     /// # Errors
     /// errno of the call; `Interrupted` after a signal.

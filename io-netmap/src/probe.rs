@@ -46,13 +46,15 @@ pub struct Rings {
     pub host: u16,
 }
 
-/// Buffers of a memory.
+/// Buffers of a memory, and the rings that it has room for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Buffers {
     /// How many, those of rings and netmap's own in.
     pub total: u32,
     /// Bytes of one.
     pub bytes: u32,
+    /// Rings of either direction, the host's among them.
+    pub rings: u32,
 }
 
 /// More than there will be.
@@ -92,6 +94,7 @@ pub fn probe(port: &PortName) -> Result<Probe, NetmapError> {
         buffers: said.then_some(Buffers {
             total: pools.nr_buf_pool_objtotal,
             bytes: pools.nr_buf_pool_objsize,
+            rings: pools.nr_ring_pool_objtotal,
         }),
         forwards: forwards(),
         native: is_interface.then(|| native(&port.name)).flatten(),

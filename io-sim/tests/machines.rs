@@ -214,6 +214,9 @@ fn every_connection_stays_with_one_shard_on_both_sides() {
             machine.shards().iter().map(|shard| what(shard.stack.stats())).sum()
         };
         assert_eq!((of(|s| s.opened), of(|s| s.rx_no_connection)), (6 * rings, 0));
+        let hashed = if machine.shards().len() == 1 { 0 } else { 6 * rings };
+        assert!(of(|s| s.rx_hashed) >= hashed, "every SYN was compared with the hash");
+        assert_eq!(of(|s| s.rx_other_ring), 0, "and was where it belongs");
         assert!(machine.shards()[1..].iter().all(|shard| shard.stack.stats().arp_replies == 0));
         let asked = world.host(client).right().unwrap();
         for shard in asked.shards() {

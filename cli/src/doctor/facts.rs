@@ -1,7 +1,8 @@
 //! What the system says of a port. Reads; judges nothing, changes nothing.
 
 use crate::serve::PortName;
-use simoom_linux::ethtool::{self, Offload, Rss};
+use simoom_linux::cpu;
+use simoom_linux::ethtool::{self, HashFields, Offload, Rss};
 use simoom_netmap::error::NetmapError;
 use simoom_netmap::probe::{Probe, probe};
 use std::fs::{self, OpenOptions};
@@ -19,8 +20,14 @@ pub(super) struct Facts {
     pub(super) opened: Option<Result<u32, NetmapError>>,
     /// `/dev/net/tun`, for a TAP device.
     pub(super) tun: Tun,
-    /// Packet buffers that are to be used.
+    /// Packet buffers that each shard is to use.
     pub(super) buffers: u32,
+    /// Shards that are to serve; None where one thread serves one ring.
+    pub(super) shards: Option<u16>,
+    /// Ports that are to be served at once, this one among them.
+    pub(super) ports: usize,
+    /// Processors that this process may use; None where nobody says.
+    pub(super) cores: Option<usize>,
     /// Segments of the content, cut for most peers; None where no content was named.
     pub(super) segments: Option<u64>,
     /// Bytes of memory that programs may still have.
@@ -44,6 +51,10 @@ pub(super) struct Interface {
     /// The other end of a veth pair, where it is in sight, and whether that end leaves checksums out.
     pub(super) peer: Option<(String, bool)>,
     pub(super) rss: Option<Rss>,
+    /// What of a TCP segment is hashed.
+    pub(super) hash_fields: Option<HashFields>,
+    /// The memory that it is near to.
+    pub(super) node: Option<usize>,
     /// A route of the machine goes through it.
     pub(super) has_route: bool,
 }
@@ -60,7 +71,12 @@ pub(super) enum Tun {
 }
 
 impl Facts {
-    pub(super) fn gather(port: &PortName, buffers: u32, segments: Option<u64>) -> Self {
+    pub(super) fn gather(
+        port: &PortName,
+        buffers: u32,
+        shards: Option<u16>,
+        segments: Option<u64>,
+    ) -> Self {
         let (name, netmap) = match port {
             PortName::Tap(name) => (Some(name.as_str()), None),
             PortName::Netmap(name) => {
@@ -73,6 +89,9 @@ impl Facts {
             opened: None,
             tun: Tun::gather(),
             buffers,
+            shards,
+            ports: 1,
+            cores: cpu::allowed().ok().map(|cpus| cpus.len()),
             segments,
             memory_available: memory_available(),
             port: port.clone(),
@@ -103,7 +122,9 @@ impl Interface {
             driver: driver.and_then(|path| Some(path.file_name()?.to_str()?.to_string())),
             offloads: Offload::ALL.iter().filter_map(offload).collect(),
             peer: peer_of(&folder),
-            rss: ethtool::rss(name).ok(),
+            rss: ethtool::rss(name).ok().filter(|rss| !rss.table.is_empty()),
+            hash_fields: ethtool::hash_fields(name).ok(),
+            node: cpu::node_of(name),
             has_route: has_route(name),
         })
     }

@@ -3,7 +3,8 @@
 use super::facts::{Facts, Interface, Tun};
 use crate::failure::Kind;
 use crate::human;
-use crate::serve::{PortName, netmap_failure};
+use crate::netmap_need::Need;
+use crate::serve::{PortName, RingFacts, netmap_failure, sharing, split};
 use simoom_linux::ethtool::Offload;
 use simoom_netmap::name;
 use simoom_netmap::probe::{API_SPOKEN, Probe, Rings};
@@ -77,6 +78,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
         PortName::Tap(name) => judge_tap(facts, name.as_str(), &mut found),
         PortName::Netmap(name) => judge_netmap(facts, name, &mut found),
     }
+    judge_cores(facts, &mut found);
     judge_need(facts, &mut found);
     found.0
 }
@@ -141,8 +143,11 @@ fn judge_netmap(facts: &Facts, port: &name::PortName, found: &mut Findings) {
         judge_host(port, facts, probe, found);
     }
     if let Some(rings) = &probe.rings {
-        judge_rings(port, rings, found);
+        judge_rings(facts, port, rings, found);
     } else {
+        if facts.shards.is_some() {
+            judge_shards(facts, None, found);
+        }
         let what = if port.pipe.is_some() {
             "a pipe: both ends are made when one is opened, slots change hands, nothing is copied"
         } else {
@@ -223,13 +228,14 @@ fn judge_host(port: &name::PortName, facts: &Facts, probe: &Probe, found: &mut F
     }
 }
 
-fn judge_rings(port: &name::PortName, rings: &Rings, found: &mut Findings) {
+fn judge_rings(facts: &Facts, port: &name::PortName, rings: &Rings, found: &mut Findings) {
     let pairs = rings.tx.min(rings.rx);
     let shape = format!(
         "{} transmit and {} receive rings of {} and {} slots",
         rings.tx, rings.rx, rings.tx_slots, rings.rx_slots
     );
     match port.ring {
+        None if facts.shards.is_some() => judge_shards(facts, Some(&shape), found),
         Some(ring) if ring >= pairs => found.mend(
             Level::Fail(Kind::Usage),
             "rings",
@@ -240,7 +246,10 @@ fn judge_rings(port: &name::PortName, rings: &Rings, found: &mut Findings) {
             Level::Fail(Kind::Usage),
             "rings",
             format!("{shape}, of which a port takes one: the others' frames would be lost"),
-            format!("ethtool -L {} combined 1, or serve netmap:{}-0", port.name, port.name),
+            format!(
+                "serve with --shards {pairs}, or ethtool -L {} combined 1, or serve netmap:{}-0",
+                port.name, port.name
+            ),
         ),
         _ => found.say(Level::Ok, "rings", shape),
     }
@@ -252,6 +261,60 @@ fn judge_rings(port: &name::PortName, rings: &Rings, found: &mut Findings) {
             format!("rings of {fewest} slots are full within a burst"),
             format!("ethtool -G {} rx 1024 tx 1024", port.name),
         );
+    }
+}
+
+/// Rings against shards, and whether the interface spreads over them.
+fn judge_shards(facts: &Facts, shape: Option<&str>, found: &mut Findings) {
+    let asked = facts.shards.unwrap_or(1);
+    let interface = facts.interface.as_ref();
+    let known = RingFacts {
+        rings: facts.netmap.as_ref().and_then(|probe| probe.as_ref().ok()?.rings),
+        rss: interface.and_then(|interface| interface.rss.clone()),
+        fields: interface.and_then(|interface| interface.hash_fields),
+        node: interface.and_then(|interface| interface.node),
+    };
+    let shape = shape.map_or(String::new(), |shape| format!("{shape}; "));
+    match split(&facts.port, asked, &known) {
+        Err(remark) => {
+            found.mend(Level::Fail(Kind::Usage), "rings", shape + &remark.what, remark.fix);
+        }
+        Ok(split) => {
+            let shards = human::count(split.names.len() as u64, "shard");
+            found.say(Level::Ok, "rings", format!("{shape}{shards} would serve"));
+            for remark in split.remarks {
+                found.mend(Level::Warn, "shards", remark.what, remark.fix);
+            }
+            match split.spread {
+                Some(expected) if expected.assumed => found.say(
+                    Level::Note,
+                    "hash",
+                    "the port does not say its key: what comes is held against the usual one, \
+                     Microsoft's",
+                ),
+                Some(_) => found.say(
+                    Level::Ok,
+                    "hash",
+                    "a Toeplitz hash whose table spreads over exactly these rings",
+                ),
+                None => {}
+            }
+        }
+    }
+}
+
+/// Threads of all ports against the cores that there are for them.
+fn judge_cores(facts: &Facts, found: &mut Findings) {
+    let (Some(asked), Some(cores)) = (facts.shards, facts.cores) else { return };
+    let shards = usize::from(asked) * facts.ports;
+    match sharing(shards, cores) {
+        Some(said) => found.mend(
+            Level::Warn,
+            "cores",
+            said,
+            format!("--shards {}, or more cores (taskset, cpusets)", (cores / facts.ports).max(1)),
+        ),
+        None => found.say(Level::Ok, "cores", format!("a core for each of {shards} shards")),
     }
 }
 
@@ -360,10 +423,11 @@ fn judge_offloads(interface: &Interface, native: Option<bool>, found: &mut Findi
 fn judge_rss(interface: &Interface, probe: &Probe, found: &mut Findings) {
     let many = probe.rings.is_some_and(|rings| rings.rx > 1);
     match &interface.rss {
-        Some(rss) if rss.table_entries > 0 => {
+        Some(rss) if !rss.table.is_empty() => {
             let what = format!(
                 "received frames are spread by a hash with a key of {} bytes over a table of {}",
-                rss.key_bytes, rss.table_entries
+                rss.key.len(),
+                rss.table.len()
             );
             found.say(Level::Note, "rss", what);
         }
@@ -371,7 +435,7 @@ fn judge_rss(interface: &Interface, probe: &Probe, found: &mut Findings) {
             Level::Warn,
             "rss",
             "how received frames are spread over the rings cannot be read",
-            format!("ethtool -L {} combined 1", interface.name),
+            format!("ethtool -x {}, and look for what serve says of rings", interface.name),
         ),
         _ => {}
     }
@@ -400,11 +464,10 @@ fn judge_buffers(facts: &Facts, probe: &Probe, found: &mut Findings) {
         None => {}
     }
     let (Some(buffers), Some(rings)) = (probe.buffers, probe.rings) else { return };
-    // Each ring has a buffer for each slot, the host's rings among them; two are netmap's own.
-    let in_rings = (u32::from(rings.tx) + 1)
-        .saturating_mul(rings.tx_slots)
-        .saturating_add((u32::from(rings.rx) + 1).saturating_mul(rings.rx_slots))
-        .saturating_add(2);
+    // Each ring has a buffer for each slot, the host's rings among them.
+    let shards = facts.shards.unwrap_or(1).min(rings.tx.min(rings.rx).max(1));
+    let of_rings = Need { shards, buffers_each: need, rings, host_rings: 1 };
+    let (need, in_rings) = (of_rings.extra(), of_rings.in_rings());
     let left = buffers.total.saturating_sub(in_rings);
     let have = format!(
         "{} buffers of {} bytes ({}), {left} beside those of the rings",

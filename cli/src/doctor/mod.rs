@@ -8,7 +8,7 @@ mod findings;
 
 use crate::content_table::usual_segments;
 use crate::failure::{Failure, Kind};
-use crate::serve::PortName;
+use crate::serve::{PortName, SHARDS_MAX};
 use crate::site::Site;
 use clap::value_parser;
 use facts::Facts;
@@ -36,7 +36,10 @@ pub(crate) struct Args {
     /// What is to be served: says how many packet buffers it takes
     #[arg(long, value_name = "DIR")]
     content: Option<PathBuf>,
-    /// Packet buffers that `simoom serve` will be told to use
+    /// Shards that `simoom serve` will be told to make of each port
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=i64::from(SHARDS_MAX)))]
+    shards: Option<u16>,
+    /// Packet buffers that `simoom serve` will be told to use, for each shard
     #[arg(long, value_name = "N", default_value_t = 16_384,
           value_parser = value_parser!(u32).range(256..=1_048_576))]
     buffers: u32,
@@ -57,7 +60,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     let mut all = Vec::new();
     for port in &args.ports {
-        let mut facts = Facts::gather(port, args.buffers, need);
+        let mut facts = Facts::gather(port, args.buffers, args.shards, need);
+        facts.ports = args.ports.len();
         if let (true, PortName::Netmap(name)) = (args.open, port) {
             let config = NetmapConfig { buffers: args.buffers, ..NetmapConfig::default() };
             // Closing without waiting: nothing was sent.

@@ -16,6 +16,7 @@ mod what_if;
 use crate::captures::{Bar, Captures, check_numbers};
 use crate::failure::{Failure, Kind};
 use crate::human;
+use crate::site::bodies::OPEN_MAX;
 use crate::site::{DiskBodies, Site};
 use crate::time::Around;
 use clap::value_parser;
@@ -254,7 +255,7 @@ fn files(dir: &Path) -> Result<Files, Failure> {
     if more > 0 {
         eprintln!("simoom: {more} more were left out");
     }
-    Ok(Files::new(site.catalogue, DiskBodies::new(site.files)))
+    Ok(Files::new(site.catalogue, DiskBodies::new(site.files, OPEN_MAX)))
 }
 
 /// The profile of a name, or in a file.

@@ -1,5 +1,6 @@
 //! A stack and its live port, turned until a signal comes.
 
+use super::crew::Post;
 use super::{netmap_failure, summary, tap_failure};
 use crate::failure::{Failure, Kind};
 use crate::site::DiskBodies;
@@ -11,18 +12,25 @@ use simoom_core::time::{Duration, Instant};
 use simoom_linux::tap::{TapError, TapPort};
 use simoom_netmap::device::Device;
 use simoom_netmap::error::NetmapError;
+use simoom_netmap::kernel::Kernel;
 use simoom_netmap::port::{NetmapPort, NetmapStats};
 use simoom_pcap::recorder::Recorder;
 use simoom_pcap::writer::{Interface, Writer};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How long connections may take to finish once the end was asked for. Then they are reset.
 pub(super) const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// How often `--stats` prints.
 const STATS_EVERY: Duration = Duration::from_secs(1);
+
+/// Connections that are looked at before anything is said of their rings: enough for a number to mean
+/// something, few enough to be said soon.
+const HASHED_MIN: u64 = 32;
 
 /// A port that serves, or something around one.
 pub(crate) trait LivePort: Port + Advance + Send + 'static {
@@ -80,7 +88,19 @@ impl LivePort for TapPort {
     }
 }
 
-impl LivePort for NetmapPort<Device> {
+/// A kernel that ends waits when the end is asked for.
+pub(super) trait StopKernel: Kernel + Send + 'static {
+    /// From now on the end is no reason to return.
+    fn ignore_stop(&mut self);
+}
+
+impl StopKernel for Device {
+    fn ignore_stop(&mut self) {
+        self.set_stop(None);
+    }
+}
+
+impl<K: StopKernel> LivePort for NetmapPort<K> {
     fn failure(error: &NetmapError) -> Failure {
         netmap_failure(error)
     }
@@ -90,7 +110,7 @@ impl LivePort for NetmapPort<Device> {
     }
 
     fn ignore_stop(&mut self) {
-        self.set_stop(None);
+        self.kernel_mut().ignore_stop();
     }
 
     fn now(&self) -> Instant {
@@ -174,14 +194,38 @@ impl<P: LivePort> LivePort for Recorder<P, File> {
 pub(crate) struct Report {
     /// The counters, a line each.
     pub(super) summary: String,
+    /// What is compared with other shards.
+    pub(super) counted: summary::Snapshot,
     pub(crate) failure: Option<Failure>,
 }
 
 impl Report {
     /// Nothing counted yet.
     pub(crate) fn new(failure: Option<Failure>) -> Self {
-        Self { summary: String::new(), failure }
+        Self { summary: String::new(), counted: summary::Snapshot::default(), failure }
     }
+}
+
+/// What is told while a server turns, and to whom.
+pub(super) struct Watch {
+    /// Who is told.
+    pub(super) post: Post,
+    /// The core that the thread is kept on.
+    pub(super) core: Option<usize>,
+    /// Whether counters are told once a second.
+    pub(super) stats: bool,
+    /// What is to be said of a ring that does not fit the hash.
+    pub(super) misfit: Option<Misfit>,
+}
+
+/// What is said, by one shard of a port, once.
+pub(super) struct Misfit {
+    /// What hashes, in words.
+    pub(super) hash: String,
+    /// What to look at.
+    pub(super) fix: String,
+    /// Set by the shard that says it. Nobody looks at it before there is something to say.
+    pub(super) said: Arc<AtomicBool>,
 }
 
 /// A stack with its port.
@@ -189,9 +233,9 @@ pub(super) struct Server<P> {
     name: String,
     port: P,
     stack: Stack<FileServer<DiskBodies>>,
-    /// When the counters are printed next.
+    /// When the counters are told next.
     stats_at: Option<Instant>,
-    printed: summary::Snapshot,
+    watch: Watch,
 }
 
 impl<P: LivePort> Server<P> {
@@ -199,10 +243,10 @@ impl<P: LivePort> Server<P> {
         name: String,
         port: P,
         stack: Stack<FileServer<DiskBodies>>,
-        stats: bool,
+        watch: Watch,
     ) -> Self {
-        let stats_at = stats.then_some(Instant::ZERO + STATS_EVERY);
-        Self { name, port, stack, stats_at, printed: summary::Snapshot::default() }
+        let stats_at = watch.stats.then_some(Instant::ZERO + STATS_EVERY);
+        Self { name, port, stack, stats_at, watch }
     }
 
     /// The same, with every frame recorded to a new file.
@@ -213,8 +257,8 @@ impl<P: LivePort> Server<P> {
         let interface = self.name.split_once(':').map_or(self.name.as_str(), |(_, name)| name);
         let writer = Writer::new(file, &[Interface::new(interface)]).map_err(fail)?;
         let start = self.port.start_unix_nanos();
-        let Self { name, port, stack, stats_at, printed } = self;
-        Ok(Server { name, port: Recorder::new(port, writer, start), stack, stats_at, printed })
+        let Self { name, port, stack, stats_at, watch } = self;
+        Ok(Server { name, port: Recorder::new(port, writer, start), stack, stats_at, watch })
     }
 }
 
@@ -222,8 +266,13 @@ impl<P: LivePort> Server<P> {
     /// Serves until the stop flag is up or the port fails, then drains and restores the device.
     pub(super) fn serve(mut self) -> Report {
         let done = self.turn_until_stopped().and_then(|()| self.drain());
-        let summary = summary::of(&self.name, &self.stack, &self.port.dropped());
-        let mut report = Report { summary, failure: done.err() };
+        let title = match self.watch.core {
+            Some(core) => format!("{} (core {core})", self.name),
+            None => self.name.clone(),
+        };
+        let summary = summary::of(&title, &self.stack, &self.port.dropped());
+        let counted = summary::Snapshot::of(&self.stack);
+        let mut report = Report { summary, counted, failure: done.err() };
         self.port.finish(&mut report);
         report
     }
@@ -233,7 +282,7 @@ impl<P: LivePort> Server<P> {
         while let Some(now) = self.port.advance(earlier(wake_at, self.stats_at)) {
             wake_at = self.turn(now)?;
             if self.stats_at.is_some_and(|at| at <= now) {
-                self.print_stats(now);
+                self.tell_stats(now);
             }
         }
         self.port.dead().map_or(Ok(()), Err)
@@ -242,6 +291,9 @@ impl<P: LivePort> Server<P> {
     /// A turn of the stack, and when the next is due.
     fn turn(&mut self, now: Instant) -> Result<Option<Instant>, Failure> {
         let deadline = self.stack.turn(now, &mut self.port).map_err(|e| P::failure(&e))?;
+        if self.watch.misfit.is_some() && self.stack.stats().rx_other_ring > 0 {
+            self.tell_misfit();
+        }
         Ok(deadline.map(|deadline| deadline.at))
     }
 
@@ -277,11 +329,26 @@ impl<P: LivePort> Server<P> {
     }
 
     #[cold]
-    fn print_stats(&mut self, now: Instant) {
-        let snapshot = summary::Snapshot::of(&self.stack);
-        eprintln!("{}", snapshot.line(&self.printed, &self.name, self.stack.connections()));
-        self.printed = snapshot;
+    fn tell_stats(&mut self, now: Instant) {
+        self.watch.post.counted(summary::Snapshot::of(&self.stack));
         self.stats_at = Some(now + STATS_EVERY);
+    }
+
+    #[cold]
+    fn tell_misfit(&mut self) {
+        let stats = self.stack.stats();
+        if stats.rx_hashed < HASHED_MIN {
+            return;
+        }
+        let Some(Misfit { hash, fix, said }) = self.watch.misfit.take() else { return };
+        if !said.swap(true, Ordering::Relaxed) {
+            self.watch.post.say(format!(
+                "simoom: {}: of {} new connections {} came on this ring though {hash} chooses another \
+                 for them; as long as all frames of a connection come on one ring they are served, \
+                 else they are reset: {fix}\n",
+                self.name, stats.rx_hashed, stats.rx_other_ring
+            ));
+        }
     }
 }
 

@@ -1,19 +1,32 @@
-//! `simoom serve`: a directory over live ports, one thread, stack and store each.
+//! `simoom serve`: a directory over live ports. A *shard* is one ring pair of a port with a thread, a
+//! stack and a store of its own; shards of one port have one address.
 //!
-//! Here: from arguments to ports and stacks. [`live`] turns them; [`summary`] says what came of it.
+//! Here: arguments, and from a plan to open ports and stacks. [`plan`] makes it of the arguments, with
+//! [`rings`] (which shard takes which ring, and whether the NIC spreads over them) and [`cores`];
+//! [`crew`] runs the threads, [`live`] is what one does; [`summary`] and [`skew`] say what came of it.
 
+mod cores;
+mod crew;
 mod host;
 mod live;
 mod name;
+mod plan;
+mod rings;
+mod skew;
 mod summary;
 
+pub(crate) use cores::sharing;
 pub(crate) use live::{LivePort, Report};
 pub(crate) use name::{PortName, TapName};
+pub(crate) use rings::{RingFacts, SHARDS_MAX, split};
 
 use crate::failure::{Failure, Kind};
 use crate::human;
 use crate::site::{DiskBodies, Site};
 use clap::{ValueEnum, value_parser};
+use crew::{Crew, Member, Post, Serving};
+use live::Watch;
+use plan::{Plan, ShardPlan, plan};
 use simoom_core::content::Mode;
 use simoom_core::port::Port;
 use simoom_core::secrets::Secrets;
@@ -31,13 +44,15 @@ use simoom_netmap::port::{NetmapConfig, NetmapPort};
 use std::fmt::Display;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::thread;
+use std::sync::Arc;
 
 /// What to type, as `--help` shows it.
 pub(crate) const EXAMPLE: &str = "\
-Example, as root or with cap_net_admin:
+Examples, as root or with cap_net_admin:
   simoom serve public/ --port tap:simoom0 --addr 10.66.0.2/24
   curl http://10.66.0.2/
+With four rings of a NIC, as docs/deploy-netmap.md sets it up:
+  simoom serve public/ --port netmap:eth0 --shards 4 --addr 192.0.2.10/24 --gateway 192.0.2.1
 
 Ctrl-C or SIGTERM stops accepting, finishes for up to 5 seconds what is under way, resets the
 rest and puts the interface back; a second one ends at once.";
@@ -48,9 +63,14 @@ pub(crate) struct Args {
     /// The directory to serve; symbolic links that leave it are not followed
     dir: PathBuf,
     /// A network port, as tap:NAME or netmap:NAME; may repeat, each with a thread, a stack and a store
-    /// of its own
+    /// of its own. One that fails ends alone: the others go on, and the exit code tells
     #[arg(long = "port", value_name = "KIND:NAME", required = true)]
     ports: Vec<PortName>,
+    /// Serve rings 0 to N-1 of each netmap port, each by a shard: a thread kept on a core of its own, a
+    /// stack and a store, all with the port's address. Threads share cores where there are fewer; with
+    /// fewer rings there are fewer shards. By default one ring, by a thread that the system moves
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=i64::from(SHARDS_MAX)))]
+    shards: Option<u16>,
     /// The stack's own address with its subnet, once for each port
     #[arg(long = "addr", value_name = "ADDR/LEN", required = true)]
     addrs: Vec<Ipv4Prefix>,
@@ -72,11 +92,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MODE", default_value = "copies-on-demand",
           value_parser = parse_content_mode)]
     content_mode: Mode,
-    /// Connections at once, at most, for each port
+    /// Connections at once, at most, for each shard
     #[arg(long, value_name = "N", default_value_t = 4_096,
           value_parser = value_parser!(u32).range(1..=4_000_000))]
     connections: u32,
-    /// Packet buffers of 2 KB, for each port: what prepared content may fill; netmap may have fewer
+    /// Packet buffers of 2 KB, for each shard: what prepared content may fill; netmap may have fewer
     #[arg(long, value_name = "N", default_value_t = 16_384,
           value_parser = value_parser!(u32).range(256..=1_048_576))]
     buffers: u32,
@@ -84,11 +104,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MS", default_value_t = 200,
           value_parser = value_parser!(u64).range(1..=60_000))]
     min_rto: u64,
-    /// Record every frame to this file, as pcapng; with several ports, one file each, the port's
+    /// Record every frame to this file, as pcapng; with several shards, one file each, the ring's
     /// name before the ending
     #[arg(long, value_name = "FILE.pcapng")]
     record: Option<PathBuf>,
-    /// Print counters on stderr once a second
+    /// Print counters on stderr once a second, a line for each port
     #[arg(long)]
     stats: bool,
 }
@@ -128,16 +148,7 @@ pub(crate) fn parse_content_mode(text: &str) -> Result<Mode, String> {
     }
 }
 
-/// One port with what it is told, before it is opened.
-#[derive(Debug)]
-struct Plan {
-    port: PortName,
-    addr: Ipv4Prefix,
-    host_addr: Ipv4Prefix,
-    gateway: Ipv4Addr,
-}
-
-/// Serves until a signal, or until a port fails.
+/// Serves until a signal, or until every shard has failed.
 pub(crate) fn run(args: Args) -> Result<(), Failure> {
     let plans = plan(&args)?;
     let site = Site::scan(&args.dir)?;
@@ -152,125 +163,58 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         .and_then(|stop| stop.raise_on_interrupt().map(|()| stop))
         .map_err(|e| Failure::new(Kind::Runtime, format!("cannot wait for signals: {e}")))?;
 
+    let shards = plan::shards(&args, plans)?;
+    let (args, site) = (Arc::new(args), Arc::new(site));
+    let members = shards.iter().map(|shard| member(&args, shard, &site, &stop)).collect();
     // All ports are opened before the first one serves: a failure then leaves nothing half done.
-    let mut servers: Vec<ReadyServer> = Vec::new();
-    for plan in &plans {
-        servers.push(match &plan.port {
-            PortName::Tap(name) => start(&args, plan, &site, open_tap(&args, plan, name, &stop)?)?,
-            PortName::Netmap(name) => start(&args, plan, &site, open_netmap(&args, name, &stop)?)?,
-        });
-    }
+    let crew = Crew::open(members, &stop)?;
     let files = human::count(site.files.len() as u64, "file");
-    for plan in &plans {
+    for of_port in shards.chunk_by(|a, b| a.plan.port == b.plan.port) {
+        let plan = &of_port[0].plan;
         let port = match args.listen.first() {
             Some(80) | None => String::new(),
             Some(port) => format!(":{port}"),
         };
         let line = format!(
-            "serving {files} ({}) on http://{}{port}/ through {}\n",
+            "serving {files} ({}) on http://{}{port}/ through {}{}\n",
             human::bytes(site.bytes),
             plan.addr.addr(),
-            plan.port
+            plan.port,
+            on_cores(of_port),
         );
         // Whoever closed stdout wants no lines; curl is served all the same.
         let _ = human::print(&line);
     }
-    let threads: Vec<_> = servers
-        .into_iter()
-        .zip(&plans)
-        .map(|(server, plan)| {
-            let name = plan.port.to_string();
-            let stop = stop.clone();
-            let run = move || {
-                let done = server();
-                // One port that fails ends the others: half a service hides.
-                stop.raise();
-                done
-            };
-            (name.clone(), thread::Builder::new().name(name).spawn(run))
-        })
-        .collect();
-    let mut answer = Ok(());
-    for (name, thread) in threads {
-        let done = match thread.map(thread::JoinHandle::join) {
-            Ok(Ok(report)) => report,
-            Ok(Err(panic)) => std::panic::resume_unwind(panic),
-            Err(e) => {
-                stop.raise();
-                let why = format!("{name}: cannot start a thread: {e}");
-                answer = Err(Failure::new(Kind::Runtime, why));
-                continue;
-            }
-        };
-        eprint!("{}", done.summary);
-        if let Some(failure) = done.failure {
-            answer = Err(failure);
-        }
-    }
-    answer
+    crew.serve(&mut |text| eprint!("{text}"))
 }
 
-/// Pairs ports with their addresses.
-fn plan(args: &Args) -> Result<Vec<Plan>, Failure> {
-    let usage = |message| Err(Failure::new(Kind::Usage, message));
-    let ports = args.ports.len();
-    let repeats = [
-        ("--addr", args.addrs.len(), false),
-        ("--host-addr", args.host_addrs.len(), true),
-        ("--gateway", args.gateways.len(), true),
-    ];
-    for (option, given, optional) in repeats {
-        if given != ports && !(optional && given == 0) {
-            return usage(format!(
-                "{} for {}: give {option} once for each --port, in their order",
-                human::count(given as u64, option),
-                human::count(ports as u64, "port")
-            ));
-        }
+/// As in "…, 2 shards on cores 0 and 1".
+fn on_cores(shards: &[ShardPlan]) -> String {
+    let cores: Vec<_> = shards.iter().filter_map(|shard| shard.core).collect();
+    if cores.is_empty() {
+        return String::new();
     }
-    if args.content_mode == Mode::Gather
-        && let Some(port) = args.ports.iter().find(|port| matches!(port, PortName::Tap(_)))
-    {
-        return Err(whole_frames_only(port, "a TAP device gets each in one system call"));
+    format!(", {} on {}", human::count(shards.len() as u64, "shard"), cores::said(&cores))
+}
+
+/// The thread of a shard.
+fn member(args: &Arc<Args>, shard: &ShardPlan, site: &Arc<Site>, stop: &StopFlag) -> Member {
+    let (args, site, stop) = (Arc::clone(args), Arc::clone(site), stop.clone());
+    let of_thread = shard.clone();
+    Member {
+        name: shard.label.clone(),
+        port: shard.plan.port.to_string(),
+        core: shard.core,
+        open: Box::new(move |post| match &of_thread.name {
+            PortName::Tap(name) => {
+                let port = open_tap(&args, &of_thread.plan, name, &stop)?;
+                start(&args, &of_thread, &site, port, post)
+            }
+            PortName::Netmap(name) => {
+                start(&args, &of_thread, &site, open_netmap(&args, name, &stop)?, post)
+            }
+        }),
     }
-    let mut plans: Vec<Plan> = Vec::with_capacity(ports);
-    for (i, port) in args.ports.iter().enumerate() {
-        let addr = args.addrs[i];
-        let host_addr = args.host_addrs.get(i).copied().unwrap_or_else(|| addr.first_other());
-        let gateway = args.gateways.get(i).copied().unwrap_or(host_addr.addr());
-        if host_addr.addr() == addr.addr() {
-            return usage(format!(
-                "--host-addr {host_addr} is the stack's own --addr: the two ends of the cable need one each"
-            ));
-        }
-        if !addr.contains(host_addr.addr()) || host_addr.len() != addr.len() {
-            return usage(format!(
-                "--host-addr {host_addr} is not in the subnet of --addr {addr}: take another address of {}/{}",
-                addr.network(),
-                addr.len()
-            ));
-        }
-        if !addr.contains(gateway) || gateway == addr.addr() {
-            return usage(format!(
-                "--gateway {gateway}: it must be another address of {}/{}",
-                addr.network(),
-                addr.len()
-            ));
-        }
-        if let Some(other) = plans.iter().find(|p| p.port == *port) {
-            return usage(format!("--port {} is there twice: one stack owns a port", other.port));
-        }
-        if let Some(other) =
-            plans.iter().find(|p| p.addr.contains(addr.addr()) || addr.contains(p.addr.addr()))
-        {
-            return usage(format!(
-                "--addr {addr} and --addr {} are in the same subnet: give each port one of its own",
-                other.addr
-            ));
-        }
-        plans.push(Plan { port: port.clone(), addr, host_addr, gateway });
-    }
-    Ok(plans)
 }
 
 /// Why a port does not serve with `--content-mode gather`.
@@ -280,9 +224,6 @@ fn whole_frames_only(port: impl Display, why: impl Display) -> Failure {
     );
     Failure::new(Kind::Usage, what)
 }
-
-/// A port with its stack, about to serve.
-type ReadyServer = Box<dyn FnOnce() -> live::Report + Send>;
 
 fn open_tap(args: &Args, plan: &Plan, name: &TapName, stop: &StopFlag) -> Result<TapPort, Failure> {
     let tap = TapConfig {
@@ -301,7 +242,12 @@ fn open_netmap(
     stop: &StopFlag,
 ) -> Result<NetmapPort<Device>, Failure> {
     let config = NetmapConfig { buffers: args.buffers, ..NetmapConfig::default() };
-    let mut port = NetmapPort::open(name, &config).map_err(|e| netmap_failure(&e))?;
+    let mut port = NetmapPort::open(name, &config).map_err(|e| match e {
+        NetmapError::ManyRings { have, .. } => {
+            Failure::new(Kind::Usage, format!("{e}; or serve all of them with --shards {have}"))
+        }
+        e => netmap_failure(&e),
+    })?;
     if args.content_mode == Mode::Gather && port.caps().max_frags < 2 {
         return Err(whole_frames_only(name, port.gathering()));
     }
@@ -322,14 +268,17 @@ fn open_netmap(
 /// Makes the stack of an open port.
 fn start<P: live::LivePort>(
     args: &Args,
-    plan: &Plan,
+    shard: &ShardPlan,
     site: &Site,
     port: P,
-) -> Result<ReadyServer, Failure> {
+    post: Post,
+) -> Result<Serving, Failure> {
+    let plan = &shard.plan;
     let mut config =
         Config::new(address_for(&plan.port, plan.addr.addr()), plan.addr.addr(), plan.addr.len());
     config.gateway = Some(plan.gateway);
     config.listen.clone_from(&args.listen);
+    config.shard = shard.hashed.as_ref().map(|hashed| hashed.shard.clone());
     config.connections_max = args.connections;
     config.half_open_max = (args.connections / 4).clamp(64, 65_536);
     config.receive_buffers = (args.connections / 16).clamp(64, 4_096);
@@ -341,32 +290,23 @@ fn start<P: live::LivePort>(
     config.host_shares_address = host::shares_address(&plan.port, plan.addr.addr())?;
     let secrets = secrets()?;
     let caps = *port.caps();
-    let bodies = DiskBodies::new(site.files.clone());
+    let bodies = DiskBodies::new(Arc::clone(&site.files), shard.files_open);
     let app = FileServer::new(site.catalogue.clone(), bodies, ServerConfig::default());
     let stack = Stack::new(config, secrets, &caps, app);
-    let server = live::Server::new(plan.port.to_string(), port, stack, args.stats);
-    Ok(match record_path(args, plan) {
+    let watch = Watch {
+        post,
+        core: shard.core,
+        stats: args.stats,
+        misfit: shard.hashed.as_ref().map(plan::Hashed::misfit),
+    };
+    let server = live::Server::new(shard.label.clone(), port, stack, watch);
+    Ok(match shard.record_path(args) {
         Some(path) => {
             let server = server.record(&path)?;
             Box::new(move || server.serve())
         }
         None => Box::new(move || server.serve()),
     })
-}
-
-/// Where the frames of a port are recorded.
-fn record_path(args: &Args, plan: &Plan) -> Option<PathBuf> {
-    let path = args.record.as_ref()?;
-    if args.ports.len() == 1 {
-        return Some(path.clone());
-    }
-    let mut name = path.file_stem().unwrap_or_default().to_os_string();
-    name.push(format!("-{}", plan.port.for_a_file()));
-    if let Some(ending) = path.extension() {
-        name.push(".");
-        name.push(ending);
-    }
-    Some(path.with_file_name(name))
 }
 
 /// The address that a NIC takes frames for; else a locally administered unicast address, the same for
@@ -432,3 +372,6 @@ pub(crate) fn netmap_failure(error: &NetmapError) -> Failure {
     };
     Failure::new(kind, error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,14 +7,16 @@ use simoom_core::stack::Stack;
 use simoom_core::tcp::Drop;
 use std::fmt::Write;
 
-/// What a line of `--stats` is the difference of.
-#[derive(Clone, Copy, Debug, Default)]
+/// What a line of `--stats` is the difference of, and what shards are compared by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Snapshot {
-    requests: u64,
-    frames_in: u64,
-    frames_out: u64,
-    bytes_out: u64,
-    turns: u64,
+    pub(super) requests: u64,
+    pub(super) frames_in: u64,
+    pub(super) frames_out: u64,
+    pub(super) bytes_out: u64,
+    pub(super) turns: u64,
+    /// Open at this moment.
+    pub(super) connections: u64,
 }
 
 impl Snapshot {
@@ -26,18 +28,44 @@ impl Snapshot {
             frames_out: stats.frames_out,
             bytes_out: stats.bytes_out,
             turns: stats.turns,
+            connections: stack.connections().into(),
         }
     }
 
-    /// What happened since `before`, in a line.
-    pub(super) fn line(&self, before: &Self, name: &str, connections: u32) -> String {
+    /// Of several shards, all together.
+    pub(super) fn sum(all: impl Iterator<Item = Self>) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            requests: sum.requests + one.requests,
+            frames_in: sum.frames_in + one.frames_in,
+            frames_out: sum.frames_out + one.frames_out,
+            bytes_out: sum.bytes_out + one.bytes_out,
+            turns: sum.turns + one.turns,
+            connections: sum.connections + one.connections,
+        })
+    }
+
+    /// What was counted since `before`; the connections are those of now.
+    pub(super) fn since(&self, before: &Self) -> Self {
+        Self {
+            requests: self.requests - before.requests,
+            frames_in: self.frames_in - before.frames_in,
+            frames_out: self.frames_out - before.frames_out,
+            bytes_out: self.bytes_out - before.bytes_out,
+            turns: self.turns - before.turns,
+            connections: self.connections,
+        }
+    }
+
+    /// In a line.
+    pub(super) fn line(&self, name: &str) -> String {
         format!(
-            "{name}: {connections} connections, {} requests, {} frames in, {} out ({}), {} turns",
-            self.requests - before.requests,
-            self.frames_in - before.frames_in,
-            self.frames_out - before.frames_out,
-            human::bytes(self.bytes_out - before.bytes_out),
-            self.turns - before.turns,
+            "{name}: {} connections, {} requests, {} frames in, {} out ({}), {} turns",
+            self.connections,
+            self.requests,
+            self.frames_in,
+            self.frames_out,
+            human::bytes(self.bytes_out),
+            self.turns,
         )
     }
 }
@@ -99,6 +127,13 @@ pub(super) fn of<B: Bodies>(
         (stats.rx_for_host, "to the address that is the host's too"),
     ] {
         line(&mut out, count, &format!("not ours: {what}"));
+    }
+    if stats.rx_hashed > 0 {
+        let what = format!(
+            "of {} new connections on a ring that the hash does not choose",
+            stats.rx_hashed
+        );
+        line(&mut out, stats.rx_other_ring, &what);
     }
     for (count, what) in [
         (stats.rx_malformed, "malformed"),

@@ -10,8 +10,8 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-/// Files kept open: far below the 1,024 descriptors that a process has by default, with room for
-/// several ports. The one not used for longest is closed for the next.
+/// Files kept open by one reader, at most: far below the 1,024 descriptors that a process has by default.
+/// The one not used for longest is closed for the next.
 pub(crate) const OPEN_MAX: usize = 128;
 
 const CLOSED: u8 = u8::MAX;
@@ -23,6 +23,8 @@ pub(crate) struct DiskBodies {
     /// For each file, its place in `open`, or [`CLOSED`].
     places: Vec<u8>,
     open: Vec<Open>,
+    /// Files that may be open, 1 to [`OPEN_MAX`].
+    open_max: usize,
     /// Counts reads: what "longest ago" is measured by.
     clock: u64,
 }
@@ -34,12 +36,14 @@ struct Open {
 }
 
 impl DiskBodies {
-    /// Opens nothing yet.
-    pub(crate) fn new(files: Arc<[DiskFile]>) -> Self {
+    /// Opens nothing yet, and no more than so many at once, 1 to [`OPEN_MAX`].
+    pub(crate) fn new(files: Arc<[DiskFile]>, open_max: usize) -> Self {
+        let open_max = open_max.clamp(1, OPEN_MAX);
         Self {
             places: vec![CLOSED; files.len()],
             files,
-            open: Vec::with_capacity(OPEN_MAX),
+            open: Vec::with_capacity(open_max),
+            open_max,
             clock: 0,
         }
     }
@@ -65,7 +69,7 @@ impl DiskBodies {
             return None;
         }
         let opened = Open { number, file, used_at: self.clock };
-        let place = if self.open.len() < OPEN_MAX {
+        let place = if self.open.len() < self.open_max {
             self.open.push(opened);
             self.open.len() - 1
         } else {
@@ -104,7 +108,7 @@ mod tests {
             fs::write(dir.path().join(format!("{i:04}")), format!("body {i}")).unwrap();
         }
         let site = Site::scan(dir.path()).unwrap();
-        let mut bodies = DiskBodies::new(Arc::clone(&site.files));
+        let mut bodies = DiskBodies::new(Arc::clone(&site.files), OPEN_MAX);
         let n = site.files.len();
         for step in 0..3 * n {
             // 89 is prime to n: every file comes up, far from its neighbours.
@@ -124,7 +128,7 @@ mod tests {
             fs::write(dir.path().join(name), b"as it was scanned").unwrap();
         }
         let site = Site::scan(dir.path()).unwrap();
-        let mut bodies = DiskBodies::new(Arc::clone(&site.files));
+        let mut bodies = DiskBodies::new(Arc::clone(&site.files), OPEN_MAX);
         fs::write(dir.path().join("cut"), b"short").unwrap();
         fs::remove_file(dir.path().join("removed")).unwrap();
         fs::remove_file(dir.path().join("replaced")).unwrap();

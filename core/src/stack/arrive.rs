@@ -297,6 +297,11 @@ impl<A: App, T: Trace> Stack<A, T> {
             self.stats.rx_not_ours += 1;
             return Claim::Taken;
         }
+        if let Some(shard) = &self.config.shard {
+            self.stats.rx_hashed += 1;
+            let ring = shard.spread.ring_of_tcp(key.remote(), key.local());
+            self.stats.rx_other_ring += u64::from(ring != shard.ring);
+        }
         let control = TcpFlags::SYN | TcpFlags::ACK | TcpFlags::RST;
         let is_syn = segment.flags.0 & control.0 == TcpFlags::SYN.0;
         if is_syn && is_listening {

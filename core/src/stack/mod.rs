@@ -71,7 +71,8 @@ pub struct Config {
     /// address is ours alone.
     pub host_shares_address: bool,
     /// Where several stacks share our address, each behind a ring of one interface: which is ours.
-    /// Connections that we open get local ports whose answers come to it.
+    /// Connections that we open get local ports whose answers come to it, and what comes though the
+    /// hash would have put it elsewhere is counted ([`Stats::rx_other_ring`]).
     pub shard: Option<rss::Shard>,
     /// Connections in any state, at most.
     pub connections_max: u32,

@@ -24,6 +24,13 @@ pub struct Stats {
     pub rx_other: u64,
     /// Segments to a port where nobody listens, or of an unknown connection: answered with RST.
     pub rx_no_connection: u64,
+    /// SYNs and segments of no connection whose ring was compared with the hash, which is done where
+    /// [`super::Config::shard`] says what ours is. A connection's frames all have one hash, so its SYN
+    /// speaks for them; one that comes to another ring later is of no connection there.
+    pub rx_hashed: u64,
+    /// Of these, those that the hash would have put on another ring: the interface does not spread as
+    /// was said.
+    pub rx_other_ring: u64,
     /// Frames to our address left to the host's own network, which has it too
     /// ([`super::Config::host_shares_address`]): ARP, ICMP, and segments of no connection to a port where
     /// nobody listens here.

@@ -3,10 +3,14 @@
 //! The interface hashes, not the stack. This is its model, for choosing local ports, for splitting
 //! a capture into rings, and for the simulator.
 
+use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 /// Bytes of a Toeplitz key: enough for two IPv6 addresses and two ports.
 pub const KEY_LEN: usize = 40;
+
+/// Bytes of a key that the hash of a TCP segment over IPv4 comes from: what it hashes, and a window.
+pub const KEY_LEN_TCP_IPV4: usize = 16;
 
 /// The key of Microsoft's published verification suite; many drivers have it as their default.
 pub const MICROSOFT_KEY: [u8; KEY_LEN] = [
@@ -86,20 +90,35 @@ pub const fn ring_of(hash: u32, rings: u32) -> u32 {
 pub struct Spread {
     /// The key.
     pub key: [u8; KEY_LEN],
-    /// The ring for each value of the hash modulo [`INDIRECTION_ENTRIES`].
-    pub table: [u8; INDIRECTION_ENTRIES as usize],
+    /// The ring for each value of the hash modulo the table's length. Where it is empty, all go to
+    /// ring 0.
+    pub table: Vec<u8>,
 }
 
 impl Spread {
     /// A table filled in turn, as drivers do: [`ring_of`]. At least one ring.
     pub fn in_turn(key: [u8; KEY_LEN], rings: u8) -> Self {
-        Self { key, table: core::array::from_fn(|entry| ring_of(entry as u32, rings.into()) as u8) }
+        let ring = |entry| ring_of(entry, rings.into()) as u8;
+        Self { key, table: (0..INDIRECTION_ENTRIES).map(ring).collect() }
+    }
+
+    /// The spread of an interface that says its key and its table. Keys are of many lengths: bytes
+    /// beyond [`KEY_LEN`] hash nothing that is spoken here. None for one shorter than
+    /// [`KEY_LEN_TCP_IPV4`], and for an empty table.
+    pub fn said(key: &[u8], table: Vec<u8>) -> Option<Self> {
+        if key.len() < KEY_LEN_TCP_IPV4 || table.is_empty() {
+            return None;
+        }
+        let mut whole = [0; KEY_LEN];
+        whole.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
+        Some(Self { key: whole, table })
     }
 
     /// The ring for a hash.
     #[inline]
-    pub const fn ring(&self, hash: u32) -> u8 {
-        self.table[(hash % INDIRECTION_ENTRIES) as usize]
+    pub fn ring(&self, hash: u32) -> u8 {
+        let entry = (hash as usize).checked_rem(self.table.len()).unwrap_or(0);
+        self.table.get(entry).copied().unwrap_or(0)
     }
 
     /// The ring for a TCP segment, with the ends as they are in the frame received.
@@ -176,6 +195,23 @@ mod tests {
                 assert_eq!(u32::from(spread.ring_of_tcp(src, dst)), ring_of(hash, rings.into()));
             }
         }
+    }
+
+    #[test]
+    fn a_spread_is_what_the_interface_says_of_any_length() {
+        let (src, dst) = (Ipv4Addr::new(66, 9, 149, 187), Ipv4Addr::new(161, 142, 100, 80));
+        let (src, dst) = (SocketAddrV4::new(src, 2794), SocketAddrV4::new(dst, 1766));
+        let long = [&MICROSOFT_KEY[..], &[7; 12]].concat();
+        for key in [&MICROSOFT_KEY[..KEY_LEN_TCP_IPV4], &MICROSOFT_KEY[..], &long] {
+            for entries in [1, 64, 128, 512, 2_048] {
+                let table: Vec<u8> = (0..entries).map(|entry| (entry % 7) as u8).collect();
+                let spread = Spread::said(key, table).unwrap();
+                assert_eq!(u32::from(spread.ring_of_tcp(src, dst)), 0x51cc_c178 % entries % 7);
+            }
+        }
+        assert_eq!(Spread::said(&MICROSOFT_KEY[..KEY_LEN_TCP_IPV4 - 1], Vec::from([0])), None);
+        assert_eq!(Spread::said(&MICROSOFT_KEY, Vec::new()), None);
+        assert_eq!(Spread { key: MICROSOFT_KEY, table: Vec::new() }.ring(9), 0);
     }
 
     #[test]

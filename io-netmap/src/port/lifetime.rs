@@ -78,6 +78,15 @@ pub struct HostAttachment {
     pub ring: u16,
 }
 
+impl<K> Attachment<K> {
+    /// The same binding, with calls going through what `wrap` makes of the kernel.
+    pub fn map_kernel<L>(self, wrap: impl FnOnce(K) -> L) -> Attachment<L> {
+        let Self { name, region, interface, ring, asked, extra, gathering, host, kernel } = self;
+        let kernel = wrap(kernel);
+        Attachment { name, region, interface, ring, asked, extra, gathering, host, kernel }
+    }
+}
+
 /// Ports made in this process so far: what tells their tokens apart in debug builds.
 static PORTS: AtomicU32 = AtomicU32::new(1);
 

@@ -5,12 +5,12 @@
 #
 #   SIMOOM_LOAD_KEPT   requests over connections that are kept, on pipe and switch each; 20000
 #   SIMOOM_LOAD_EACH   requests with a connection each, on pipe and switch each; 2000
-#   SIMOOM_LOAD_LINKS  "killed pipe switch gather veth", or some of them, or "modes": copies on demand and
-#                      gather over the switch in turn, for their rates and the buffers that they take
+#   SIMOOM_LOAD_LINKS  "killed pipe switch gather shards veth", or some of them, or "modes": copies on demand
+#                      and gather over the switch in turn, for their rates and the buffers that they take
 #   SIMOOM_LOAD_ROUNDS how often, for "modes"; 3
 kept=${SIMOOM_LOAD_KEPT:-20000}
 each=${SIMOOM_LOAD_EACH:-2000}
-links=${SIMOOM_LOAD_LINKS:-killed pipe switch gather veth}
+links=${SIMOOM_LOAD_LINKS:-killed pipe switch gather shards veth}
 rounds=${SIMOOM_LOAD_ROUNDS:-3}
 
 fail() { echo "FAILED: $*"; exit 1; }
@@ -30,6 +30,9 @@ server=
 # start PORT ADDR/LEN [ARGUMENT...]
 start() {
     port=$1; addr=$2; shift 2
+    # What the last one said is not what this one says.
+    : >/tmp/serving
+    : >/tmp/summary
     simoom serve /www --port "$port" --addr "$addr" "$@" >/tmp/serving 2>/tmp/summary &
     server=$!
     tries=0
@@ -122,8 +125,113 @@ killed() {
     echo "-- killed: the next start says: $(cat /tmp/said)"
 }
 
+# says FILE TEXT...: each stands in the file.
+says() {
+    file=$1; shift
+    for text in "$@"; do
+        grep -q -- "$text" "$file" || { cat "$file"; fail "$text: is not said"; }
+    done
+}
+
+# get ADDRESS FILE: fetched by the kernel's client, and compared.
+get() {
+    if [ -x /bin/curl ]; then
+        curl -sf --max-time 60 -o /tmp/got "http://$1/$2" || fail "curl: $2 from $1: $?"
+    else
+        wget -q -T 60 -O /tmp/got "http://$1/$2" || fail "wget: $2 from $1: $?"
+    fi
+    cmp -s /tmp/got "/www/$2" || fail "$2 from $1 differs"
+}
+
+# Two shards with one address. A pipe brings to ring 1 what was sent on ring 1, so there is a client for
+# each; a pair of interfaces with two queues spreads by a hash of its own. Neither is the one that is
+# assumed: it is said, and every byte is right.
+shards() {
+    echo "-- two shards over a pipe of two rings"
+    start 'netmap:two{1' 10.66.0.2/24 --shards 2 --buffers 1024 --stats
+    says /tmp/serving '2 shards on core'
+    for ring in 0 1; do
+        simoom load --content /www --port "netmap:two}1-$ring@conf:rings=2" --addr "10.66.0.9$ring/24" \
+            --server 10.66.0.2 --requests "$each" --requests-per-connection 4 >/tmp/load$ring 2>&1 &
+        eval "load$ring=\$!"
+    done
+    for ring in 0 1; do
+        eval "wait \$load$ring" || { cat /tmp/load$ring; fail "the load on ring $ring"; }
+        grep 'requests' /tmp/load$ring | head -1
+    done
+    finish
+    says /tmp/summary 'two{1-0 (core ' 'two{1-1 (core ' 'by 2 shards' 'largest over mean: 1.0' \
+        'came on this ring though the Toeplitz hash' 'on a ring that the hash does not choose' \
+        "[^0-9]$((2 * each)) requests"
+
+    echo "-- rings that do not fit the shards"
+    simoom serve /www --port 'netmap:three{1@conf:rings=3' --addr 10.66.0.2/24 --shards 2 >/tmp/said 2>&1
+    [ $? = 2 ] || fail "a third ring without a shard is not refused"
+    says /tmp/said 'made with 3 receive rings, and 2 would be served'
+    start 'netmap:one{1@conf:rings=1' 10.66.0.2/24 --shards 2
+    says /tmp/summary 'served by 1 of 2 shards'
+    finish
+
+    # Of three queues that the other end sends through, the kernel takes the last for ring 1.
+    /bin/ip link add many0 numrxqueues 2 numtxqueues 2 type veth peer name many1 numtxqueues 3 ||
+        { echo "skipped: no veth in this kernel"; return; }
+    [ -x /bin/ethtool ] || { echo "skipped: the host has no ethtool"; return; }
+    ethtool -L many0 rx 2 tx 2 2>/dev/null
+    ethtool -L many1 tx 3 2>/dev/null
+    ethtool -K many1 tx off >/dev/null || fail "the checksum offload of many1 stays on"
+    /bin/ip link set many0 up
+    /bin/ip link set many1 up
+    /bin/ip addr add 10.69.0.1/24 dev many1
+    simoom doctor --port netmap:many0 --shards 2 --content /www
+    simoom content /www --objects 1 --port netmap:many0 --shards 2 | tail -7
+    echo "-- two shards over veth with two queues, the kernel's clients"
+    start netmap:many0 10.69.0.2/24 --shards 2 --buffers 4096
+    says /tmp/serving '2 shards on core'
+    for round in 1 2 3 4 5 6 7 8; do
+        for size in 0 700 24999 70000; do
+            get 10.69.0.2 $size.bin
+        done
+    done
+    # Both rings go with the interface: each shard says so, and it ends by itself.
+    /bin/ip link del many0
+    wait $server
+    code=$?
+    cat /tmp/summary
+    [ $code = 1 ] || fail "the server without its interface ended with $code"
+    if grep -q '100.0 % of requests' /tmp/summary; then fail "one shard did everything"; fi
+    says /tmp/summary 'many0-0 .*is gone' 'many0-1 .*is gone' 'none is left' '2 of 2 shards ended'
+    if grep 'wrong checksum\|malformed' /tmp/summary; then fail "the server saw damaged frames"; fi
+
+    echo "-- two ports, of which one goes while both serve"
+    for pair in a b; do
+        /bin/ip link add "${pair}0" type veth peer name "${pair}1"
+        ethtool -K "${pair}1" tx off >/dev/null || fail "the checksum offload of ${pair}1 stays on"
+        /bin/ip link set "${pair}0" up
+        /bin/ip link set "${pair}1" up
+    done
+    /bin/ip addr add 10.70.0.1/24 dev a1
+    /bin/ip addr add 10.71.0.1/24 dev b1
+    start netmap:a0 10.70.0.2/24 --port netmap:b0 --addr 10.71.0.2/24 --buffers 4096
+    for address in 10.70.0.2 10.71.0.2; do
+        get $address 24999.bin
+    done
+    /bin/ip link del a0
+    for round in 1 2 3 4; do
+        get 10.71.0.2 70000.bin
+    done
+    says /tmp/summary 'netmap:a0 serves no more, 1 other goes on: netmap:a0 is gone'
+    kill -INT $server
+    wait $server
+    code=$?
+    cat /tmp/summary
+    [ $code = 1 ] || fail "the server that lost a port ended with $code"
+    says /tmp/summary 'all ports: ' '1 of 2 shards ended by a failure'
+    /bin/ip link del b0
+}
+
 for link in $links; do
     case $link in
+    shards) shards ;;
     pipe) over pipe 'netmap:load{1' 'netmap:load}1' ;;
     switch) over switch vale0:srv vale0:cli ;;
     gather) gather ;;

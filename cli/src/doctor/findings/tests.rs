@@ -20,6 +20,8 @@ fn interface() -> Interface {
         offloads: Offload::ALL.iter().map(|what| (*what, false)).collect(),
         peer: None,
         rss: None,
+        hash_fields: None,
+        node: None,
         has_route: false,
     }
 }
@@ -29,7 +31,7 @@ fn probe() -> Probe {
         api_newest: 16,
         rings: Some(RINGS),
         memory_bytes: 343_000_000,
-        buffers: Some(Buffers { total: 163_840, bytes: 2_048 }),
+        buffers: Some(Buffers { total: 163_840, bytes: 2_048, rings: 200 }),
         forwards: false,
         native: Some(true),
         gathering: Some(Gathering::Driver("ixgbe".into())),
@@ -45,6 +47,9 @@ fn nic() -> Facts {
         opened: None,
         tun: Tun::There,
         buffers: 16_384,
+        shards: None,
+        ports: 1,
+        cores: Some(4),
         segments: None,
         memory_available: Some(8 << 30),
     }
@@ -252,7 +257,7 @@ fn other_end_of_a_pair_that_leaves_out_checksums_fails() {
 #[test]
 fn hash_is_said_and_a_route_warned_of() {
     let facts = with_interface(|eth0| {
-        eth0.rss = Some(Rss { table_entries: 128, key_bytes: 40 });
+        eth0.rss = Some(Rss { table: vec![0; 128], key: vec![7; 40], ..Rss::default() });
         eth0.has_route = true;
     });
     let (level, what, _) = about(&facts, "rss");
@@ -267,7 +272,7 @@ fn buffers_beside_those_of_the_rings_must_be_enough() {
     let in_rings = 4 * 1_024 + 2;
     let with = |left: u32| {
         with_probe(|probe| {
-            probe.buffers = Some(Buffers { total: in_rings + left, bytes: 2_048 });
+            probe.buffers = Some(Buffers { total: in_rings + left, bytes: 2_048, rings: 200 });
         })
     };
     assert_eq!(about(&with(0), "buffers").0, Level::Fail(Kind::Taken));
@@ -339,4 +344,76 @@ fn tap_devices_need_a_driver_a_name_and_memory() {
     let with = |have| Facts { memory_available: Some(have), ..tap() };
     assert_eq!(about(&with(need), "memory").0, Level::Ok);
     assert_eq!(about(&with(need - 1), "memory").0, Level::Fail(Kind::Runtime));
+}
+
+fn with_rings(rings: u16, shards: u16) -> Facts {
+    let facts = with_probe(|probe| probe.rings = Some(Rings { tx: rings, rx: rings, ..RINGS }));
+    Facts { shards: Some(shards), ..facts }
+}
+
+/// An interface that says its key, and a table in turn over so many rings.
+fn telling(facts: Facts, table_over: u32) -> Facts {
+    let table = (0..128).map(|entry| entry % table_over).collect();
+    let rss = Some(Rss { table, key: vec![7; 40], ..Rss::default() });
+    Facts { interface: Some(Interface { rss, ..interface() }), ..facts }
+}
+
+#[test]
+fn shards_take_the_rings_that_there_are_and_cores_are_counted() {
+    let (level, what, _) = about(&with_rings(4, 4), "rings");
+    assert_eq!(level, Level::Ok);
+    assert!(what.ends_with("4 shards would serve"), "{what}");
+    assert_eq!(about(&with_rings(4, 4), "cores").0, Level::Ok);
+    let (level, what, fix) = about(&with_rings(2, 8), "shards");
+    assert_eq!(level, Level::Warn);
+    assert!(what.contains("2 of 8") && fix.contains("combined 8"), "{what} -> {fix}");
+    let (level, what, fix) = about(&with_rings(4, 2), "rings");
+    assert_eq!(level, Level::Fail(Kind::Usage));
+    assert!(what.contains("would be lost") && fix.contains("combined 2"), "{what} -> {fix}");
+    let two_ports = Facts { ports: 2, ..with_rings(4, 4) };
+    let (level, what, fix) = about(&two_ports, "cores");
+    assert_eq!(level, Level::Warn);
+    assert!(
+        what.contains("8 shards share 4 cores") && fix.contains("--shards 2"),
+        "{what} -> {fix}"
+    );
+    let tap = Facts { shards: Some(1), ..tap() };
+    assert_eq!(about(&tap, "cores").0, Level::Ok);
+}
+
+#[test]
+fn table_that_names_rings_of_nobody_fails_and_one_that_is_not_said_is_noted() {
+    assert_eq!(about(&telling(with_rings(4, 4), 4), "hash").0, Level::Ok);
+    let (level, what, _) = about(&with_rings(4, 4), "hash");
+    assert_eq!(level, Level::Note);
+    assert!(what.contains("Microsoft"), "{what}");
+    let (level, what, fix) = about(&telling(with_rings(4, 4), 8), "rings");
+    assert_eq!(level, Level::Fail(Kind::Usage), "{what}");
+    assert_eq!(fix, "ethtool -X eth0 equal 4");
+    let (level, _, fix) = about(&telling(with_rings(4, 4), 3), "shards");
+    assert_eq!((level, fix.as_str()), (Level::Warn, "ethtool -X eth0 equal 4"));
+}
+
+#[test]
+fn every_shard_needs_its_buffers() {
+    let with = |left: u32| {
+        let mut facts = with_rings(4, 4);
+        let Some(Ok(probe)) = &mut facts.netmap else { panic!("it has netmap") };
+        let total = 2 * 5 * 1_024 + 2 + left;
+        probe.buffers = Some(Buffers { total, bytes: 2_048, rings: 200 });
+        facts
+    };
+    assert_eq!(about(&with(4 * 16_384), "buffers").0, Level::Ok);
+    let (level, what, _) = about(&with(4 * 16_384 - 1), "buffers");
+    assert_eq!(level, Level::Warn);
+    assert!(what.contains("fewer than the 65536"), "{what}");
+}
+
+#[test]
+fn pipes_are_made_with_a_ring_for_each_shard() {
+    let netmap = Some(Ok(Probe { rings: None, buffers: None, native: None, ..probe() }));
+    let port = "netmap:x{1".parse().unwrap();
+    let facts = Facts { port, interface: None, netmap, shards: Some(2), ..nic() };
+    let (level, what, _) = about(&facts, "rings");
+    assert_eq!((level, what.as_str()), (Level::Ok, "2 shards would serve"));
 }
