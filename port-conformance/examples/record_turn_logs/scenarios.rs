@@ -164,7 +164,7 @@ impl Scenario {
         };
         let secrets = Some([11, 22, 33, 44]);
         let config = fixture.to_string();
-        let header = Header { caps, secrets, config: config.clone() };
+        let header = Header { caps, secrets, config: config.clone(), content: Vec::new() };
         let mut server = fixture.stack(&header).expect("a fixture of our own");
         let port = VecPort::new(caps, ReadAt::Work, 1);
         let mut server_port = Recorder::new(port, config, secrets, 1 << 24);
