@@ -1,9 +1,10 @@
 //! A stack and its live port, turned until a signal comes.
 
+use super::turn_log::{LogFile, Recorded};
 use super::{netmap_failure, summary, tap_failure};
 use crate::failure::{Failure, Kind};
 use crate::site::DiskBodies;
-use simoom_core::port::{Advance, Port};
+use simoom_core::port::{Advance, Port, turn_log};
 use simoom_core::server::FileServer;
 use simoom_core::stack::Stack;
 use simoom_core::tcp::State;
@@ -164,12 +165,14 @@ pub(crate) struct Report {
     /// The counters, a line each.
     pub(super) summary: String,
     pub(crate) failure: Option<Failure>,
+    /// The turns that a recorder wrote down.
+    pub(super) recorded: Option<Recorded>,
 }
 
 impl Report {
     /// Nothing counted yet.
     pub(crate) fn new(failure: Option<Failure>) -> Self {
-        Self { summary: String::new(), failure }
+        Self { summary: String::new(), failure, recorded: None }
     }
 }
 
@@ -181,6 +184,8 @@ pub(super) struct Server<P> {
     /// When the counters are printed next.
     stats_at: Option<Instant>,
     printed: summary::Snapshot,
+    /// Where a recorder's turns go.
+    log: Option<LogFile>,
 }
 
 impl<P: LivePort> Server<P> {
@@ -191,7 +196,14 @@ impl<P: LivePort> Server<P> {
         stats: bool,
     ) -> Self {
         let stats_at = stats.then_some(Instant::ZERO + STATS_EVERY);
-        Self { name, port, stack, stats_at, printed: summary::Snapshot::default() }
+        Self { name, port, stack, stats_at, printed: summary::Snapshot::default(), log: None }
+    }
+
+    /// The same, with every turn written down.
+    pub(super) fn log_turns(self, mut log: LogFile) -> Server<turn_log::Recorder<P>> {
+        let Self { name, port, stack, stats_at, printed, .. } = self;
+        let port = log.recorder(port);
+        Server { name, port, stack, stats_at, printed, log: Some(log) }
     }
 
     /// The same, with every frame recorded to a new file.
@@ -202,8 +214,9 @@ impl<P: LivePort> Server<P> {
         let interface = self.name.split_once(':').map_or(self.name.as_str(), |(_, name)| name);
         let writer = Writer::new(file, &[Interface::new(interface)]).map_err(fail)?;
         let start = self.port.start_unix_nanos();
-        let Self { name, port, stack, stats_at, printed } = self;
-        Ok(Server { name, port: Recorder::new(port, writer, start), stack, stats_at, printed })
+        let Self { name, port, stack, stats_at, printed, log } = self;
+        let port = Recorder::new(port, writer, start);
+        Ok(Server { name, port, stack, stats_at, printed, log })
     }
 }
 
@@ -212,8 +225,11 @@ impl<P: LivePort> Server<P> {
     pub(super) fn serve(mut self) -> Report {
         let done = self.turn_until_stopped().and_then(|()| self.drain());
         let summary = summary::of(&self.name, &self.stack, &self.port.dropped());
-        let mut report = Report { summary, failure: done.err() };
+        let mut report = Report { summary, ..Report::new(done.err()) };
         self.port.finish(&mut report);
+        if let (Some(log), Some(recorded)) = (self.log, report.recorded.take()) {
+            log.write(recorded, &mut report);
+        }
         report
     }
 

@@ -5,9 +5,11 @@
 mod live;
 mod name;
 mod summary;
+mod turn_log;
 
 pub(crate) use live::{LivePort, Report};
 pub(crate) use name::{PortName, TapName};
+use turn_log::LogFile;
 
 use crate::failure::{Failure, Kind};
 use crate::human;
@@ -85,6 +87,14 @@ pub(crate) struct Args {
     /// name before the ending
     #[arg(long, value_name = "FILE.pcapng")]
     record: Option<PathBuf>,
+    /// Write down what the port tells the stack, turn by turn, for simoom replay --turn-log; with several
+    /// ports one file each. The stack's secrets are in it: only its owner may read it
+    #[arg(long, value_name = "FILE.turnlog")]
+    turn_log: Option<PathBuf>,
+    /// Memory that a turn log may take, in megabytes; further turns are served and not logged
+    #[arg(long, value_name = "MB", default_value_t = 64, requires = "turn_log",
+          value_parser = value_parser!(u32).range(1..=65_536))]
+    turn_log_max: u32,
     /// Print counters on stderr once a second
     #[arg(long)]
     stats: bool,
@@ -326,13 +336,28 @@ fn start<P: live::LivePort>(
     config.tcp.min_rto = Duration::from_millis(args.min_rto);
     config.content.mode = args.content_mode;
     config.content.copies_max = args.buffers;
-    let secrets = secrets()?;
+    let secrets = secret_words()?;
+    let log = match file_for(args.turn_log.as_ref(), args, plan) {
+        Some(path) => Some(LogFile::create(&path, args.turn_log_max, &config, site, secrets)?),
+        None => None,
+    };
     let caps = *port.caps();
     let bodies = DiskBodies::new(site.files.clone());
     let app = FileServer::new(site.catalogue.clone(), bodies, ServerConfig::default());
-    let stack = Stack::new(config, secrets, &caps, app);
+    let stack = Stack::new(config, Secrets::new(secrets), &caps, app);
     let server = live::Server::new(plan.port.to_string(), port, stack, args.stats);
-    Ok(match record_path(args, plan) {
+    let record = file_for(args.record.as_ref(), args, plan);
+    match log {
+        Some(log) => ready(server.log_turns(log), record),
+        None => ready(server, record),
+    }
+}
+
+fn ready<P: live::LivePort>(
+    server: live::Server<P>,
+    record: Option<PathBuf>,
+) -> Result<ReadyServer, Failure> {
+    Ok(match record {
         Some(path) => {
             let server = server.record(&path)?;
             Box::new(move || server.serve())
@@ -341,9 +366,9 @@ fn start<P: live::LivePort>(
     })
 }
 
-/// Where the frames of a port are recorded.
-fn record_path(args: &Args, plan: &Plan) -> Option<PathBuf> {
-    let path = args.record.as_ref()?;
+/// Where something about one port is written: with several ports, a file each.
+fn file_for(path: Option<&PathBuf>, args: &Args, plan: &Plan) -> Option<PathBuf> {
+    let path = path?;
     if args.ports.len() == 1 {
         return Some(path.clone());
     }
@@ -375,13 +400,17 @@ pub(crate) fn address_for(port: &PortName, own: Ipv4Addr) -> MacAddr {
 
 /// Secrets from the operating system.
 pub(crate) fn secrets() -> Result<Secrets, Failure> {
+    secret_words().map(Secrets::new)
+}
+
+fn secret_words() -> Result<[u64; 4], Failure> {
     let mut words = [0; 4];
     for word in &mut words {
         *word = getrandom::u64().map_err(|e| {
             Failure::new(Kind::Runtime, format!("the system gives no random numbers: {e}"))
         })?;
     }
-    Ok(Secrets::new(words))
+    Ok(words)
 }
 
 pub(crate) fn tap_failure(error: &TapError) -> Failure {
