@@ -22,7 +22,7 @@ use simoom_core::wire::MacAddr;
 /// # Errors
 /// The first thing that was not as recorded.
 pub fn same_bytes<H: Harness>(log: &TurnLog, harness: &mut H) -> Result<Vec<Vec<u8>>, Divergence> {
-    let mut stack = Recorded::of(&log.header)?.stack(&log.header)?;
+    let mut stack = server(&log.header)?;
     replay(log, harness, turns(&mut stack))
 }
 
@@ -31,7 +31,7 @@ pub fn same_bytes<H: Harness>(log: &TurnLog, harness: &mut H) -> Result<Vec<Vec<
 /// # Errors
 /// The first thing that was not as recorded.
 pub fn same_output<H: Harness>(log: &TurnLog, harness: &mut H) -> Result<Output, Divergence> {
-    let mut stack = Recorded::of(&log.header)?.stack(&log.header)?;
+    let mut stack = server(&log.header)?;
     replay_summed(log, harness, turns(&mut stack))
 }
 
@@ -67,7 +67,16 @@ pub fn sender(header: &Header) -> Result<MacAddr, Divergence> {
     })
 }
 
-type Server = Stack<FileServer<MemoryBodies>>;
+/// The stack that a log tells of.
+pub type Server = Stack<FileServer<MemoryBodies>>;
+
+/// Builds the stack that a log with this header tells of, for a port with its capabilities.
+///
+/// # Errors
+/// Where the header tells of none, or the secrets or a body are missing.
+pub fn server(header: &Header) -> Result<Server, Divergence> {
+    Recorded::of(header)?.stack(header)
+}
 
 fn turns<H: Harness>(
     stack: &mut Server,

@@ -11,6 +11,7 @@
 
 use crate::Harness;
 use crate::frames::{FRAME_MIN, is_ours, numbered};
+use crate::vec_port::FOREIGN;
 use crate::watch::ROUNDS_MAX;
 use simoom_core::port::turn_log::{Output, OutputSum, Reclaim, Turn, TurnLog};
 use simoom_core::port::{
@@ -223,9 +224,6 @@ impl Left {
         }
     }
 }
-
-/// What is in a buffer that came home without its bytes.
-const FOREIGN: u8 = 0xee;
 
 /// The port that a log tells of, over the port of a harness. Made by [`replay`].
 pub struct Scripted<'h, H> {
