@@ -11,7 +11,7 @@ use crate::serve::netmap_failure;
 use crate::site::Site;
 use ends::{Cable, NicEnd, SimEnd, TwoEnds, far_config, netmap_config};
 use serde_json::{Value, json};
-use simoom_core::port::turn_log::codec::{CONTENT_BYTES_MAX, CONTENT_FILES_MAX};
+use simoom_core::port::turn_log::codec::CONTENT_FILES_MAX;
 use simoom_core::port::turn_log::{Output, TurnLog};
 use simoom_core::wire::MacAddr;
 use simoom_netmap::name::{Pipe, PipeEnd, PortName};
@@ -52,6 +52,9 @@ pub(super) struct TurnLogArgs {
 
 /// A log at most: what the largest --turn-log-max gives, with bodies.
 const LOG_BYTES_MAX: u64 = 70 << 30;
+
+/// Bytes of all bodies, which are kept in memory, at most.
+const SITE_BYTES_MAX: u64 = 2 << 30;
 
 /// What came of one port.
 struct Played {
@@ -164,6 +167,11 @@ fn bodies(log: &TurnLog, dir: &Path) -> Result<Vec<Vec<u8>>, Failure> {
     if served.files.len() > CONTENT_FILES_MAX {
         return Err(fail(format!("more than {CONTENT_FILES_MAX} files were served")));
     }
+    let bytes: u64 = served.files.iter().fold(0, |sum: u64, file| sum.saturating_add(file.len));
+    if bytes > SITE_BYTES_MAX {
+        let most = human::bytes(SITE_BYTES_MAX);
+        return Err(fail(format!("more than {most}, which a replay keeps in memory")));
+    }
     let site = Site::scan(dir)?;
     let mut bodies = Vec::with_capacity(served.files.len());
     let paths: std::collections::BTreeMap<_, _> =
@@ -172,9 +180,6 @@ fn bodies(log: &TurnLog, dir: &Path) -> Result<Vec<Vec<u8>>, Failure> {
         let Some(at) = paths.get(file.path.as_str()) else {
             return Err(fail(format!("{} was served and is not there", file.path)));
         };
-        if file.len > CONTENT_BYTES_MAX as u64 {
-            return Err(fail(format!("{} is too long to be kept in memory", file.path)));
-        }
         let body = fs::read(&site.files[*at].path);
         let body = body.map_err(|e| fail(format!("{}: {e}", file.path)))?;
         if body.len() as u64 != file.len || served::body_digest(&body) != file.digest {
