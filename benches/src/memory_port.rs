@@ -7,7 +7,7 @@ use crate::arena::{Arena, Pages};
 use crate::rx::RxQueue;
 use simoom_core::port::{
     Buf, Census, ChecksumOffload, GatherFull, Piece, Pinned, Port, PortCaps, RxFrame, TxFull,
-    TxSync,
+    TxSync, Unclaimed,
 };
 use std::convert::Infallible;
 
@@ -141,7 +141,7 @@ impl<const GATHERS: bool> Port for MemoryPort<GATHERS> {
     }
 
     #[inline]
-    fn receive(&mut self, max: usize, on_batch: impl FnMut(&[RxFrame<'_>])) -> usize {
+    fn receive(&mut self, max: usize, on_batch: impl FnMut(&[RxFrame<'_>]) -> Unclaimed) -> usize {
         self.rx.receive(max, on_batch)
     }
 

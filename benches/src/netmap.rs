@@ -8,7 +8,7 @@ use crate::rx::RxQueue;
 use crate::simoom::{App, config, file_server};
 use crate::subject::Subject;
 use simoom_core::content::{self, Mode};
-use simoom_core::port::{Port, TxSync};
+use simoom_core::port::{Port, TxSync, Unclaimed};
 use simoom_core::secrets::Secrets;
 use simoom_core::stack::{Deadline, Stack, WakeReason};
 use simoom_core::time::Instant;
@@ -101,6 +101,7 @@ pub fn netmap_region_port(port: &mut ModelPort, frames: usize, len: u16) {
     port.reclaim(Some);
     port.receive(32, |frames| {
         std::hint::black_box(frames.iter().fold(0, |seen, frame| seen ^ frame.bytes[0]));
+        Unclaimed::NONE
     });
     for _ in 0..frames {
         let Some(buf) = port.take_free() else { break };

@@ -1,6 +1,6 @@
 //! Frames that wait to be received, written before the measured region begins.
 
-use simoom_core::port::{BATCH_MAX, RxFrame};
+use simoom_core::port::{BATCH_MAX, RxFrame, Unclaimed};
 
 /// Frames one after the other. What is shown at a time is limited, so that a script of many turns
 /// can be written in advance.
@@ -66,7 +66,11 @@ impl RxQueue {
 
     /// The next frames as a batch.
     #[inline]
-    pub fn receive(&mut self, max: usize, mut on_batch: impl FnMut(&[RxFrame<'_>])) -> usize {
+    pub fn receive(
+        &mut self,
+        max: usize,
+        mut on_batch: impl FnMut(&[RxFrame<'_>]) -> Unclaimed,
+    ) -> usize {
         let count = max.min(BATCH_MAX).min(self.limit.saturating_sub(self.next));
         if count == 0 {
             return 0;

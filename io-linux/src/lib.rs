@@ -8,7 +8,7 @@
 //! # Serving over TAP
 //!
 //! ```no_run
-//! use simoom_core::port::{Advance, Port, TxSync};
+//! use simoom_core::port::{Advance, Port, TxSync, Unclaimed};
 //! use simoom_linux::stop::StopFlag;
 //! use simoom_linux::tap::{TapConfig, TapPort};
 //!
@@ -22,7 +22,10 @@
 //!
 //!     while let Some(_now) = port.advance(None) {
 //!         // A stack would take its turn here: `stack.turn(now, &mut port)?`.
-//!         port.receive(32, |frames| println!("{} frames", frames.len()));
+//!         port.receive(32, |frames| {
+//!             println!("{} frames", frames.len());
+//!             Unclaimed::NONE
+//!         });
 //!         port.sync_tx(TxSync::Push)?;
 //!     }
 //!     Ok(()) // dropping the port takes the interface away, or puts it back as it was

@@ -20,14 +20,17 @@
 //! # Opening
 //!
 //! ```no_run
-//! use simoom_core::port::{Advance, Port, TxSync};
+//! use simoom_core::port::{Advance, Port, TxSync, Unclaimed};
 //! use simoom_netmap::port::{NetmapConfig, NetmapPort};
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let mut port = NetmapPort::open(&"netmap:eth0".parse()?, &NetmapConfig::default())?;
 //!     while let Some(_now) = port.advance(None) {
 //!         // A stack would take its turn here: `stack.turn(now, &mut port)?`.
-//!         port.receive(32, |frames| println!("{} frames", frames.len()));
+//!         port.receive(32, |frames| {
+//!             println!("{} frames", frames.len());
+//!             Unclaimed::NONE
+//!         });
 //!         port.sync_tx(TxSync::Push)?;
 //!     }
 //!     Ok(port.close()?) // dropping the port gives everything back too

@@ -19,7 +19,9 @@ use crate::mutants::mutant;
 use crate::region::{Buffers, Index};
 use crate::ring::{Descriptor, Interface, Malformed, Ring};
 use crate::sys::{BUF_CHANGED, MORE_FRAGMENTS};
-use simoom_core::port::{Advance, BATCH_MAX, Buf, Census, Port, PortCaps, RxFrame, TxFull, TxSync};
+use simoom_core::port::{
+    Advance, BATCH_MAX, Buf, Census, Port, PortCaps, RxFrame, TxFull, TxSync, Unclaimed,
+};
 use simoom_core::time::{Duration, Instant};
 use std::io;
 
@@ -338,7 +340,11 @@ impl<K: Kernel> Port for NetmapPort<K> {
 
     /// Shows frames where they lie in the ring, without a system call: what the last one brought.
     #[inline]
-    fn receive(&mut self, max: usize, mut on_batch: impl FnMut(&[RxFrame<'_>])) -> usize {
+    fn receive(
+        &mut self,
+        max: usize,
+        mut on_batch: impl FnMut(&[RxFrame<'_>]) -> Unclaimed,
+    ) -> usize {
         let max = max.min(BATCH_MAX);
         let tail = match self.rx.tail() {
             Ok(tail) if tail != self.rx.head() && max > 0 => tail,

@@ -2,7 +2,7 @@
 
 use simoom_core::client::{ExpectPatterns, FetchClient, FetchConfig};
 use simoom_core::content::Mode;
-use simoom_core::port::{BATCH_MAX, Port};
+use simoom_core::port::{BATCH_MAX, Port, Unclaimed};
 use simoom_core::server::bodies::MemoryBodies;
 use simoom_core::server::catalogue::{Catalogue, FileInfo};
 use simoom_core::server::{FileServer, ServerConfig};
@@ -238,6 +238,7 @@ impl PortStack for Notes {
             |bytes: &[u8], at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
         port.receive(BATCH_MAX, |batch| {
             self.0.extend(batch.iter().map(|frame| (word(frame.bytes, 34), word(frame.bytes, 42))));
+            Unclaimed::NONE
         });
         None
     }

@@ -2,7 +2,7 @@
 //! endpoint throws at it. Shows that frames, forks, limits and the host's oracles are right under
 //! every DMA and completion policy.
 
-use simoom_core::port::{Buf, Port, TxSync};
+use simoom_core::port::{Buf, Port, TxSync, Unclaimed};
 use simoom_core::time::{Duration, Instant};
 use simoom_sim::endpoint::{Either, Endpoint, EndpointHost, HostFault};
 use simoom_sim::hash::EventHash;
@@ -58,6 +58,7 @@ impl PortStack for Mirror {
         let waiting = &mut self.waiting;
         port.receive(usize::MAX, |batch| {
             waiting.extend(batch.iter().map(|frame| frame.bytes.to_vec()));
+            Unclaimed::NONE
         });
         let mut done = 0;
         for frame in &self.waiting {

@@ -13,7 +13,9 @@ use core::cell::UnsafeCell;
 use core::net::Ipv4Addr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use simoom_core::content::NoContent;
-use simoom_core::port::{Buf, Census, ChecksumOffload, Port, PortCaps, RxFrame, TxFull, TxSync};
+use simoom_core::port::{
+    Buf, Census, ChecksumOffload, Port, PortCaps, RxFrame, TxFull, TxSync, Unclaimed,
+};
 use simoom_core::secrets::Secrets;
 use simoom_core::stack::app::{App, CloseReason, Cx, Peer, Source};
 use simoom_core::stack::{Config, Stack};
@@ -115,7 +117,11 @@ impl Port for OneFrame {
     fn free(&self) -> usize {
         0
     }
-    fn receive(&mut self, _: usize, mut on_batch: impl FnMut(&[RxFrame<'_>])) -> usize {
+    fn receive(
+        &mut self,
+        _: usize,
+        mut on_batch: impl FnMut(&[RxFrame<'_>]) -> Unclaimed,
+    ) -> usize {
         match self.frame.take() {
             Some(frame) => {
                 on_batch(&[RxFrame { bytes: &frame }]);

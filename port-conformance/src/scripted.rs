@@ -15,7 +15,8 @@ use crate::vec_port::FOREIGN;
 use crate::watch::ROUNDS_MAX;
 use simoom_core::port::turn_log::{Output, OutputSum, Reclaim, Turn, TurnLog};
 use simoom_core::port::{
-    Buf, Census, GatherFull, Piece, Pinned, Port, PortCaps, RxFrame, TxFull, TxSync, assembled,
+    Buf, Census, GatherFull, Piece, Pinned, Port, PortCaps, RxFrame, TxFull, TxSync, Unclaimed,
+    assembled,
 };
 use simoom_core::time::Instant;
 use std::collections::{BTreeMap, VecDeque};
@@ -446,7 +447,11 @@ impl<H: Harness> Port for Scripted<'_, H> {
         (self.caps.buffers - self.hands) as usize - self.away()
     }
 
-    fn receive(&mut self, max: usize, mut on_batch: impl FnMut(&[RxFrame<'_>])) -> usize {
+    fn receive(
+        &mut self,
+        max: usize,
+        mut on_batch: impl FnMut(&[RxFrame<'_>]) -> Unclaimed,
+    ) -> usize {
         self.receive_calls += 1;
         let due = self.received.pop_front().unwrap_or_default();
         if due.len() > max {
@@ -462,6 +467,7 @@ impl<H: Harness> Port for Scripted<'_, H> {
                     // A live wire brings frames of others as well.
                     let ours = batch.iter().filter(|f| frames.contains(&f.bytes));
                     came.extend(ours.map(|f| f.bytes.to_vec()));
+                    Unclaimed::NONE
                 });
             }
         }

@@ -10,7 +10,7 @@
 //! type application/octet-stream      of the file before
 //! ```
 //!
-//! A file's numbers are its bytes, the time of its last change in seconds since 1970, its version, and
+//! A setting that a text does not have is from after its time, and has its default. A file's numbers are its bytes, the time of its last change in seconds since 1970, its version, and
 //! the digest of its body ([`body_digest`]). The bodies are in the log, or with whoever replays it.
 //! Reads no files, and trusts no number: a log may come from anybody.
 
@@ -28,6 +28,7 @@ use simoom_core::wire::rss::{KEY_LEN, Shard, Spread};
 use simoom_core::wire::tcp::TIMESTAMPS_LEN;
 use simoom_core::wire::{MacAddr, rss};
 use std::fmt::{self, Write as _};
+use std::iter::Peekable;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
@@ -295,7 +296,9 @@ macro_rules! settings {
         }
 
         fn read_settings(served: &mut Served, lines: &mut Lines<'_>) -> Result<(), FixtureError> {
-            $(served.$($field).+ = lines.setting($name)?;)*
+            $(if let Some(value) = lines.setting($name)? {
+                served.$($field).+ = value;
+            })*
             Ok(())
         }
     };
@@ -311,6 +314,7 @@ settings! {
     "ttl", config.ttl;
     "listen", config.listen;
     "shard", config.shard;
+    "host-shares-address", config.host_shares_address;
     "connections", config.connections_max;
     "half-open", config.half_open_max;
     "neighbours", config.neighbours_max;
@@ -345,7 +349,7 @@ settings! {
     "memo-heads", server.memo_heads;
 }
 
-/// A setting that is added must get a line above: this does not compile until somebody has looked.
+/// A setting that is added must get a line above, and a default that is what was before it: this does not compile until somebody has looked.
 #[expect(dead_code, reason = "for the compiler")]
 fn every_setting_has_a_line(config: Config, server: ServerConfig) {
     let Config {
@@ -357,6 +361,7 @@ fn every_setting_has_a_line(config: Config, server: ServerConfig) {
         ttl: _,
         listen: _,
         shard: _,
+        host_shares_address: _,
         connections_max: _,
         half_open_max: _,
         neighbours_max: _,
@@ -413,7 +418,7 @@ impl FromStr for Served {
     type Err = FixtureError;
 
     fn from_str(text: &str) -> Result<Self, FixtureError> {
-        let mut lines = Lines { lines: text.lines(), number: 0 };
+        let mut lines = Lines { lines: text.lines().peekable(), number: 0 };
         let title = lines.next(TITLE)?;
         if title != TITLE {
             return Err(lines.error(format!("not `{TITLE}`")));
@@ -431,7 +436,7 @@ impl FromStr for Served {
 
 /// What is left of a text.
 struct Lines<'a> {
-    lines: std::str::Lines<'a>,
+    lines: Peekable<std::str::Lines<'a>>,
     /// Of the last line read, from 1 on.
     number: usize,
 }
@@ -448,17 +453,22 @@ impl<'a> Lines<'a> {
         Ok(line)
     }
 
-    fn setting<T: Say>(&mut self, name: &str) -> Result<T, FixtureError> {
-        let line = self.next(name)?;
-        let words = line.strip_prefix(name).and_then(|rest| rest.strip_prefix(' '));
-        let value = words.and_then(T::hear);
+    /// The value of a setting, if the next line is about it.
+    fn setting<T: Say>(&mut self, name: &str) -> Result<Option<T>, FixtureError> {
+        let words = |line: &&'a str| line.strip_prefix(name)?.strip_prefix(' ');
+        let Some(words) = self.lines.peek().and_then(words) else { return Ok(None) };
+        self.next(name)?;
+        let value = T::hear(words).map(Some);
         value.ok_or_else(|| self.error(format!("not `{name}` and its value")))
     }
 
     fn file(&mut self, line: &str) -> Result<ServedFile, FixtureError> {
         let parts: Vec<_> = line.splitn(6, ' ').collect();
         let ["file", len, modified, version, digest, path] = parts[..] else {
-            return Err(self.error("not `file BYTES MODIFIED VERSION DIGEST PATH`".into()));
+            return Err(self.error(
+                "neither a setting in its place nor `file BYTES MODIFIED VERSION DIGEST PATH`"
+                    .into(),
+            ));
         };
         let number = |word: &str| {
             let number = word.parse::<u64>();
@@ -497,6 +507,7 @@ mod tests {
         config.vlan = Some(7);
         config.listen = vec![80, 8_080];
         config.shard = Some(Shard { spread: Spread::in_turn(rss::MICROSOFT_KEY, 3), ring: 2 });
+        config.host_shares_address = true;
         config.tcp.mss = 1_400;
         config.tcp.timestamps = false;
         config.content.mode = Mode::CopiesInAdvance(3);
@@ -533,7 +544,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_is_needed_and_its_place_is_said() {
+    fn line_that_says_nothing_is_refused_and_its_place_is_said() {
         let (_, header) = served();
         let lines: Vec<_> = header.config.lines().collect();
         for (at, line) in lines.iter().enumerate() {
@@ -546,9 +557,20 @@ mod tests {
                 assert_eq!(with(other).unwrap_err().line, at + 1, "{line:?} as {other:?}");
             }
         }
-        for cut in 0..lines.len() - 4 {
-            assert_eq!(lines[..cut].join("\n").parse::<Served>().unwrap_err().line, 0, "{cut}");
-        }
+        assert_eq!("".parse::<Served>().unwrap_err().line, 0);
+        assert_eq!(lines[..lines.len() - 1].join("\n").parse::<Served>().unwrap_err().line, 0);
+    }
+
+    #[test]
+    fn setting_from_after_the_texts_time_has_its_default() {
+        let (_, header) = served();
+        let without = header.config.lines().filter(|line| !line.starts_with("host-shares-address"));
+        let read: Served = without.collect::<Vec<_>>().join("\n").parse().unwrap();
+        assert!(!read.config.host_shares_address);
+        assert_eq!(read.to_string(), header.config.replace("address true", "address false"));
+        // In another place it says nothing.
+        let moved = header.config.replace("vlan 7\nttl 64\n", "ttl 64\nvlan 7\n");
+        assert!(moved != header.config && moved.parse::<Served>().is_err());
     }
 
     #[test]

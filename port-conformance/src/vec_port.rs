@@ -6,7 +6,7 @@
 use crate::Harness;
 use simoom_core::port::{
     BATCH_MAX, Buf, Census, ChecksumOffload, GatherFull, Piece, Pinned, Port, PortCaps, RxFrame,
-    TxFull, TxSync, gathered_len,
+    TxFull, TxSync, Unclaimed, gathered_len,
 };
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -61,6 +61,8 @@ pub struct VecPort {
     wire: Vec<Vec<u8>>,
     /// Frames that came, oldest first.
     inbox: VecDeque<Vec<u8>>,
+    /// Frames that came and whoever received them did not claim.
+    unclaimed: Vec<Vec<u8>>,
     /// Frames that came when the receive ring was full.
     overflows: u64,
 }
@@ -91,6 +93,7 @@ impl VecPort {
             kept: 0,
             wire: Vec::new(),
             inbox: VecDeque::new(),
+            unclaimed: Vec::new(),
             overflows: 0,
         }
     }
@@ -151,6 +154,11 @@ impl VecPort {
     /// Frames that left since the last call.
     pub fn take_wire(&mut self) -> Vec<Vec<u8>> {
         std::mem::take(&mut self.wire)
+    }
+
+    /// Frames since the last call that came and that whoever received them left to others.
+    pub fn take_unclaimed(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.unclaimed)
     }
 
     /// The device reads every frame made visible to it.
@@ -240,12 +248,18 @@ impl Port for VecPort {
         self.free.len()
     }
 
-    fn receive(&mut self, max: usize, mut on_batch: impl FnMut(&[RxFrame<'_>])) -> usize {
+    fn receive(
+        &mut self,
+        max: usize,
+        mut on_batch: impl FnMut(&[RxFrame<'_>]) -> Unclaimed,
+    ) -> usize {
         let count = self.inbox.len().min(max).min(BATCH_MAX);
         if count > 0 {
             let came: Vec<_> = self.inbox.drain(..count).collect();
             let frames: Vec<_> = came.iter().map(|bytes| RxFrame { bytes }).collect();
-            on_batch(&frames);
+            let unclaimed = on_batch(&frames);
+            let left = came.iter().enumerate().filter(|(at, _)| unclaimed.contains(*at));
+            self.unclaimed.extend(left.map(|(_, frame)| frame.clone()));
         }
         count
     }

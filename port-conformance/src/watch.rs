@@ -6,7 +6,8 @@
 use crate::frames::{self, POISON};
 use crate::{Claim, Harness};
 use simoom_core::port::{
-    BATCH_MAX, Buf, Census, GatherFull, Piece, Pinned, Port, PortCaps, TxFull, TxSync, assembled,
+    BATCH_MAX, Buf, Census, GatherFull, Piece, Pinned, Port, PortCaps, TxFull, TxSync, Unclaimed,
+    assembled,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -496,6 +497,7 @@ impl<H: Harness> Watch<H> {
             calls += 1;
             shown += batch.len();
             ours.extend(batch.iter().map(|f| f.bytes.to_vec()).filter(|f| frames::is_ours(f)));
+            Unclaimed::NONE
         });
         let most = max.min(BATCH_MAX);
         ensure!(shown <= most, ReceiveBounded, "{shown} frames shown, {most} asked for");

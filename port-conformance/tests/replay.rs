@@ -2,7 +2,7 @@
 //! recorded over one device and replayed over others.
 
 use simoom_core::port::turn_log::{Reclaim, Recorder, TurnLog};
-use simoom_core::port::{Buf, ChecksumOffload, Port, PortCaps, TxSync};
+use simoom_core::port::{Buf, ChecksumOffload, Port, PortCaps, TxSync, Unclaimed};
 use simoom_core::time::Instant;
 use simoom_port_conformance::Harness;
 use simoom_port_conformance::scripted::{Divergence, Scripted, replay};
@@ -31,7 +31,10 @@ impl Caller {
             Some(buf)
         });
         count.hash(told);
-        port.receive(8, |frames| frames.iter().for_each(|f| f.bytes.hash(told)));
+        port.receive(8, |frames| {
+            frames.iter().for_each(|f| f.bytes.hash(told));
+            Unclaimed::NONE
+        });
         (port.tx_free(), port.free()).hash(told);
         for _ in 0..told.finish() % 6 {
             let mut buf = if kept.is_empty() {

@@ -1,6 +1,6 @@
 //! The package's own port passes, in every shape that a device may have.
 
-use simoom_core::port::{Buf, ChecksumOffload, Port, PortCaps, RxFrame};
+use simoom_core::port::{Buf, ChecksumOffload, Port, PortCaps, RxFrame, Unclaimed};
 use simoom_port_conformance::vec_port::{RX_SLOTS, ReadAt, VecHarness, VecPort};
 use simoom_port_conformance::{Harness, run_suite};
 
@@ -57,7 +57,10 @@ fn full_receive_ring_drops_the_newest_and_counts() {
     }
     assert_eq!(port.overflows(), 3);
     let mut first = None;
-    port.receive(1, |frames: &[RxFrame<'_>]| first = Some(frames[0].bytes.to_vec()));
+    port.receive(1, |frames: &[RxFrame<'_>]| {
+        first = Some(frames[0].bytes.to_vec());
+        Unclaimed::NONE
+    });
     assert_eq!(first.unwrap(), [0; 14]);
 }
 

@@ -12,7 +12,7 @@ use crate::human;
 use crate::serve::{TapName, tap_failure};
 use clap::value_parser;
 use gate::Gate;
-use simoom_core::port::{BATCH_MAX, Port, TxFull, TxSync};
+use simoom_core::port::{BATCH_MAX, Port, TxFull, TxSync, Unclaimed};
 use simoom_core::time::{Duration, Instant};
 use simoom_linux::clock::Clock;
 use simoom_linux::stop::StopFlag;
@@ -195,6 +195,7 @@ impl Relay {
                         None => crossing.refused += 1,
                     }
                 }
+                Unclaimed::NONE
             });
         }
         self.advance_world(now)?;

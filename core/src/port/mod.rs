@@ -9,8 +9,10 @@
 
 mod gather;
 pub mod turn_log;
+mod unclaimed;
 
 pub use gather::{GatherFull, Piece, Pinned, assembled, for_each_part, gathered_len};
+pub use unclaimed::Unclaimed;
 
 use crate::time::Instant;
 use core::fmt;
@@ -189,8 +191,10 @@ pub trait Port {
     /// Buffers in the free pool.
     fn free(&self) -> usize;
     /// Shows received frames, oldest first: at most `max`, at most [`BATCH_MAX`], in one call of
-    /// `on_batch`; none, and no call, where nothing came. All are released on return.
-    fn receive(&mut self, max: usize, on_batch: impl FnMut(&[RxFrame<'_>])) -> usize;
+    /// `on_batch`; none, and no call, where nothing came. All are released on return. What `on_batch`
+    /// answers has a meaning where the interface is shared with the host's own network, which gets
+    /// the frames named there; other ports ignore it, and a port over another one passes it on.
+    fn receive(&mut self, max: usize, on_batch: impl FnMut(&[RxFrame<'_>]) -> Unclaimed) -> usize;
     /// Free slots of the transmit ring: the budget that TCP sees. Each `submit` takes one, each
     /// `submit_gather` one and one for each piece; while the caller does something else, the device
     /// may free some but never takes any.

@@ -14,7 +14,7 @@ mod tests;
 
 use super::{
     Advance, Buf, Census, GatherFull, Piece, Pinned, Port, PortCaps, RxFrame, TxFull, TxSync,
-    for_each_part, gathered_len,
+    Unclaimed, for_each_part, gathered_len,
 };
 use crate::time::Instant;
 use alloc::string::String;
@@ -296,11 +296,15 @@ impl<P: Port> Port for Recorder<P> {
         self.port.free()
     }
 
-    fn receive(&mut self, max: usize, mut on_batch: impl FnMut(&[RxFrame<'_>])) -> usize {
+    fn receive(
+        &mut self,
+        max: usize,
+        mut on_batch: impl FnMut(&[RxFrame<'_>]) -> Unclaimed,
+    ) -> usize {
         let mut batch = Vec::new();
         let count = self.port.receive(max, |frames| {
             batch.extend(frames.iter().map(|f| f.bytes.to_vec()));
-            on_batch(frames);
+            on_batch(frames)
         });
         if let Some(turn) = &mut self.turn {
             turn.received.push(batch);

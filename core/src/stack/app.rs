@@ -117,6 +117,16 @@ pub(crate) struct Commands {
     pub(crate) own: bool,
 }
 
+impl Cx<'_> {
+    /// The same once more. For a call that is rare and not inlined: what is handed to it has an
+    /// address, and this one then needs none.
+    #[inline(always)]
+    pub(crate) fn again(&mut self) -> Cx<'_> {
+        let Self { now, unix_nanos, conn, .. } = *self;
+        Cx { now, unix_nanos, conn, commands: self.commands }
+    }
+}
+
 impl Commands {
     pub(crate) fn with_capacity() -> Self {
         Self {

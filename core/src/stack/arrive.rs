@@ -10,13 +10,13 @@ use super::receive_pool::{self, ReceivePool};
 use super::replies::Reply;
 use super::{ECHO_FRAME_MAX, Stack};
 use crate::marks::mark;
-use crate::port::{BATCH_MAX, RxFrame};
+use crate::port::{BATCH_MAX, RxFrame, Unclaimed};
 use crate::tcp::{self, Taken, TextSink};
 use crate::time::Instant;
 use crate::trace::Trace;
 use crate::wire::arp::{ArpOperation, ArpPacket};
-use crate::wire::plain::parse_plain;
-use crate::wire::tcp::{TcpFlags, TcpSegment};
+use crate::wire::plain::PlainFrame;
+use crate::wire::tcp::{OrdinarySegment, TcpFlags, TcpOptions, TcpSegment};
 use crate::wire::{self, Frame, IcmpMessage, MacAddr};
 use core::net::SocketAddrV4;
 
@@ -26,84 +26,191 @@ impl<A: App, T: Trace> Stack<A, T> {
     /// Processes a batch. First the table is searched for all frames, then their connections are
     /// touched, so that the cache misses of the batch overlap; then each is processed.
     ///
-    /// Inlined by order: it is the same for every port, so that a program with two kinds of them would
-    /// call it.
-    #[inline(always)]
-    pub(super) fn on_batch(&mut self, now: Instant, frames: &[RxFrame<'_>]) {
+    /// Not inlined: a turn has enough in registers.
+    #[inline(never)]
+    pub(super) fn on_batch(&mut self, now: Instant, frames: &[RxFrame<'_>]) -> Unclaimed {
         self.stats.frames_in += frames.len() as u64;
-        if let [frame] = frames {
-            let candidate = self.candidate(frame.bytes);
-            self.on_frame(now, frame.bytes, candidate);
-            return;
-        }
+        let mut unclaimed = Unclaimed::NONE;
         let mut candidates = [NONE; BATCH_MAX];
+        // Neighbours are often of one connection: a client's ACKs.
+        let (mut before, mut found) = (None, NONE);
         for (candidate, frame) in candidates.iter_mut().zip(frames) {
-            *candidate = self.candidate(frame.bytes);
+            let key = FlowKey::peek(frame.bytes);
+            if key != before {
+                found = key.and_then(|key| self.demux.candidate(&key)).unwrap_or(NONE);
+                before = key;
+            }
+            *candidate = found;
         }
+        let mut touched = NONE;
         for &candidate in candidates.iter().take(frames.len()) {
-            if let Some(conn) = self.conns.get(candidate) {
+            if candidate != touched
+                && let Some(conn) = self.conns.get(candidate)
+            {
                 core::hint::black_box(conn.touch());
             }
+            touched = candidate;
         }
-        for (frame, candidate) in frames.iter().zip(candidates) {
-            self.on_frame(now, frame.bytes, candidate);
+        for (at, (frame, candidate)) in frames.iter().zip(candidates).enumerate() {
+            if self.on_frame(now, frame.bytes, candidate) == Claim::Left {
+                unclaimed.insert(at);
+            }
         }
+        unclaimed
     }
 
-    /// The connection that a frame is probably for.
-    #[inline]
-    fn candidate(&self, frame: &[u8]) -> u32 {
-        let key = FlowKey::peek(frame);
-        key.and_then(|key| self.demux.candidate(&key)).unwrap_or(NONE)
-    }
-
-    #[inline]
-    fn on_frame(&mut self, now: Instant, bytes: &[u8], candidate: u32) {
+    #[inline(always)]
+    fn on_frame(&mut self, now: Instant, bytes: &[u8], candidate: u32) -> Claim {
         self.stats.bytes_in += bytes.len() as u64;
-        if let Some(frame) = parse_plain(bytes, !self.caps.checksum.rx)
-            && self.is_for_us(&frame)
-        {
-            self.on_tcp(now, &Incoming::new(&frame), candidate);
-            return;
+        match PlainFrame::parse(bytes, !self.caps.checksum.rx) {
+            Some(frame) if frame.is_to(&self.config.mac) && self.config.vlan.is_none() => {
+                if self.on_predicted(now, frame, candidate) {
+                    return Claim::Taken;
+                }
+                self.on_plain(now, frame, candidate)
+            }
+            _ => self.on_unusual_frame(now, bytes, candidate),
         }
-        self.on_unusual_frame(now, bytes, candidate);
+    }
+
+    /// The straight way, as `on_segment`: the segment that everyone gets, and the connection is the one
+    /// looked for ahead. False, and nothing done, for any other.
+    #[inline(always)]
+    fn on_predicted(&mut self, now: Instant, frame: PlainFrame<'_>, slot: u32) -> bool {
+        // Whoever has this key has our address.
+        let key = FlowKey::new(frame.dst(), frame.src());
+        let segment = frame.segment();
+        let Some(conn) = self.conns.get_mut(slot) else { return false };
+        if conn.key != key || !conn.tcb.predicts(&segment) {
+            return false;
+        }
+        if !segment.payload.is_empty() {
+            self.on_predicted_text(now, frame, slot);
+            return true;
+        }
+        let acked = conn.tcb.on_predicted(&self.config.tcp, now, segment, &mut NoText);
+        self.after_predicted(now, slot, acked);
+        true
+    }
+
+    /// The same for a segment with text. A function of its own, so that one without keeps to registers.
+    #[inline(never)]
+    fn on_predicted_text(&mut self, now: Instant, frame: PlainFrame<'_>, slot: u32) {
+        let unix_nanos = self.unix_nanos(now);
+        let Some((conn, id)) = self.conns.get_mut_with_id(slot) else { return };
+        let Connection { key, tcb, phase, receive, discard, drained, .. } = conn;
+        let mut sink = Sink {
+            phase,
+            receive,
+            discard,
+            drained,
+            key,
+            app: &mut self.app,
+            pool: &mut self.receive,
+            half_open: &mut self.half_open,
+            stats: &mut self.stats,
+            cx: Cx { now, unix_nanos, conn: id, commands: &mut self.commands },
+        };
+        let acked = tcb.on_predicted(&self.config.tcp, now, frame.segment(), &mut sink);
+        self.after_predicted(now, slot, acked);
+    }
+
+    /// Tells the application, and sees whether there is something to send.
+    #[inline(always)]
+    fn after_predicted(&mut self, now: Instant, slot: u32, acked: u32) {
+        let unix_nanos = self.unix_nanos(now);
+        let Some((conn, id)) = self.conns.get_mut_with_id(slot) else { return };
+        if T::ENABLED {
+            self.trace.on_state(now, &conn.key, &conn.tcb.info(&self.config.tcp));
+        }
+        if acked > 0
+            && let Phase::Open(value) = &mut conn.phase
+        {
+            let mut cx = Cx { now, unix_nanos, conn: id, commands: &mut self.commands };
+            self.app.on_acked(&mut cx, value, conn.tcb.acked());
+        }
+        let waits_to_be_shown = acked > 0 && conn.receive != receive_pool::NONE;
+        if waits_to_be_shown || self.commands.own {
+            self.finish_predicted(now, slot, waits_to_be_shown);
+        } else if conn.drained && !conn.tcb.has_output() {
+            if let Some(due) = conn.take_nearer_due() {
+                self.wheel.arm(slot, due);
+            }
+        } else {
+            self.ready.push_back(slot);
+        }
+    }
+
+    /// What is left to do where the application has a say.
+    #[inline(never)]
+    fn finish_predicted(&mut self, now: Instant, slot: u32, waits_to_be_shown: bool) {
+        if waits_to_be_shown {
+            self.show_again(now, slot);
+        }
+        if self.commands.own {
+            self.apply_commands(now, slot);
+        }
+        self.ready.push_back(slot);
+    }
+
+    /// A plain segment to our station that is not the one expected.
+    #[inline(never)]
+    fn on_plain(&mut self, now: Instant, frame: PlainFrame<'_>, candidate: u32) -> Claim {
+        if *frame.dst().ip() != self.config.ip {
+            self.stats.rx_not_ours += 1;
+            return Claim::Left;
+        }
+        let OrdinarySegment { seq, ack, flags, window, timestamps, payload } = frame.segment();
+        let options = TcpOptions { timestamps, ..TcpOptions::default() };
+        let (src_port, dst_port) = (frame.src().port(), frame.dst().port());
+        let segment = TcpSegment { src_port, dst_port, seq, ack, flags, window, options, payload };
+        let key = FlowKey::new(frame.dst(), frame.src());
+        self.on_tcp(now, &Incoming { key, mac: frame.src_mac(), segment }, candidate)
     }
 
     /// Whatever is not a plain TCP segment for us.
     #[inline(never)]
-    fn on_unusual_frame(&mut self, now: Instant, bytes: &[u8], candidate: u32) {
+    fn on_unusual_frame(&mut self, now: Instant, bytes: &[u8], candidate: u32) -> Claim {
         match wire::parse(bytes, !self.caps.checksum.rx) {
-            Ok(Frame::Tcp(frame)) => {
-                if !self.is_for_us(&frame) {
-                    self.stats.rx_not_ours += 1;
-                    return;
+            Ok(Frame::Tcp(frame)) if self.is_for_us(&frame) => {
+                self.on_tcp(now, &Incoming::new(&frame), candidate)
+            }
+            Ok(Frame::Arp { eth, arp }) if eth.vlan == self.config.vlan => self.on_arp(now, &arp),
+            Ok(Frame::Icmp(frame))
+                if self.is_ours(frame.eth.dst, frame.eth.vlan)
+                    && frame.ip.dst == self.config.ip =>
+            {
+                self.on_icmp(now, bytes, &frame)
+            }
+            Ok(Frame::Tcp(_) | Frame::Arp { .. } | Frame::Icmp(_)) => {
+                self.stats.rx_not_ours += 1;
+                Claim::Left
+            }
+            Ok(Frame::Other { .. }) => {
+                self.stats.rx_other += 1;
+                Claim::Left
+            }
+            Err(error) => {
+                if matches!(error.kind, wire::WireErrorKind::Checksum) {
+                    mark!(BadChecksum);
+                    self.stats.rx_bad_checksum += 1;
+                } else {
+                    mark!(Malformed);
+                    self.stats.rx_malformed += 1;
                 }
-                self.on_tcp(now, &Incoming::new(&frame), candidate);
-            }
-            Ok(Frame::Arp { eth, arp }) => {
-                if eth.vlan != self.config.vlan {
-                    self.stats.rx_not_ours += 1;
-                    return;
-                }
-                self.on_arp(now, &arp);
-            }
-            Ok(Frame::Icmp(frame)) => {
-                if !self.is_ours(frame.eth.dst, frame.eth.vlan) || frame.ip.dst != self.config.ip {
-                    self.stats.rx_not_ours += 1;
-                    return;
-                }
-                self.on_icmp(now, bytes, &frame);
-            }
-            Ok(Frame::Other { .. }) => self.stats.rx_other += 1,
-            Err(error) if matches!(error.kind, wire::WireErrorKind::Checksum) => {
-                mark!(BadChecksum);
-                self.stats.rx_bad_checksum += 1
-            }
-            Err(_) => {
-                mark!(Malformed);
-                self.stats.rx_malformed += 1
+                // What is wrong with a frame to the host is the host's to judge.
+                let alone = !self.config.host_shares_address && self.is_addressed_to_us(bytes);
+                if alone { Claim::Taken } else { Claim::Left }
             }
         }
+    }
+
+    /// The same as [`Stack::is_for_us`] of a frame that is wrong behind its addresses.
+    fn is_addressed_to_us(&self, bytes: &[u8]) -> bool {
+        let Ok((eth, ethertype, datagram)) = wire::ethernet::parse(bytes) else { return false };
+        self.is_ours(eth.dst, eth.vlan)
+            && ethertype == wire::ethernet::ETHERTYPE_IPV4
+            && datagram.get(16..20) == Some(&self.config.ip.octets()[..])
     }
 
     /// Whether a frame was sent to us alone: broadcasts open no connection. RFC 9293 MUST-57.
@@ -117,40 +224,52 @@ impl<A: App, T: Trace> Stack<A, T> {
         self.is_ours(frame.eth.dst, frame.eth.vlan) && frame.ip.dst == self.config.ip
     }
 
-    fn on_arp(&mut self, now: Instant, arp: &ArpPacket) {
+    fn on_arp(&mut self, now: Instant, arp: &ArpPacket) -> Claim {
         // RFC 826: whoever speaks to us is noted; others are not, or any host could fill the table.
         if arp.target_ip != self.config.ip || !self.config.is_on_link(arp.sender_ip) {
             self.stats.rx_not_ours += 1;
-            return;
+            return Claim::Left;
         }
+        let shared = self.config.host_shares_address;
         if arp.sender_ip == self.config.ip {
             self.stats.rx_other += 1;
-            return;
+            return if shared { Claim::Left } else { Claim::Taken };
         }
         self.learn_neighbour(now, arp.sender_ip, arp.sender_mac);
+        if shared {
+            // Either may have asked, so both hear the answer; the host gives one.
+            self.stats.rx_for_host += 1;
+            return Claim::Left;
+        }
         if arp.operation == ArpOperation::Request {
             self.queue_reply(Reply::Arp(*arp));
         }
+        Claim::Taken
     }
 
-    fn on_icmp(&mut self, now: Instant, bytes: &[u8], frame: &wire::IcmpFrame<'_>) {
+    fn on_icmp(&mut self, now: Instant, bytes: &[u8], frame: &wire::IcmpFrame<'_>) -> Claim {
         let src = frame.ip.src;
+        if self.config.host_shares_address {
+            self.stats.rx_for_host += 1;
+            return Claim::Left;
+        }
         if !matches!(frame.icmp, IcmpMessage::EchoRequest(_))
             || bytes.len() > ECHO_FRAME_MAX
             || src.is_multicast()
             || src.is_broadcast()
         {
             self.stats.rx_other += 1;
-            return;
+            return Claim::Taken;
         }
         if self.config.is_on_link(src) {
             self.learn_neighbour(now, src, frame.eth.src);
         }
         self.queue_echo(bytes);
+        Claim::Taken
     }
 
     #[inline(never)]
-    fn on_tcp(&mut self, now: Instant, incoming: &Incoming<'_>, candidate: u32) {
+    fn on_tcp(&mut self, now: Instant, incoming: &Incoming<'_>, candidate: u32) -> Claim {
         let slot = match self.conns.get(candidate) {
             Some(conn) if conn.key == incoming.key => Some(candidate),
             _ => self.find(&incoming.key),
@@ -163,38 +282,43 @@ impl<A: App, T: Trace> Stack<A, T> {
 
     /// CLOSED and LISTEN. RFC 9293 §3.10.7.1 and §3.10.7.2.
     #[inline(never)]
-    fn on_unknown(&mut self, now: Instant, incoming: &Incoming<'_>) {
+    fn on_unknown(&mut self, now: Instant, incoming: &Incoming<'_>) -> Claim {
         let Incoming { key, mac, ref segment } = *incoming;
+        let is_listening = self.config.listen.contains(&segment.dst_port);
+        if self.config.host_shares_address && !is_listening {
+            self.stats.rx_for_host += 1;
+            return Claim::Left;
+        }
         let src = *key.remote().ip();
         if src.is_multicast() || src.is_broadcast() || src.is_unspecified() || src == self.config.ip
         {
             self.stats.rx_not_ours += 1;
-            return;
+            return Claim::Taken;
         }
         let control = TcpFlags::SYN | TcpFlags::ACK | TcpFlags::RST;
         let is_syn = segment.flags.0 & control.0 == TcpFlags::SYN.0;
-        if is_syn && self.config.listen.contains(&segment.dst_port) {
+        if is_syn && is_listening {
             self.accept(now, &key, mac, segment);
-            return;
+            return Claim::Taken;
         }
         mark!(NoConnection);
         self.stats.rx_no_connection += 1;
         if let Some(plan) = tcp::reset_for(segment) {
             self.queue_reply(Reply::Segment { key, mac, plan });
         }
+        Claim::Taken
     }
 
     #[inline(always)]
-    fn on_segment(&mut self, now: Instant, slot: u32, incoming: &Incoming<'_>) {
+    fn on_segment(&mut self, now: Instant, slot: u32, incoming: &Incoming<'_>) -> Claim {
         let Incoming { key, ref segment, .. } = *incoming;
         let unix_nanos = self.unix_nanos(now);
-        let Some((conn, id)) = self.conns.get_mut_with_id(slot) else { return };
+        let Some((conn, id)) = self.conns.get_mut_with_id(slot) else { return Claim::Taken };
         if matches!(conn.phase, Phase::Over) && conn.tcb.can_reuse(segment) {
             mark!(TimeWaitReused);
             // RFC 9293 MAY-2: a new SYN may reopen a connection in TIME-WAIT.
             self.remove(slot, tcp::Ended::Finished);
-            self.on_unknown(now, incoming);
-            return;
+            return self.on_unknown(now, incoming);
         }
         let arrival = if segment.payload.is_empty() {
             conn.tcb.on_segment(&self.config.tcp, now, segment, &mut NoText)
@@ -244,6 +368,7 @@ impl<A: App, T: Trace> Stack<A, T> {
         } else {
             self.ready.push_back(slot);
         }
+        Claim::Taken
     }
 
     /// What is left to do for a segment that was no ordinary one.
@@ -367,6 +492,15 @@ impl<A: App, T: Trace> Stack<A, T> {
             self.open(now, request);
         }
     }
+}
+
+/// Whose a frame is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    /// The stack's, whatever it made of it.
+    Taken,
+    /// The host's, or of both.
+    Left,
 }
 
 /// A segment and where it came from: what is left of a frame that is for us.

@@ -66,6 +66,10 @@ pub struct Config {
     pub ttl: u8,
     /// TCP ports that accept connections.
     pub listen: Vec<u16>,
+    /// The host's own network has our address too, and gets what is left unclaimed: ARP, ICMP, and
+    /// segments of no connection to a port that is not in `listen` are its to answer. False: the
+    /// address is ours alone.
+    pub host_shares_address: bool,
     /// Where several stacks share our address, each behind a ring of one interface: which is ours.
     /// Connections that we open get local ports whose answers come to it.
     pub shard: Option<rss::Shard>,
@@ -99,6 +103,7 @@ impl Config {
             vlan: None,
             ttl: 64,
             listen: alloc::vec![80],
+            host_shares_address: false,
             shard: None,
             connections_max: 4_096,
             half_open_max: 1_024,

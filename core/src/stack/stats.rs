@@ -24,6 +24,10 @@ pub struct Stats {
     pub rx_other: u64,
     /// Segments to a port where nobody listens, or of an unknown connection: answered with RST.
     pub rx_no_connection: u64,
+    /// Frames to our address left to the host's own network, which has it too
+    /// ([`super::Config::host_shares_address`]): ARP, ICMP, and segments of no connection to a port where
+    /// nobody listens here.
+    pub rx_for_host: u64,
     /// Segments that TCP dropped, by [`crate::tcp::Drop`] in its order.
     pub tcp_drops: [u64; crate::tcp::Drop::COUNT],
     /// Segments whose text was in order and shown to the application, in full or in part.

@@ -358,29 +358,30 @@ impl<P: Port, T: Trace> Out<'_, P, T> {
             return 0;
         }
         let Some(mut run) = self.store.idle_run(cut, first, hint) else { return 0 };
+        let seq = burst.seq + burst.untold;
+        let what = (TcpFlags::ACK, cut.text_max);
+        let mut train = burst.headers.train(self.template, seq, most as u16, what, self.offload);
         let mut sent = 0;
         while sent < most
             && let Some((mut buf, sum)) = run.take(first + sent)
         {
-            let seq = burst.seq + burst.untold;
-            let out = self.port.bytes_mut(&mut buf);
-            let (headers, len) = (&burst.headers, mss as usize);
-            let flags = TcpFlags::ACK;
-            let start = headers.write(self.template, out, seq, flags, len, sum, self.offload);
+            let start = train.write_next(self.port.bytes_mut(&mut buf), sum);
+            let len = start + mss as usize;
             if T::ENABLED {
-                let info = tcb.info_behind(&self.config.tcp, seq + mss, self.motive.of_text(seq));
-                self.trace.on_sent(self.now, &self.port.bytes(&buf)[..start + len], Some(&info));
+                let end = train.seq();
+                let info = tcb.info_behind(&self.config.tcp, end, self.motive.of_text(end - mss));
+                self.trace.on_sent(self.now, &self.port.bytes(&buf)[..len], Some(&info));
             }
-            if let Err(TxFull(buf)) = self.port.submit(buf, (start + len) as u16) {
+            if let Err(TxFull(buf)) = self.port.submit(buf, len as u16) {
                 // The ring was seen to have room. TCP is not told of the segment: it goes later.
                 drop(run);
                 give_back(self.port, self.store, buf);
                 *self.room = 0;
                 break;
             }
-            burst.untold += mss;
             sent += 1;
         }
+        burst.untold += sent * mss;
         if sent < most {
             mark!(StraightRunBroken);
         }

@@ -10,7 +10,7 @@ use super::timers::{NEVER, TimerKind};
 use super::{Config, TextSink};
 use crate::mutants::mutant;
 use crate::time::Instant;
-use crate::wire::tcp::{TcpFlags, TcpSegment};
+use crate::wire::tcp::{OrdinarySegment, TcpFlags, TcpSegment};
 
 impl Tcb {
     /// A segment of this connection arrived.
@@ -22,8 +22,10 @@ impl Tcb {
         seg: &TcpSegment<'_>,
         sink: &mut S,
     ) -> Arrival {
-        if self.is_predicted(seg) {
-            self.on_predicted(config, now, seg, sink)
+        let ordinary = seg.ordinary();
+        if self.predicts(&ordinary) {
+            let acked = self.on_predicted(config, now, ordinary, sink);
+            Arrival { acked, ..Arrival::default() }
         } else {
             self.on_any_segment(config, now, seg, sink)
         }
@@ -33,7 +35,7 @@ impl Tcb {
     /// Without recovery and backoff there is neither a retransmission nor a probe to take back, and
     /// no retry to forget.
     #[inline(always)]
-    fn is_predicted(&self, seg: &TcpSegment<'_>) -> bool {
+    pub(crate) fn predicts(&self, seg: &OrdinarySegment<'_>) -> bool {
         let snd = &self.snd;
         self.state == State::Established
             && seg.flags.0 & !TcpFlags::PSH.0 == TcpFlags::ACK.0
@@ -46,7 +48,7 @@ impl Tcb {
             && !snd.wl1.gt(seg.seq)
             && self.backoffs == 0
             && self.recovery.is_open()
-            && match seg.options.timestamps {
+            && match seg.timestamps {
                 Some(stamps) => {
                     !self.has(flag::TIMESTAMPS)
                         || (stamps.val.wrapping_sub(self.ts_recent) as i32) >= 0
@@ -55,18 +57,19 @@ impl Tcb {
             }
     }
 
+    /// A segment that [`Tcb::predicts`]. Answers how many bytes of text it newly acknowledged: nothing
+    /// else can come of it.
     #[inline(always)]
-    fn on_predicted<S: TextSink>(
+    pub(crate) fn on_predicted<S: TextSink>(
         &mut self,
         config: &Config,
         now: Instant,
-        seg: &TcpSegment<'_>,
+        seg: OrdinarySegment<'_>,
         sink: &mut S,
-    ) -> Arrival {
-        let mut arrival = Arrival::default();
+    ) -> u32 {
         self.flags &= !flag::DECLINED;
         if self.has(flag::TIMESTAMPS)
-            && let Some(stamps) = seg.options.timestamps
+            && let Some(stamps) = seg.timestamps
             && self.last_ack_sent == seg.seq
             && !mutant!(StaleTimestampEcho)
         {
@@ -75,7 +78,6 @@ impl Tcb {
         }
         let acked = seg.ack.since(self.snd.una);
         if acked != 0 {
-            arrival.acked = acked;
             self.acked += u64::from(acked);
             self.snd.una = seg.ack;
             if self.snd.nxt.lt(seg.ack) {
@@ -103,7 +105,7 @@ impl Tcb {
             let plain = taken.advance as usize == seg.payload.len() && !taken.fills_gap;
             self.note_taken(config, now, taken, plain);
         }
-        arrival
+        acked
     }
 
     /// What to send next, or None: nothing until the next event.

@@ -68,8 +68,13 @@ impl Sum {
     pub const fn fold(self) -> u16 {
         // Adding a number to itself turned by half its width leaves, in the upper half, the sum of
         // both halves with the carry brought round.
-        let wide = (self.0.wrapping_add(self.0.rotate_left(32)) >> 32) as u32;
-        (wide.wrapping_add(wide.rotate_left(16)) >> 16) as u16
+        Self::fold32((self.0.wrapping_add(self.0.rotate_left(32)) >> 32) as u32)
+    }
+
+    /// The same of a sum that has 32 bits.
+    #[inline]
+    pub(super) const fn fold32(sum: u32) -> u16 {
+        (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16
     }
 
     /// The checksum: the complement of the folded sum. Zero is sent as it is; sending 0xffff in its

@@ -15,9 +15,9 @@ use crate::seq::SeqNumber;
 use core::net::Ipv4Addr;
 
 /// Version 4, header of 5 words, DSCP and ECN zero.
-const IP_FIRST_WORD: u16 = 0x4500;
+pub(super) const IP_FIRST_WORD: u16 = 0x4500;
 /// Identification 0 with DF set: RFC 6864 §4.1.
-const IP_DONT_FRAGMENT: u16 = 0x4000;
+pub(super) const IP_DONT_FRAGMENT: u16 = 0x4000;
 
 /// Bytes of the headers of a segment that is no SYN: what lies before its text.
 #[inline]
@@ -34,9 +34,9 @@ pub struct HeaderTemplate {
     src_ip: Ipv4Addr,
     ttl: u8,
     /// The IPv4 header's sum without total length and destination.
-    ip_base: u64,
+    pub(super) ip_base: u64,
     /// The pseudo-header's sum without length and destination.
-    tcp_base: u64,
+    pub(super) tcp_base: u64,
 }
 
 impl HeaderTemplate {

@@ -26,7 +26,9 @@ pub use emit::{
 pub use ethernet::{EthernetHeader, MacAddr};
 pub use icmpv4::{IcmpFrame, IcmpMessage};
 pub use ipv4::Ipv4Header;
-pub use tcp::{SackBlocks, SynOptions, TcpFlags, TcpFrame, TcpOptions, TcpSegment, Timestamps};
+pub use tcp::{
+    OrdinarySegment, SackBlocks, SynOptions, TcpFlags, TcpFrame, TcpOptions, TcpSegment, Timestamps,
+};
 
 use core::fmt;
 use ethernet::{ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_MIN};

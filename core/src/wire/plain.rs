@@ -6,84 +6,153 @@ use super::checksum::{self, Sum};
 use super::ethernet::{self, ETHERTYPE_IPV4, EthernetHeader};
 use super::ipv4::{self, Ipv4Header, PROTOCOL_TCP};
 use super::tcp::{self, TIMESTAMPS_LEN, TIMESTAMPS_WORD};
-use super::{MacAddr, TcpFlags, TcpFrame, TcpOptions, TcpSegment, Timestamps};
+use super::{MacAddr, OrdinarySegment, TcpFlags, TcpFrame, TcpOptions, TcpSegment, Timestamps};
 use crate::seq::SeqNumber;
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, SocketAddrV4};
 
 /// Bytes of all headers of a plain frame.
 pub const HEADERS_LEN: usize =
     ethernet::HEADER_LEN + ipv4::HEADER_LEN + tcp::HEADER_LEN + TIMESTAMPS_LEN;
 
 /// Data offset of a TCP header with timestamps, in its place in the control word.
-const DATA_OFFSET: u32 = ((tcp::HEADER_LEN + TIMESTAMPS_LEN) as u32 / 4) << 28;
+pub(super) const DATA_OFFSET: u32 = ((tcp::HEADER_LEN + TIMESTAMPS_LEN) as u32 / 4) << 28;
 
-/// Parses a plain frame. None for any other, and for one whose lengths or (with `verify`) checksums
-/// are wrong: [`super::parse`] then gives the same answer as ever.
-#[inline(always)]
-pub fn parse_plain(bytes: &[u8], verify: bool) -> Option<TcpFrame<'_>> {
-    let h = bytes.first_chunk::<HEADERS_LEN>()?;
-    let half = |at: usize| u16::from_be_bytes([h[at], h[at + 1]]);
-    let word = |at: usize| u32::from_be_bytes([h[at], h[at + 1], h[at + 2], h[at + 3]]);
-    let total_len = half(16);
-    let fragment = half(20);
-    let control = word(46);
-    let plain = word(12) >> 8 == u32::from(ETHERTYPE_IPV4) << 8 | 0x45
-        // More fragments, and the offset of one.
-        && fragment & 0x3fff == 0
-        && h[23] == PROTOCOL_TCP
-        && control & 0xf000_0000 == DATA_OFFSET
-        && word(54) == TIMESTAMPS_WORD
-        && usize::from(total_len) >= HEADERS_LEN - ethernet::HEADER_LEN;
-    if !plain {
-        return None;
-    }
-    let payload = bytes.get(HEADERS_LEN..ethernet::HEADER_LEN + usize::from(total_len))?;
-    if verify {
-        let ip: &[u8; ipv4::HEADER_LEN] = h[14..].first_chunk()?;
-        // Both addresses stand right before the TCP header: they and it are one sum.
-        let covered: &[u8; 8 + tcp::HEADER_LEN + TIMESTAMPS_LEN] = h[26..].first_chunk()?;
-        let mut sum: Sum = checksum::sum_array(covered)
-            .add_u16(u16::from(PROTOCOL_TCP))
-            .add_u16(total_len - ipv4::HEADER_LEN as u16);
-        if !payload.is_empty() {
-            sum = sum.combine(checksum::sum(payload));
-        }
-        if checksum::sum_array(ip).finish() != 0 || sum.finish() != 0 {
+/// A plain frame whose lengths, and checksums where asked for, are right: its headers, to be read where
+/// they are needed, and its text.
+#[derive(Clone, Copy, Debug)]
+pub struct PlainFrame<'a> {
+    /// Headers and text, without padding behind.
+    bytes: &'a [u8],
+}
+
+impl<'a> PlainFrame<'a> {
+    /// Parses a plain frame. None for any other, and for one whose lengths or (with `verify`)
+    /// checksums are wrong: [`super::parse`] then gives the same answer as ever.
+    #[inline(always)]
+    pub fn parse(bytes: &'a [u8], verify: bool) -> Option<Self> {
+        let head = bytes.first_chunk::<HEADERS_LEN>()?;
+        let frame = Self { bytes };
+        let total_len = frame.half(16);
+        let plain = frame.word(12) >> 8 == u32::from(ETHERTYPE_IPV4) << 8 | 0x45
+            // More fragments, and the offset of one.
+            && frame.half(20) & 0x3fff == 0
+            && head[23] == PROTOCOL_TCP
+            && frame.word(46) & 0xf000_0000 == DATA_OFFSET
+            && frame.word(54) == TIMESTAMPS_WORD
+            && usize::from(total_len) >= HEADERS_LEN - ethernet::HEADER_LEN;
+        if !plain {
             return None;
         }
+        let bytes = bytes.get(..ethernet::HEADER_LEN + usize::from(total_len))?;
+        let payload = bytes.get(HEADERS_LEN..)?;
+        if verify {
+            let ip: &[u8; ipv4::HEADER_LEN] = head[14..].first_chunk()?;
+            // Both addresses stand right before the TCP header: they and it are one sum.
+            let covered: &[u8; 8 + tcp::HEADER_LEN + TIMESTAMPS_LEN] = head[26..].first_chunk()?;
+            let pseudo = u32::from(PROTOCOL_TCP) + u32::from(total_len) - ipv4::HEADER_LEN as u32;
+            let mut sum: Sum = checksum::sum_array(covered).add_u32(pseudo);
+            if !payload.is_empty() {
+                sum = sum.combine(checksum::sum(payload));
+            }
+            if checksum::sum_array(ip).finish() != 0 || sum.finish() != 0 {
+                return None;
+            }
+        }
+        Some(Self { bytes })
     }
-    Some(TcpFrame {
-        eth: EthernetHeader {
-            dst: MacAddr([h[0], h[1], h[2], h[3], h[4], h[5]]),
-            src: MacAddr([h[6], h[7], h[8], h[9], h[10], h[11]]),
-            vlan: None,
-        },
-        ip: Ipv4Header {
-            src: Ipv4Addr::from_bits(word(26)),
-            dst: Ipv4Addr::from_bits(word(30)),
-            protocol: PROTOCOL_TCP,
-            ttl: h[22],
-            dscp_ecn: h[15],
-            identification: half(18),
-            dont_fragment: fragment & 0x4000 != 0,
-            fragment: false,
-            header_len: ipv4::HEADER_LEN as u8,
-            total_len,
-        },
-        tcp: TcpSegment {
-            src_port: half(34),
-            dst_port: half(36),
-            seq: SeqNumber(word(38)),
-            ack: SeqNumber(word(42)),
+
+    #[inline(always)]
+    fn head(&self) -> &'a [u8; HEADERS_LEN] {
+        let Some(head) = self.bytes.first_chunk() else { unreachable!("seen when it was parsed") };
+        head
+    }
+
+    #[inline(always)]
+    fn half(&self, at: usize) -> u16 {
+        let h = self.head();
+        u16::from_be_bytes([h[at], h[at + 1]])
+    }
+
+    #[inline(always)]
+    fn word(&self, at: usize) -> u32 {
+        let h = self.head();
+        u32::from_be_bytes([h[at], h[at + 1], h[at + 2], h[at + 3]])
+    }
+
+    /// Whether the frame is to this station.
+    #[inline(always)]
+    pub fn is_to(&self, mac: &MacAddr) -> bool {
+        self.head()[..6] == mac.0[..]
+    }
+
+    /// The sender's hardware address.
+    #[inline(always)]
+    pub fn src_mac(&self) -> MacAddr {
+        let h = self.head();
+        MacAddr([h[6], h[7], h[8], h[9], h[10], h[11]])
+    }
+
+    /// Who sent it: the source's address and port.
+    #[inline(always)]
+    pub fn src(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(Ipv4Addr::from_bits(self.word(26)), self.half(34))
+    }
+
+    /// Whom it is for.
+    #[inline(always)]
+    pub fn dst(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(Ipv4Addr::from_bits(self.word(30)), self.half(36))
+    }
+
+    /// The segment, without what only segments have that are not plain.
+    #[inline(always)]
+    pub fn segment(&self) -> OrdinarySegment<'a> {
+        let control = self.word(46);
+        OrdinarySegment {
+            seq: SeqNumber(self.word(38)),
+            ack: SeqNumber(self.word(42)),
             flags: TcpFlags((control >> 16) as u8),
             window: control as u16,
-            options: TcpOptions {
-                timestamps: Some(Timestamps { val: word(58), ecr: word(62) }),
-                ..TcpOptions::default()
+            timestamps: Some(Timestamps { val: self.word(58), ecr: self.word(62) }),
+            payload: self.bytes.get(HEADERS_LEN..).unwrap_or(&[]),
+        }
+    }
+
+    /// All of it, as [`super::parse`] answers.
+    #[inline]
+    pub fn to_frame(&self) -> TcpFrame<'a> {
+        let h = self.head();
+        let OrdinarySegment { seq, ack, flags, window, timestamps, payload } = self.segment();
+        TcpFrame {
+            eth: EthernetHeader {
+                dst: MacAddr([h[0], h[1], h[2], h[3], h[4], h[5]]),
+                src: self.src_mac(),
+                vlan: None,
             },
-            payload,
-        },
-    })
+            ip: Ipv4Header {
+                src: *self.src().ip(),
+                dst: *self.dst().ip(),
+                protocol: PROTOCOL_TCP,
+                ttl: h[22],
+                dscp_ecn: h[15],
+                identification: self.half(18),
+                dont_fragment: self.half(20) & 0x4000 != 0,
+                fragment: false,
+                header_len: ipv4::HEADER_LEN as u8,
+                total_len: self.half(16),
+            },
+            tcp: TcpSegment {
+                src_port: self.half(34),
+                dst_port: self.half(36),
+                seq,
+                ack,
+                flags,
+                window,
+                options: TcpOptions { timestamps, ..TcpOptions::default() },
+                payload,
+            },
+        }
+    }
 }
 
 #[cfg(test)]
@@ -120,13 +189,13 @@ mod tests {
 
     #[test]
     fn a_plain_frame_is_taken_and_others_are_left() {
-        assert!(parse_plain(&frame(b"text", None, true), true).is_some());
-        assert!(parse_plain(&frame(b"", None, true), true).is_some());
-        assert!(parse_plain(&frame(b"text", None, false), true).is_none());
-        assert!(parse_plain(&frame(b"text", Some(5), true), true).is_none());
+        assert!(PlainFrame::parse(&frame(b"text", None, true), true).is_some());
+        assert!(PlainFrame::parse(&frame(b"", None, true), true).is_some());
+        assert!(PlainFrame::parse(&frame(b"text", None, false), true).is_none());
+        assert!(PlainFrame::parse(&frame(b"text", Some(5), true), true).is_none());
         let mut fragment = frame(b"text", None, true);
         fragment[20] |= 0x20;
-        assert!(parse_plain(&fragment, false).is_none());
+        assert!(PlainFrame::parse(&fragment, false).is_none());
     }
 
     proptest! {
@@ -148,8 +217,15 @@ mod tests {
                 }
             }
             bytes.truncate(cut.max(40));
-            if let Some(frame) = parse_plain(&bytes, verify) {
-                prop_assert_eq!(parse(&bytes, verify), Ok(Frame::Tcp(frame)));
+            if let Some(frame) = PlainFrame::parse(&bytes, verify) {
+                let whole = frame.to_frame();
+                prop_assert_eq!(parse(&bytes, verify), Ok(Frame::Tcp(whole)));
+                prop_assert_eq!(frame.segment(), whole.tcp.ordinary());
+                let src = SocketAddrV4::new(whole.ip.src, whole.tcp.src_port);
+                let dst = SocketAddrV4::new(whole.ip.dst, whole.tcp.dst_port);
+                prop_assert_eq!((frame.src_mac(), frame.src(), frame.dst()), (whole.eth.src, src, dst));
+                prop_assert!(frame.is_to(&whole.eth.dst));
+                prop_assert!(!frame.is_to(&whole.eth.src) || whole.eth.src == whole.eth.dst);
             } else if let Ok(Frame::Tcp(frame)) = parse(&bytes, verify) {
                 // Only what is unusual may be left.
                 let usual = TcpOptions { timestamps: frame.tcp.options.timestamps, ..TcpOptions::default() };

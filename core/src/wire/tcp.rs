@@ -149,6 +149,39 @@ pub struct TcpSegment<'a> {
     pub payload: &'a [u8],
 }
 
+/// What of a segment matters where it is an ordinary one: neither a SYN nor a report of blocks out of
+/// order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OrdinarySegment<'a> {
+    /// Sequence number of the first octet.
+    pub seq: SeqNumber,
+    /// Acknowledgement number.
+    pub ack: SeqNumber,
+    /// Control bits.
+    pub flags: TcpFlags,
+    /// Window field, not scaled.
+    pub window: u16,
+    /// Timestamps. RFC 7323 §3.
+    pub timestamps: Option<Timestamps>,
+    /// The octets of text.
+    pub payload: &'a [u8],
+}
+
+impl<'a> TcpSegment<'a> {
+    /// The part of it that matters to an ordinary one.
+    #[inline(always)]
+    pub const fn ordinary(&self) -> OrdinarySegment<'a> {
+        OrdinarySegment {
+            seq: self.seq,
+            ack: self.ack,
+            flags: self.flags,
+            window: self.window,
+            timestamps: self.options.timestamps,
+            payload: self.payload,
+        }
+    }
+}
+
 impl TcpSegment<'_> {
     /// SEG.LEN: octets of text, and one each for SYN and FIN. RFC 9293 §3.3.1.
     #[inline]

@@ -3,6 +3,7 @@
 
 mod peer;
 mod random;
+mod unclaimed;
 
 use peer::{
     ACK, Conn, FIN, Net, OUR_IP, OUR_MAC, PEER_IP, PEER_MAC, PSH, RST, SYN, Seg, arp, check_answer,

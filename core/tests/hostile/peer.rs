@@ -337,6 +337,7 @@ impl Net {
             + stats.rx_not_ours
             + stats.rx_other
             + stats.rx_no_connection
+            + stats.rx_for_host
             + stats.syn_table_full
             + stats.syn_half_open_full
             + stats.arp_replies

@@ -11,6 +11,7 @@ use crate::stop::StopFlag;
 use crate::sys;
 use simoom_core::port::{
     Advance, BATCH_MAX, Buf, Census, ChecksumOffload, Port, PortCaps, RxFrame, TxFull, TxSync,
+    Unclaimed,
 };
 use simoom_core::time::{Duration, Instant};
 use std::fs::File;
@@ -373,7 +374,11 @@ impl Port for TapPort {
         self.free.len()
     }
 
-    fn receive(&mut self, max: usize, mut on_batch: impl FnMut(&[RxFrame<'_>])) -> usize {
+    fn receive(
+        &mut self,
+        max: usize,
+        mut on_batch: impl FnMut(&[RxFrame<'_>]) -> Unclaimed,
+    ) -> usize {
         let max = max.min(BATCH_MAX);
         let mut lens = [0; BATCH_MAX];
         let mut count = 0;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::clock::Clock;
 use crate::stop::StopFlag;
-use simoom_core::port::{Buf, Port, TxSync};
+use simoom_core::port::{Buf, Port, TxSync, Unclaimed};
 use simoom_core::time::Duration;
 use std::os::unix::net::UnixDatagram;
 
@@ -50,8 +50,10 @@ fn receive_shows_frames_in_order_and_drops_what_is_too_long_or_too_short() {
     theirs.send(&[3; 5]).unwrap();
     theirs.send(&[4; 1518]).unwrap();
     let mut seen = Vec::new();
-    let count =
-        port.receive(32, |batch| seen.extend(batch.iter().map(|f| (f.bytes[0], f.bytes.len()))));
+    let count = port.receive(32, |batch| {
+        seen.extend(batch.iter().map(|f| (f.bytes[0], f.bytes.len())));
+        Unclaimed::NONE
+    });
     assert_eq!((count, seen), (2, vec![(1, 60), (4, 1518)]));
     assert_eq!((port.stats().rx_oversize, port.stats().rx_runt), (1, 1));
 }
@@ -67,7 +69,14 @@ fn waiting_for_two_ports_ends_at_input_of_either_at_the_time_and_at_the_flag() {
         peer.send(&[7; 60]).unwrap();
         let hours = soon(3_600_000);
         assert!(TapPort::advance_two(&mut ports, clock, hours) < hours);
-        assert_eq!(ports.each_mut().map(|port| port.receive(32, |_| ())).iter().sum::<usize>(), 1);
+        assert_eq!(
+            ports
+                .each_mut()
+                .map(|port| port.receive(32, |_| Unclaimed::NONE))
+                .iter()
+                .sum::<usize>(),
+            1
+        );
         assert_eq!(ports[at].stats().rx_frames, 1);
     }
     let until = soon(5);

@@ -3,7 +3,7 @@
 
 use crate::sys::{self, Persistent};
 use crate::world::{live, prefix, send};
-use simoom_core::port::{Advance, BATCH_MAX, Port};
+use simoom_core::port::{Advance, BATCH_MAX, Port, Unclaimed};
 use simoom_core::seq::SeqNumber;
 use simoom_core::time::Duration;
 use simoom_core::wire::ethernet::{EthernetHeader, MacAddr};
@@ -107,6 +107,7 @@ fn serve(
                     _ => (),
                 }
             }
+            Unclaimed::NONE
         });
         for frame in answers {
             send(port, &frame);

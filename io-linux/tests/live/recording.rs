@@ -3,7 +3,7 @@
 use crate::world::{ETHERTYPE, host_end, live, numbered};
 use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
 use pcap_file::pcapng::{Block, PcapNgReader};
-use simoom_core::port::{Advance, BATCH_MAX, Port, TxSync};
+use simoom_core::port::{Advance, BATCH_MAX, Port, TxSync, Unclaimed};
 use simoom_core::time::Duration;
 use simoom_linux::tap::{TapConfig, TapPort};
 use simoom_pcap::recorder::Recorder;
@@ -35,6 +35,7 @@ fn a_recorded_port_echoes_and_the_capture_has_each_frame_at_the_time_of_its_turn
                         expected.push((at, INBOUND, frame.bytes.to_vec()));
                         echo = Some((at, frame.bytes.to_vec()));
                     }
+                    Unclaimed::NONE
                 });
             }
             let (at, mut bytes) = echo.unwrap();

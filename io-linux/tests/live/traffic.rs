@@ -1,7 +1,7 @@
 //! Frames both ways, the doorbell, the wait, and the buffers.
 
 use crate::world::{host_end, listen_to_the_end, live, numbered, receive, submit};
-use simoom_core::port::{Advance, BATCH_MAX, Buf, Census, Port, TxFull, TxSync};
+use simoom_core::port::{Advance, BATCH_MAX, Buf, Census, Port, TxFull, TxSync, Unclaimed};
 use simoom_core::time::Duration;
 use simoom_linux::stop::StopFlag;
 use simoom_linux::tap::{TapConfig, TapPort};
@@ -141,7 +141,7 @@ fn a_wait_without_input_ends_at_its_deadline() {
                 break;
             }
             let waits = port.stats().waits;
-            while port.receive(BATCH_MAX, |_| ()) > 0 {}
+            while port.receive(BATCH_MAX, |_| Unclaimed::NONE) > 0 {}
             assert_eq!(port.stats().waits, waits, "receiving does not wait");
         }
         // Late is no bug of the port on a busy machine; early would be.

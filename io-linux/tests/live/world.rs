@@ -1,7 +1,7 @@
 //! Where a live test runs: a thread in a network namespace of its own, which goes away with it.
 
 use crate::sys;
-use simoom_core::port::{Advance, BATCH_MAX, Port, TxSync};
+use simoom_core::port::{Advance, BATCH_MAX, Port, TxSync, Unclaimed};
 use simoom_core::time::Duration;
 use simoom_linux::netlink::{Link, Netlink};
 use simoom_linux::prefix::Ipv4Prefix;
@@ -93,6 +93,7 @@ pub(crate) fn receive(port: &mut TapPort) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     port.receive(BATCH_MAX, |batch| {
         frames.extend(batch.iter().map(|frame| frame.bytes.to_vec()));
+        Unclaimed::NONE
     });
     frames.retain(|frame| frame[12..14] == ETHERTYPE.to_be_bytes());
     frames
@@ -103,7 +104,7 @@ pub(crate) fn listen_to_the_end(port: &mut TapPort) {
     let until = port.clock().now() + PATIENCE;
     while let Some(now) = port.advance(Some(until)) {
         assert!(now < until, "nothing woke the port");
-        port.receive(BATCH_MAX, |_| ());
+        port.receive(BATCH_MAX, |_| Unclaimed::NONE);
     }
     assert!(port.clock().now() < until, "only its deadline woke the port");
 }

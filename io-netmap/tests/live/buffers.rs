@@ -1,7 +1,7 @@
 //! Every extra buffer comes back to the kernel, however a port ends.
 
 use crate::harness::{LivePort, frame, has_netmap, name, open, other_end, submit};
-use simoom_core::port::{Port, TxSync};
+use simoom_core::port::{Port, TxSync, Unclaimed};
 use simoom_netmap::name::PortName;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 
@@ -21,7 +21,7 @@ fn use_it(port: &mut LivePort, far: &mut LivePort, round: u32) {
             port.sync_tx(TxSync::PushAndReclaim).unwrap();
             far.flush().unwrap();
             if round.is_multiple_of(2) {
-                far.receive(16, |_| ());
+                far.receive(16, |_| Unclaimed::NONE);
                 far.flush().unwrap();
             }
             port.sync_tx(TxSync::PushAndReclaim).unwrap();
@@ -69,7 +69,7 @@ fn hundred_rounds(near: &str) {
                 assert!(panic.is_err());
             }
         }
-        while far.receive(32, |_| ()) > 0 {}
+        while far.receive(32, |_| Unclaimed::NONE) > 0 {}
         far.flush().unwrap();
     }
     set_hook(hook);

@@ -110,6 +110,7 @@ impl TwoEnds {
                 Cable::Interfaces => is_tested(frame.bytes, *sender),
             });
             wire.extend(ours.map(|frame| frame.bytes.to_vec()));
+            simoom_core::port::Unclaimed::NONE
         };
         while far.receive(32, &mut take) > 0 {}
         far.flush().unwrap();

@@ -1,7 +1,7 @@
 //! Waiting for frames, and errors of real kernels.
 
 use crate::harness::{config, frame, has_netmap, name, open, submit};
-use simoom_core::port::{Advance, Port, TxSync};
+use simoom_core::port::{Advance, Port, TxSync, Unclaimed};
 use simoom_core::time::Duration;
 use simoom_netmap::error::NetmapError;
 use simoom_netmap::port::NetmapPort;
@@ -23,6 +23,7 @@ fn frames_wake_whoever_waits_for_them() {
                 far.advance(Some(until)).unwrap();
                 far.receive(32, |frames| {
                     answers.extend(frames.iter().map(|frame| frame.bytes.to_vec()));
+                    Unclaimed::NONE
                 });
             }
             seen += answers.len();
@@ -45,7 +46,10 @@ fn frames_wake_whoever_waits_for_them() {
         // A completion wakes too: whoever asked for one may go on.
         while answer.is_none() && near.now() < until {
             near.advance(Some(until)).unwrap();
-            near.receive(1, |frames| answer = Some(frames[0].bytes.to_vec()));
+            near.receive(1, |frames| {
+                answer = Some(frames[0].bytes.to_vec());
+                Unclaimed::NONE
+            });
         }
         assert_eq!(answer, Some(asked), "frame {number}");
     }

@@ -3,7 +3,7 @@
 
 use crate::harness::{Faults, Shape, USUAL, frame, open, submit};
 use proptest::prelude::*;
-use simoom_core::port::{Advance, Port, TxSync};
+use simoom_core::port::{Advance, Port, TxSync, Unclaimed};
 use simoom_core::time::{Duration, Instant};
 use simoom_netmap::error::NetmapError;
 use simoom_netmap::kernel::Kernel;
@@ -214,8 +214,7 @@ proptest! {
             let _ = submit(&mut port, &frame(number, 100));
             let _ = port.sync_tx(TxSync::PushAndReclaim);
             port.receive(32, |frames| {
-                assert!(frames.iter().all(|f| f.bytes.len() <= 2_048));
-            });
+                assert!(frames.iter().all(|f| f.bytes.len() <= 2_048)); Unclaimed::NONE });
             let _ = port.flush();
             model.work();
             port.reclaim(Some);

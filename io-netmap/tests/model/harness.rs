@@ -1,6 +1,6 @@
 //! Ports over a model, each with the far end of its wire.
 
-use simoom_core::port::{Buf, Port};
+use simoom_core::port::{Buf, Port, Unclaimed};
 use simoom_netmap::model::{CompletionPolicy, DmaPolicy, Model, ModelConfig, ModelKernel};
 use simoom_netmap::port::{NetmapConfig, NetmapPort};
 use simoom_port_conformance::Harness;
@@ -188,7 +188,11 @@ impl Harness for PipeHarness {
         let far = self.far.as_mut().unwrap();
         far.flush().unwrap();
         let wire = &mut self.wire;
-        while far.receive(32, |frames| wire.extend(frames.iter().map(|f| f.bytes.to_vec()))) > 0 {}
+        while far.receive(32, |frames| {
+            wire.extend(frames.iter().map(|f| f.bytes.to_vec()));
+            Unclaimed::NONE
+        }) > 0
+        {}
         far.flush().unwrap();
         let _ = self.port_mut().flush();
     }

@@ -1,7 +1,7 @@
 //! What is particular to pipes: buffers change hands.
 
 use crate::harness::{Faults, Shape, USUAL, frame, open, submit};
-use simoom_core::port::{Buf, Port, TxSync};
+use simoom_core::port::{Buf, Port, TxSync, Unclaimed};
 use simoom_netmap::model::{CompletionPolicy, DmaPolicy, Model};
 use simoom_netmap::mutants::{Mutant, want};
 
@@ -95,7 +95,10 @@ fn buffers_come_home_with_their_bytes_from_a_peer_that_only_reads() {
         let index = submit(&mut near, &frame(number, 100)).unwrap();
         near.flush().unwrap();
         far.flush().unwrap();
-        far.receive(32, |frames| assert_eq!(frames[0].bytes, frame(number, 100)));
+        far.receive(32, |frames| {
+            assert_eq!(frames[0].bytes, frame(number, 100));
+            Unclaimed::NONE
+        });
         far.flush().unwrap();
         near.sync_tx(TxSync::PushAndReclaim).unwrap();
         let mut home = Vec::new();
@@ -133,7 +136,11 @@ fn end_is_bound_again_in_the_middle_of_the_ring() {
         drop(near);
         far.flush().unwrap();
         let mut came = Vec::new();
-        while far.receive(32, |frames| came.extend(frames.iter().map(|f| f.bytes.to_vec()))) > 0 {}
+        while far.receive(32, |frames| {
+            came.extend(frames.iter().map(|f| f.bytes.to_vec()));
+            Unclaimed::NONE
+        }) > 0
+        {}
         assert_eq!(came, due);
         far.flush().unwrap();
     }

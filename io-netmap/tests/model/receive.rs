@@ -1,7 +1,7 @@
 //! Received frames that are not shown, and what is counted for them.
 
 use crate::harness::{Faults, ModelPort, Shape, USUAL, frame, open};
-use simoom_core::port::Port;
+use simoom_core::port::{Port, Unclaimed};
 use simoom_netmap::model::{CompletionPolicy, DmaPolicy, Model};
 
 fn nic(mtu: u16) -> (Model, ModelPort) {
@@ -15,7 +15,10 @@ fn receive_all(port: &mut ModelPort, max: usize) -> Vec<Vec<u8>> {
     port.flush().unwrap();
     let mut came = Vec::new();
     for _ in 0..200 {
-        port.receive(max, |frames| came.extend(frames.iter().map(|f| f.bytes.to_vec())));
+        port.receive(max, |frames| {
+            came.extend(frames.iter().map(|f| f.bytes.to_vec()));
+            Unclaimed::NONE
+        });
         port.flush().unwrap();
     }
     came

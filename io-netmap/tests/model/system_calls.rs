@@ -2,7 +2,7 @@
 //! out of slots or buffers.
 
 use crate::harness::{ModelPort, Shape, USUAL, frame, open, submit};
-use simoom_core::port::{Advance, Port, TxSync};
+use simoom_core::port::{Advance, Port, TxSync, Unclaimed};
 use simoom_core::time::{Duration, Instant};
 use simoom_netmap::model::{CompletionPolicy, DmaPolicy, Model};
 use simoom_netmap::port::{NetmapConfig, NetmapPort};
@@ -18,7 +18,7 @@ fn nic() -> (Model, ModelPort) {
 /// A turn as a stack takes it: reclaim, receive, answer each frame, ring. Answers how many came.
 fn turn(port: &mut ModelPort) -> usize {
     port.reclaim(Some);
-    let came = port.receive(32, |_| {});
+    let came = port.receive(32, |_| Unclaimed::NONE);
     for number in 0..came {
         submit(port, &frame(number as u32, 100)).unwrap();
     }
@@ -117,7 +117,7 @@ fn busy_polling_asks_until_the_time_has_come() {
     let before = port.stats().polls;
     port.advance(Some(until + Duration::from_secs(1))).unwrap();
     assert_eq!(port.stats().polls - before, 1);
-    assert_eq!(port.receive(32, |_| {}), 1);
+    assert_eq!(port.receive(32, |_| Unclaimed::NONE), 1);
 }
 
 #[test]

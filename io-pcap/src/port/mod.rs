@@ -7,7 +7,7 @@
 //! allocates nothing once a batch of the longest frames has come.
 //!
 //! ```
-//! use simoom_core::port::{Advance, Port, TxSync};
+//! use simoom_core::port::{Advance, Port, TxSync, Unclaimed};
 //! use simoom_core::time::Instant;
 //! use simoom_pcap::port::{CapturePort, PortConfig, Sent};
 //! use std::collections::VecDeque;
@@ -16,7 +16,10 @@
 //! let mut port = CapturePort::new(PortConfig::default(), frames, Vec::<Sent>::new());
 //! while let Some(now) = port.advance(None) {
 //!     // A stack would take its turn here.
-//!     port.receive(32, |frames| println!("{now:?}: {} frames", frames.len()));
+//!     port.receive(32, |frames| {
+//!         println!("{now:?}: {} frames", frames.len());
+//!         Unclaimed::NONE
+//!     });
 //! }
 //! assert_eq!(port.stats().received, 1);
 //! ```
@@ -29,6 +32,7 @@ pub use flow::{CaptureFrames, CaptureFramesStats, FrameSink, FrameSource, Sent, 
 
 use simoom_core::port::{
     Advance, BATCH_MAX, Buf, Census, ChecksumOffload, Port, PortCaps, RxFrame, TxFull, TxSync,
+    Unclaimed,
 };
 use simoom_core::time::{Duration, Instant};
 use std::collections::VecDeque;
@@ -225,7 +229,11 @@ impl<S: FrameSource, K: FrameSink> Port for CapturePort<S, K> {
     }
 
     /// Shows the frames that are due at the port's present time.
-    fn receive(&mut self, max: usize, mut on_batch: impl FnMut(&[RxFrame<'_>])) -> usize {
+    fn receive(
+        &mut self,
+        max: usize,
+        mut on_batch: impl FnMut(&[RxFrame<'_>]) -> Unclaimed,
+    ) -> usize {
         let mut count = 0;
         while count < max.min(BATCH_MAX) && self.source.next_at().is_some_and(|at| at <= self.now) {
             let frame = &mut self.batch[count];

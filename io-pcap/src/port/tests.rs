@@ -19,7 +19,10 @@ fn port(
 
 fn lens(port: &mut impl Port, max: usize) -> Vec<usize> {
     let mut lens = vec![];
-    port.receive(max, |frames| lens.extend(frames.iter().map(|frame| frame.bytes.len())));
+    port.receive(max, |frames| {
+        lens.extend(frames.iter().map(|frame| frame.bytes.len()));
+        Unclaimed::NONE
+    });
     lens
 }
 
@@ -162,6 +165,9 @@ fn a_source_can_change_frames_before_the_stack_sees_them() {
     let frames = VecDeque::from([(at(1), vec![7; 60])]);
     let mut port = CapturePort::new(PortConfig::default(), Doubled(frames), Vec::<Sent>::new());
     port.advance(None);
-    port.receive(32, |frames| assert_eq!(frames[0].bytes[..2], [14, 7]));
+    port.receive(32, |frames| {
+        assert_eq!(frames[0].bytes[..2], [14, 7]);
+        Unclaimed::NONE
+    });
     assert_eq!(port.stats().received, 1);
 }

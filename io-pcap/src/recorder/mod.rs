@@ -5,7 +5,7 @@
 //! time; a sink that blocks delays the turn.
 //!
 //! ```no_run
-//! use simoom_core::port::{Advance, Port, TxSync};
+//! use simoom_core::port::{Advance, Port, TxSync, Unclaimed};
 //! use simoom_pcap::recorder::Recorder;
 //! use simoom_pcap::writer::{Interface, Writer};
 //! use std::fs::File;
@@ -16,7 +16,7 @@
 //!     let mut port = Recorder::new(port, writer, start_unix_nanos);
 //!     while let Some(_now) = port.advance(None) {
 //!         // A stack would take its turn here, over the recorder.
-//!         port.receive(32, |_| ());
+//!         port.receive(32, |_| Unclaimed::NONE);
 //!         port.sync_tx(TxSync::Push).expect("the device works");
 //!     }
 //!     let (port, writer) = port.into_inner();
@@ -31,7 +31,7 @@ mod tests;
 use crate::writer::{Direction, Packet, Writer};
 use simoom_core::port::{
     Advance, Buf, Census, GatherFull, Piece, Pinned, Port, PortCaps, RxFrame, TxFull, TxSync,
-    assembled,
+    Unclaimed, assembled,
 };
 use simoom_core::time::{Duration, Instant};
 use std::io::Write;
@@ -140,13 +140,17 @@ impl<P: Port, W: Write> Port for Recorder<P, W> {
         self.port.free()
     }
 
-    fn receive(&mut self, max: usize, mut on_batch: impl FnMut(&[RxFrame<'_>])) -> usize {
+    fn receive(
+        &mut self,
+        max: usize,
+        mut on_batch: impl FnMut(&[RxFrame<'_>]) -> Unclaimed,
+    ) -> usize {
         let (start, now, writer) = (self.unix_nanos_at_start, self.now, &mut self.writer);
         self.port.receive(max, |batch| {
             for frame in batch {
                 writer.write(&packet(start, now, Direction::Inbound, frame.bytes));
             }
-            on_batch(batch);
+            on_batch(batch)
         })
     }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::writer::Interface;
 use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
 use pcap_file::pcapng::{Block, PcapNgReader};
-use simoom_core::port::ChecksumOffload;
+use simoom_core::port::{ChecksumOffload, Unclaimed};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
@@ -23,6 +23,7 @@ struct Memory {
     input: VecDeque<Vec<u8>>,
     times: VecDeque<u64>,
     prefetched: std::cell::Cell<u32>,
+    unclaimed: Unclaimed,
 }
 
 impl Memory {
@@ -43,6 +44,7 @@ impl Memory {
             input: input.iter().map(|frame| frame.to_vec()).collect(),
             times: times.iter().copied().collect(),
             prefetched: 0.into(),
+            unclaimed: Unclaimed::NONE,
         }
     }
 }
@@ -75,12 +77,16 @@ impl Port for Memory {
     fn free(&self) -> usize {
         self.free.len()
     }
-    fn receive(&mut self, max: usize, mut on_batch: impl FnMut(&[RxFrame<'_>])) -> usize {
+    fn receive(
+        &mut self,
+        max: usize,
+        mut on_batch: impl FnMut(&[RxFrame<'_>]) -> Unclaimed,
+    ) -> usize {
         let count = max.min(self.input.len());
         let frames: Vec<_> = self.input.drain(..count).collect();
         let batch: Vec<_> = frames.iter().map(|bytes| RxFrame { bytes }).collect();
         if count > 0 {
-            on_batch(&batch);
+            self.unclaimed = on_batch(&batch);
         }
         count
     }
@@ -180,11 +186,23 @@ fn notes_both_directions_in_order_with_the_time_of_the_turn() {
     let (mut port, sink) = record(Memory::new(&input, &[5, 70]));
     assert_eq!(port.advance(None), Some(Instant::from_nanos(5)));
     let mut seen = 0;
-    assert_eq!(port.receive(2, |batch| seen += batch.len()), 2);
+    assert_eq!(
+        port.receive(2, |batch| {
+            seen += batch.len();
+            Unclaimed::NONE
+        }),
+        2
+    );
     send(&mut port, 10, 33).unwrap();
     port.sync_tx(TxSync::Push).unwrap();
     assert_eq!(port.advance(None), Some(Instant::from_nanos(70)));
-    assert_eq!(port.receive(32, |batch| seen += batch.len()), 1);
+    assert_eq!(
+        port.receive(32, |batch| {
+            seen += batch.len();
+            Unclaimed::NONE
+        }),
+        1
+    );
     assert_eq!(port.receive(32, |_| panic!("nothing came")), 0);
     assert_eq!(seen, 3);
     port.set_now(Instant::from_nanos(71));
@@ -289,7 +307,7 @@ fn a_failing_sink_does_not_disturb_the_port() {
     let mut turns = 0;
     while port.advance(None).is_some() {
         turns += 1;
-        port.receive(32, |_| ());
+        port.receive(32, |_| Unclaimed::NONE);
         send(&mut port, 1, 60).unwrap();
         send(&mut port, 2, 60).unwrap();
         let TxFull(buf) = send(&mut port, 3, 60).unwrap_err();
@@ -303,4 +321,12 @@ fn a_failing_sink_does_not_disturb_the_port() {
     // One received and six sent; those refused are not counted.
     assert_eq!((writer.packets_written(), writer.packets_lost()), (0, 7));
     assert_eq!(writer.finish().err().unwrap().kind(), io::ErrorKind::StorageFull);
+}
+
+#[test]
+fn what_a_batch_leaves_to_others_reaches_the_port() {
+    let (mut port, _sink) = record(Memory::new(&[&[1; 60], &[2; 60], &[3; 60]], &[5]));
+    let left: Unclaimed = [0, 2].into_iter().collect();
+    port.receive(32, |_| left);
+    assert_eq!(port.into_inner().0.unclaimed, left);
 }

@@ -6,6 +6,7 @@ use crate::frames::FrameId;
 use crate::oracle::promises::{Glimpse, Passage, Passed};
 use simoom_core::port::{
     BATCH_MAX, Buf, Census, GatherFull, Piece, Pinned, Port, PortCaps, RxFrame, TxFull, TxSync,
+    Unclaimed,
 };
 use simoom_core::time::Instant;
 use std::convert::Infallible;
@@ -87,7 +88,11 @@ impl Port for SimPort {
         self.free.len()
     }
 
-    fn receive(&mut self, max: usize, mut on_batch: impl FnMut(&[RxFrame<'_>])) -> usize {
+    fn receive(
+        &mut self,
+        max: usize,
+        mut on_batch: impl FnMut(&[RxFrame<'_>]) -> Unclaimed,
+    ) -> usize {
         let count = self.rx_shown.min(max).min(BATCH_MAX);
         if count == 0 {
             return 0;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::link::Rate;
 use crate::seed::{Seed, Stream, check};
-use simoom_core::port::{Census, GatherFull, Piece, Pinned, Port, PortCaps, TxFull};
+use simoom_core::port::{Census, GatherFull, Piece, Pinned, Port, PortCaps, TxFull, Unclaimed};
 use simoom_core::seq::SeqNumber;
 use simoom_core::time::Duration;
 use simoom_core::wire::checksum;
@@ -416,7 +416,10 @@ fn received_frames_are_shown_oldest_first_in_batches_and_a_full_ring_drops() {
     assert_eq!((port.stats().rx, port.stats().rx_ring_full, port.rx_len()), (40, 5, 40));
     let mut seen = Vec::new();
     let mut take = |port: &mut SimPort, max| {
-        port.receive(max, |batch| seen.extend(batch.iter().map(|frame| frame.bytes[0])))
+        port.receive(max, |batch| {
+            seen.extend(batch.iter().map(|frame| frame.bytes[0]));
+            Unclaimed::NONE
+        })
     };
     assert_eq!([take(&mut port, 3), take(&mut port, 99), take(&mut port, 99)], [3, 32, 5]);
     assert_eq!(port.receive(99, |_| panic!("nothing is there")), 0);
@@ -598,7 +601,10 @@ fn frames_that_come_during_a_stall_are_shown_when_it_ends_and_fill_the_ring_mean
     assert_eq!((port.stats().rx_ring_full, port.stats().rx_high), (1, 4));
     let shown = |port: &mut SimPort| {
         let mut seen = Vec::new();
-        port.receive(32, |batch| seen.extend(batch.iter().map(|frame| frame.bytes[0])));
+        port.receive(32, |batch| {
+            seen.extend(batch.iter().map(|frame| frame.bytes[0]));
+            Unclaimed::NONE
+        });
         seen
     };
     assert_eq!(

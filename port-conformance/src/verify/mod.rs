@@ -17,7 +17,7 @@ mod report;
 pub use report::{FINDINGS_MAX, Finding, Report, Seen};
 
 use content::{Contents, FRAME_MIN, HEADER_LEN, NUMBER_MAX, digest};
-use simoom_core::port::{BATCH_MAX, Buf, Port, PortCaps, TxFull, TxSync};
+use simoom_core::port::{BATCH_MAX, Buf, Port, PortCaps, TxFull, TxSync, Unclaimed};
 use simoom_core::time::{Duration, Instant};
 use simoom_core::wire::MacAddr;
 use std::collections::VecDeque;
@@ -424,6 +424,7 @@ impl Verifier {
                 for frame in frames {
                     self.on_frame(now, frame.bytes);
                 }
+                Unclaimed::NONE
             });
             came += shown;
             if shown == 0 {

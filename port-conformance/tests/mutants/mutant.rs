@@ -3,7 +3,7 @@
 
 use simoom_core::port::{
     Buf, Census, ChecksumOffload, GatherFull, Piece, Pinned, Port, PortCaps, RxFrame, TxFull,
-    TxSync,
+    TxSync, Unclaimed,
 };
 use simoom_port_conformance::Harness;
 use simoom_port_conformance::vec_port::{RX_SLOTS, ReadAt, VecPort};
@@ -262,7 +262,11 @@ impl Port for Mutant {
         self.pool.len() + usize::from(self.fault == Fault::FreeOff)
     }
 
-    fn receive(&mut self, max: usize, mut on_batch: impl FnMut(&[RxFrame<'_>])) -> usize {
+    fn receive(
+        &mut self,
+        max: usize,
+        mut on_batch: impl FnMut(&[RxFrame<'_>]) -> Unclaimed,
+    ) -> usize {
         let most = match self.fault {
             Fault::IgnoresMax => 32,
             Fault::BigBatch => max,

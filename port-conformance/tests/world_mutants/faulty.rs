@@ -2,7 +2,7 @@
 
 use crate::world::PORT_ID;
 use simoom_core::port::{
-    Buf, Census, GatherFull, Piece, Pinned, Port, PortCaps, RxFrame, TxFull, TxSync,
+    Buf, Census, GatherFull, Piece, Pinned, Port, PortCaps, RxFrame, TxFull, TxSync, Unclaimed,
 };
 use simoom_core::time::{Duration, Instant};
 use simoom_port_conformance::vec_port::{RX_SLOTS, ReadAt, VecPort};
@@ -95,7 +95,7 @@ impl<D: Device> Port for Faulty<D> {
         self.device.free()
     }
 
-    fn receive(&mut self, max: usize, on_batch: impl FnMut(&[RxFrame<'_>])) -> usize {
+    fn receive(&mut self, max: usize, on_batch: impl FnMut(&[RxFrame<'_>]) -> Unclaimed) -> usize {
         self.device.receive(max, on_batch)
     }
 
@@ -284,7 +284,7 @@ impl Port for Silent {
         self.port.free()
     }
 
-    fn receive(&mut self, max: usize, on_batch: impl FnMut(&[RxFrame<'_>])) -> usize {
+    fn receive(&mut self, max: usize, on_batch: impl FnMut(&[RxFrame<'_>]) -> Unclaimed) -> usize {
         let count = self.port.receive(max, on_batch);
         self.waiting -= count;
         count

@@ -2,7 +2,7 @@
 //! at once. The observer has seen it by then ([`super::watch`]).
 
 use simoom_core::port::{
-    BATCH_MAX, Buf, Census, ChecksumOffload, Port, PortCaps, RxFrame, TxFull, TxSync,
+    BATCH_MAX, Buf, Census, ChecksumOffload, Port, PortCaps, RxFrame, TxFull, TxSync, Unclaimed,
 };
 use std::convert::Infallible;
 
@@ -106,7 +106,11 @@ impl Port for ReplayPort {
         self.free.len()
     }
 
-    fn receive(&mut self, max: usize, mut on_batch: impl FnMut(&[RxFrame<'_>])) -> usize {
+    fn receive(
+        &mut self,
+        max: usize,
+        mut on_batch: impl FnMut(&[RxFrame<'_>]) -> Unclaimed,
+    ) -> usize {
         let count = self.ends.len().min(max).min(BATCH_MAX);
         if count == 0 {
             return 0;

@@ -1,7 +1,7 @@
 //! Ports that a turn log is played over, each with the far end of its wire: the simulator's NIC, the
 //! model of netmap's NIC, and two netmap ports at the ends of one cable, modelled or real.
 
-use simoom_core::port::{Port, PortCaps, RxFrame, TxSync};
+use simoom_core::port::{Port, PortCaps, RxFrame, TxSync, Unclaimed};
 use simoom_core::time::{Duration, Instant};
 use simoom_core::wire::MacAddr;
 use simoom_netmap::error::NetmapError;
@@ -236,6 +236,7 @@ impl<K: Kernel> TwoEnds<K> {
                     || frames::is_ours(frame.bytes)
             });
             wire.extend(ours.map(|frame| frame.bytes.to_vec()));
+            Unclaimed::NONE
         };
         while far.receive(32, &mut take) > 0 {}
         let _ = far.flush();

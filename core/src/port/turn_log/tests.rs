@@ -68,7 +68,11 @@ impl Port for Restless {
     fn free(&self) -> usize {
         self.free.len()
     }
-    fn receive(&mut self, max: usize, mut on_batch: impl FnMut(&[RxFrame<'_>])) -> usize {
+    fn receive(
+        &mut self,
+        max: usize,
+        mut on_batch: impl FnMut(&[RxFrame<'_>]) -> Unclaimed,
+    ) -> usize {
         let count = max.min(BATCH_MAX).min(self.inbox.len());
         let frames: Vec<_> = self.inbox.drain(..count).collect();
         if count > 0 {
@@ -115,7 +119,7 @@ fn at(nanos: u64) -> Instant {
 fn echo_turn(port: &mut Recorder<Restless>, now: Instant, fill: u8) -> usize {
     port.begin(now);
     port.reclaim(Some);
-    port.receive(8, |_| ());
+    port.receive(8, |_| Unclaimed::NONE);
     let mut sent = 0;
     while sent < 2 && port.tx_free() > 0 {
         let mut buf = port.take_free().unwrap();

@@ -114,19 +114,19 @@ impl<P: Port, T: Trace> Out<'_, P, T> {
             return 0;
         }
         let Some(place) = self.store.shared_run(cut, first, hint) else { return 0 };
+        let seq = burst.seq + burst.untold;
+        let what = (TcpFlags::ACK, cut.text_max);
+        let mut train = burst.headers.train(self.template, seq, most as u16, what, self.offload);
         let mut sent = 0;
         while sent < most
             && let Some((payload, sum)) = self.store.payload_at(place + sent)
             && let Some(mut header) = self.port.take_free()
         {
-            let seq = burst.seq + burst.untold;
-            let out = self.port.bytes_mut(&mut header);
-            let (headers, len) = (&burst.headers, mss as usize);
-            let flags = TcpFlags::ACK;
-            let start = headers.write(self.template, out, seq, flags, len, sum, self.offload);
+            let start = train.write_next(self.port.bytes_mut(&mut header), sum);
             let pieces = [Piece { of: payload, at: cut.text_at, len: cut.text_max }];
             if T::ENABLED {
-                let info = tcb.info_behind(&self.config.tcp, seq + mss, self.motive.of_text(seq));
+                let end = train.seq();
+                let info = tcb.info_behind(&self.config.tcp, end, self.motive.of_text(end - mss));
                 let frame = assembled(self.port, &header, start as u16, &pieces);
                 self.trace.on_sent(self.now, &frame, Some(&info));
             }
@@ -137,9 +137,9 @@ impl<P: Port, T: Trace> Out<'_, P, T> {
                 *self.room = 0;
                 break;
             }
-            burst.untold += mss;
             sent += 1;
         }
+        burst.untold += sent * mss;
         if sent < most {
             mark!(StraightRunBroken);
         }
