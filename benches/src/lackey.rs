@@ -5,7 +5,7 @@
 //! not by the length of the trace.
 
 use crate::threads::Said;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::ops::Range;
 use std::process::{Command, Stdio};
@@ -25,7 +25,7 @@ pub struct Touched {
 }
 
 /// The lines that shards touched, by number: address divided by [`LINE`].
-pub type Lines = HashMap<usize, Touched>;
+pub type Lines = BTreeMap<usize, Touched>;
 
 /// What came of a run.
 pub struct Traced {

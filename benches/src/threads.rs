@@ -159,7 +159,7 @@ impl Threads {
     pub fn new(model: &Model, rings: u16, made_by: MadeBy, fault: Fault) -> Self {
         assert!(rings <= SHARDS_MAX, "{rings} shards");
         let side_by_side: Arc<[AtomicU64]> = (0..rings).map(|_| AtomicU64::new(0)).collect();
-        let mut made: Vec<Option<Shard<Marked>>> = (0..rings)
+        let mut made: Vec<Option<Box<Shard<Marked>>>> = (0..rings)
             .map(|ring| (made_by == MadeBy::TheFirst).then(|| make(model, ring)))
             .collect();
         let mut stacks = vec![stack_of_this_thread()];
@@ -204,20 +204,27 @@ impl Threads {
 }
 
 /// Makes a shard; what it allocates is its own.
-fn make(model: &Model, ring: u16) -> Shard<Marked> {
+fn make(model: &Model, ring: u16) -> Box<Shard<Marked>> {
     let Attachment { name, region, interface, ring: bound, asked, extra, kernel } =
         bind(model, ring);
     let kernel = Marked { kernel, shard: ring };
     let attachment = Attachment { name, region, interface, ring: bound, asked, extra, kernel };
     set_owner(u32::from(ring) + 1);
     Said::Shard(ring).say();
-    let shard = Shard::new(attachment);
+    // On the heap, where its own fields are looked at too.
+    let shard = Box::new(Shard::new(attachment));
     Said::Nobody.say();
     set_owner(0);
     shard
 }
 
-/// The mapping that this thread's stack is in, with what the system keeps for the thread there.
+/// Bytes of a stack below and above where a thread waits: what turns need, and what the system keeps
+/// for a thread where its stack begins. Not the whole mapping: what is mapped next to a stack may look
+/// like one with it.
+const STACK_BELOW: usize = 256 << 10;
+const STACK_ABOVE: usize = 12 << 10;
+
+/// Where this thread's stack is.
 fn stack_of_this_thread() -> Range<usize> {
     let here = 0u8;
     let here = std::ptr::from_ref(&here).addr();
@@ -227,7 +234,9 @@ fn stack_of_this_thread() -> Range<usize> {
         let hex = |text| usize::from_str_radix(text, 16).ok();
         Some(hex(start)?..hex(end)?)
     });
-    ranges.into_iter().find(|range| range.contains(&here)).expect("a stack is mapped")
+    let mapped = ranges.into_iter().find(|range| range.contains(&here));
+    let Range { start, end } = mapped.expect("a stack is mapped");
+    start.max(here.saturating_sub(STACK_BELOW))..end.min(here + STACK_ABOVE)
 }
 
 impl Turns for Threads {
