@@ -176,7 +176,16 @@ fn turn_log_that_was_changed_does_not_play() {
     let dir = TestDir::new("turn-log-changed");
     let last = |log: &mut TurnLog| log.turns.len() - 2;
     for (what, output) in [
-        ("a time", play(&dir, |log| log.turns[1].now += Duration::from_millis(3), &[])),
+        (
+            "times",
+            play(
+                &dir,
+                |log| {
+                    log.turns.iter_mut().skip(3).for_each(|t| t.now += Duration::from_millis(3));
+                },
+                &[],
+            ),
+        ),
         ("an ACK", play(&dir, |log| log.turns[4].received[0].clear(), &[])),
         (
             "a completion",

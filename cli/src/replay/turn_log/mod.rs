@@ -43,10 +43,10 @@ pub(super) struct TurnLogArgs {
           "connection", "pcap", "WhatIfArgs"])]
     pub(super) turn_log: Option<PathBuf>,
     /// A real netmap port to play the log over as well: netmap:NAME, or valeN:NAME
-    #[arg(long, value_name = "PORT", requires = "turn_log")]
+    #[arg(long, value_name = "PORT", requires = "turn_log", conflicts_with = "files")]
     port: Option<PortName>,
     /// The port at the other end of its cable [default: the other end of a pipe]
-    #[arg(long, value_name = "PORT", requires = "port")]
+    #[arg(long, value_name = "PORT", requires = "port", conflicts_with = "files")]
     far: Option<PortName>,
 }
 
