@@ -63,8 +63,9 @@ pub fn trace(arguments: &[&str]) -> Result<Traced, String> {
     let reader = thread::spawn(move || {
         let mut lines = BufReader::new(from).lines().map_while(Result::ok);
         if let Some(range) = lines.next().as_deref().and_then(range_of_marks) {
-            // Where nobody waits for it, the trace has ended.
+            // Known before the worker goes on. Where nobody waits for it, the trace has ended.
             let _ = marks.send(range);
+            let _ = to.write_all(b"go\n");
         }
         lines.collect::<Vec<_>>()
     });
@@ -75,7 +76,6 @@ pub fn trace(arguments: &[&str]) -> Result<Traced, String> {
             && let Ok(range) = marks_are.try_recv()
         {
             state.marks = range;
-            let _ = to.write_all(b"go\n");
         }
         if !state.on_line(line) {
             last = String::from_utf8_lossy(line).into_owned();

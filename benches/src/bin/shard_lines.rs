@@ -169,15 +169,18 @@ impl Found {
             count(start_up, |touched| touched.writers.count_ones() > 1),
             count(start_up, written_and_read),
         );
-        let named = self.twice_written().into_iter().chain(self.written_and_read());
-        for (line, touched) in named.take(NAMED_MAX) {
-            text += &format!(
-                "    line {:x}: written by {}, read by {}: {}\n",
-                line * LINE,
-                bits(touched.writers),
-                bits(touched.readers),
-                map.name(line)
-            );
+        let shared =
+            |touched: &Touched| touched.writers.count_ones() > 1 || written_and_read(touched);
+        for (when, lines) in [("once started", steady), ("starting up", start_up)] {
+            for (line, touched) in pick(lines, shared).into_iter().take(NAMED_MAX) {
+                text += &format!(
+                    "    {when}, line {:x}: written by {}, read by {}: {}\n",
+                    line * LINE,
+                    bits(touched.writers),
+                    bits(touched.readers),
+                    map.name(line)
+                );
+            }
         }
         text
     }
