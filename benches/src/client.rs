@@ -12,7 +12,7 @@ use simoom_core::seq::SeqNumber;
 use simoom_core::wire::checksum::sum;
 use simoom_core::wire::tcp::{SynOptions, TcpFlags, Timestamps};
 use simoom_core::wire::{self, Frame, HeaderTemplate, MacAddr, TcpHeader, write_tcp_frame};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 /// The server's hardware address.
@@ -35,6 +35,11 @@ const HANDSHAKES: usize = 31;
 /// The address of client `n`.
 pub fn client_ip(n: u32) -> Ipv4Addr {
     Ipv4Addr::from_bits(Ipv4Addr::new(10, 1, 0, 1).to_bits() + n)
+}
+
+/// The client's end of connection `number`, counted from the first one opened.
+pub fn client_end(number: u32) -> SocketAddrV4 {
+    SocketAddrV4::new(client_ip(number / PORTS), (FIRST_PORT + number % PORTS) as u16)
 }
 
 /// The path of an object.

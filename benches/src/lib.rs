@@ -7,15 +7,19 @@
 //!
 //! Read [`client`] first, then [`subject`] (what is measured), then the program `request_cost`.
 
+pub mod allocations;
 pub mod arena;
 pub mod callgrind;
 pub mod client;
 pub mod counting;
+pub mod lackey;
 pub mod memory_port;
 pub mod netmap;
 pub mod row;
 pub mod run;
 pub mod rx;
+pub mod shards;
 pub mod simoom;
 pub mod smol;
 pub mod subject;
+pub mod threads;

@@ -12,6 +12,7 @@ use simoom_core::port::{Port, TxSync, Unclaimed};
 use simoom_core::secrets::Secrets;
 use simoom_core::stack::{Deadline, Stack, WakeReason};
 use simoom_core::time::Instant;
+use simoom_netmap::kernel::Kernel;
 use simoom_netmap::model::{CompletionPolicy, DmaPolicy, Model, ModelConfig, ModelKernel};
 use simoom_netmap::port::{BareLoop, NetmapConfig, NetmapPort};
 use simoom_sim::machine::Work;
@@ -86,9 +87,9 @@ impl NetmapSimoom {
 
 /// A turn of the stack over the port.
 #[inline(never)]
-pub fn netmap_region_stack(
+pub fn netmap_region_stack<K: Kernel>(
     stack: &mut Stack<App>,
-    port: &mut ModelPort,
+    port: &mut NetmapPort<K>,
     now: Instant,
 ) -> Option<Deadline> {
     stack.turn(now, port).expect("the model does not fail")

@@ -58,8 +58,8 @@ enum Command {
     #[command(after_help = format!("{}\n\n{}", analyze::EXAMPLE, failure::EXIT_CODES))]
     Analyze(analyze::Args),
     /// Play a capture's clients against our stack, and compare it with the captured server
-    #[command(after_help = format!("{}\n\n{}\n\n{}", replay::EXAMPLE, replay::WHAT_IF, failure::EXIT_CODES))]
-    Replay(replay::Args),
+    #[command(after_help = format!("{}\n\n{}\n\n{}\n\n{}", replay::EXAMPLE, replay::WHAT_IF, replay::TURN_LOG, failure::EXIT_CODES))]
+    Replay(Box<replay::Args>),
     /// Say what would keep a port from serving, and what to do about it
     #[command(after_help = format!("{}\n\n{}", doctor::EXAMPLE, failure::EXIT_CODES))]
     Doctor(doctor::Args),

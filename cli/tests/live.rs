@@ -14,6 +14,7 @@ use simoom_linux::stop::StopFlag;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::{env, str, thread};
@@ -72,6 +73,7 @@ fn inside() {
     let site = Site::new();
     files_arrive(&site);
     two_ports_serve_and_record(&site);
+    turns_are_logged_and_play_again(&site);
     loss_is_made_good(&site);
     a_signal_drains_and_a_second_one_ends(&site);
     what_is_taken_or_vanishes_is_said(&site);
@@ -127,6 +129,43 @@ fn two_ports_serve_and_record(site: &Site) {
         let bytes = fs::read(site.dir.path().join(name)).expect("a capture for each port");
         assert_eq!(bytes[..4], [0x0a, 0x0d, 0x0d, 0x0a], "{name} starts with a section header");
         assert!(bytes.len() > 2_000_000, "{name} holds what was sent");
+    }
+}
+
+fn turns_are_logged_and_play_again(site: &Site) {
+    let log = site.dir.path().join("log.turnlog");
+    // It is there, and others may read it: not any more.
+    fs::write(site.dir.path().join("log-live0.turnlog"), "old").expect("a file");
+    let mut args = vec!["--port", "tap:live0", "--addr", "10.66.0.2/24", "--buffers", "512"];
+    args.extend(["--port", "tap:live1", "--addr", "10.67.0.9/30"]);
+    args.extend(["--turn-log", log.to_str().expect("a path in UTF-8")]);
+    let server = Server::start(site, &args);
+    for host in ["10.66.0.2", "10.67.0.9"] {
+        for len in [0, 1, 22_000, 1_000_000] {
+            site.fetch(host, len).expect_right();
+        }
+    }
+    site.fetch_in_parallel("10.67.0.9", 8);
+    let summary = server.end();
+    assert!(summary.contains("turns logged"), "{summary}");
+    for name in ["log-live0.turnlog", "log-live1.turnlog"] {
+        let path = site.dir.path().join(name);
+        let mode = fs::metadata(&path).expect("a log for each port").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+        let play = |more: &[&Path]| {
+            let mut replay = simoom();
+            replay.args(["replay", "--turn-log"]).arg(&path).args(more);
+            replay.output().expect("it starts")
+        };
+        // The site is too large to be in the log.
+        let without = play(&[]);
+        assert_eq!(without.status.code(), Some(4), "{}", common::stderr(&without));
+        assert!(common::stderr(&without).contains("name the directory"));
+        let played = play(&[Path::new("--content"), &site.root()]);
+        let said = common::stdout(&played);
+        assert_eq!(played.status.code(), Some(0), "{said}{}", common::stderr(&played));
+        assert_eq!(said.matches("  the same  ").count(), 6, "{said}");
+        fs::remove_file(&path).expect("it is there");
     }
 }
 

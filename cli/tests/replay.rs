@@ -4,6 +4,8 @@ mod common;
 
 use common::{TestDir, run, stderr, stdout};
 use serde_json::Value;
+use simoom_core::port::turn_log::TurnLog;
+use simoom_core::time::Duration;
 use std::fs;
 use std::path::Path;
 use std::process::Output;
@@ -141,4 +143,93 @@ fn a_terrible_link_makes_no_difference() {
         let output = replay(&[file]);
         assert_eq!(output.status.code(), Some(0), "{seed}: {}", stdout(&output));
     }
+}
+
+fn turn_log(name: &str) -> TurnLog {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testvectors/turn-logs");
+    TurnLog::decode(&fs::read(folder.join(name)).unwrap()).unwrap()
+}
+
+/// Plays a log of a live server after a change of it.
+fn play(dir: &TestDir, change: impl FnOnce(&mut TurnLog), more: &[&str]) -> Output {
+    let mut log = turn_log("netmap-pipe.turnlog");
+    change(&mut log);
+    let path = dir.file("changed.turnlog", &log.encode().unwrap());
+    replay(&[&["--turn-log", path.to_str().unwrap()], more].concat())
+}
+
+#[test]
+fn turn_log_of_a_live_server_plays_over_every_port() {
+    let dir = TestDir::new("turn-log");
+    let output = play(&dir, |_| (), &[]);
+    let said = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}{}", stderr(&output));
+    assert_eq!(said.matches("  the same  166 frames").count(), 6, "{said}");
+    let output = play(&dir, |_| (), &["--json"]);
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(said["frames_out"], 166);
+    assert!(said["ports"].as_array().unwrap().iter().all(|port| port["same"] == true), "{said}");
+}
+
+#[test]
+fn turn_log_that_was_changed_does_not_play() {
+    let dir = TestDir::new("turn-log-changed");
+    for (what, output) in [
+        (
+            "times",
+            play(
+                &dir,
+                |log| {
+                    log.turns.iter_mut().skip(3).for_each(|t| t.now += Duration::from_millis(3));
+                },
+                &[],
+            ),
+        ),
+        ("an ACK", play(&dir, |log| log.turns[4].received[0].clear(), &[])),
+        ("completions", play(&dir, |log| log.turns[9].reclaims[0].completed += 100, &[])),
+        ("the pool", play(&dir, |log| log.turns[9].buffers_free += 1, &[])),
+        ("its output", play(&dir, |log| log.output.digest[3] ^= 1, &[])),
+    ] {
+        assert_eq!(output.status.code(), Some(7), "{what}: {}", stderr(&output));
+        assert!(stdout(&output).contains("DIFFERS"), "{what}: {}", stdout(&output));
+    }
+}
+
+#[test]
+fn turn_log_that_cannot_be_played_is_refused_in_a_sentence() {
+    let dir = TestDir::new("turn-log-refused");
+    let site = dir.path().join("site");
+    fs::create_dir(&site).unwrap();
+    let site = site.to_str().unwrap();
+    let refused = |change: fn(&mut TurnLog), more: &[&str]| {
+        let output = play(&dir, change, more);
+        assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+        stderr(&output)
+    };
+    assert!(refused(|log| log.header.secrets = None, &[]).contains("withheld"));
+    assert!(refused(|log| log.header.content.clear(), &[]).contains("name the directory"));
+    assert!(refused(|log| log.header.content[2][0] ^= 1, &[]).contains("not the bytes"));
+    assert!(refused(|log| log.header.config.truncate(40), &[]).contains("the log's configuration"));
+    assert!(refused(|log| log.header.config = "what?".into(), &[]).contains("simoom fixture 1"));
+    assert!(refused(|_| (), &["--content", site]).contains("was served and is not there"));
+    // The bodies that are needed may come from a directory.
+    let log = turn_log("netmap-pipe.turnlog");
+    let names = log.header.config.lines().filter_map(|line| line.strip_prefix("file "));
+    for (line, body) in names.zip(&log.header.content) {
+        let (_, name) = line.split_once('/').unwrap();
+        fs::write(dir.path().join("site").join(name), body).unwrap();
+    }
+    let output = play(&dir, |log| log.header.content.clear(), &["--content", site]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+
+    let cut = dir.file("cut.turnlog", &log.encode().unwrap()[..500]);
+    let output = replay(&["--turn-log", cut.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(stderr(&output).contains("ends early"), "{}", stderr(&output));
+    let name = capture("tls.pcap");
+    let output = replay(&["--turn-log", &name]);
+    assert!(stderr(&output).contains("not a turn log"), "{}", stderr(&output));
+    assert_eq!(replay(&["--turn-log", &name, &name]).status.code(), Some(2));
+    assert_eq!(replay(&["--port", "netmap:a{1", &name]).status.code(), Some(2));
+    assert_eq!(replay(&[]).status.code(), Some(2));
 }

@@ -402,9 +402,9 @@ mod tests {
     #[test]
     fn nobody_waits_so_long_that_a_deleted_interface_is_not_seen() {
         let (idle, _open) = UnixStream::pair().unwrap();
-        let mut device = Device { netmap: File::from(OwnedFd::from(idle)), stop: None };
+        let mut device = Device { host: None, netmap: File::from(OwnedFd::from(idle)), stop: None };
         for timeout in [None, Some(Duration::from_secs(3_600))] {
-            let ready = device.poll(Wait { timeout, output: false }).unwrap();
+            let ready = device.poll(Wait { timeout, output: false, host: false }).unwrap();
             assert_eq!(ready, Ready::default(), "it is to be asked again");
         }
     }

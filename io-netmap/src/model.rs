@@ -28,11 +28,14 @@ use crate::gathering::Gathering;
 use crate::kernel::{Kernel, Ready, Wait};
 use crate::port::{Attachment, HostAttachment};
 use host::Host;
+
+use crate::sys::{InterfaceHeader, RingHeader, Slot};
 use memory::Memory;
 use nic::Nic;
 use pipe::Pipe;
 use simoom_core::time::Duration;
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What a model is like.
@@ -335,6 +338,26 @@ impl Model {
     /// Where a buffer is in the shared memory.
     pub fn buffer_at(&self, index: u32) -> usize {
         self.state().memory.buffer(index)
+    }
+
+    /// Where the shared memory begins in this process.
+    pub fn address(&self) -> usize {
+        self.state().memory.region().address()
+    }
+
+    /// Where in the shared memory the interface, the transmit ring and the receive ring of ring pair or
+    /// end `end` are, slots in.
+    pub fn places(&self, end: u16) -> [(&'static str, Range<usize>); 3] {
+        let state = self.state();
+        let place = state.memory.place(end);
+        let ring = |at: usize, slots: u32| {
+            at..at + size_of::<RingHeader>() + slots as usize * size_of::<Slot>()
+        };
+        [
+            ("interface", place.interface..place.interface + size_of::<InterfaceHeader>()),
+            ("transmit ring", ring(place.tx, state.config.tx_slots)),
+            ("receive ring", ring(place.rx, state.config.rx_slots)),
+        ]
     }
 
     /// A frame comes from the wire to ring pair `ring`; false where its receive ring is full or

@@ -79,6 +79,11 @@ impl Region {
         self.len
     }
 
+    /// Where it begins in this process: for tests of who writes to which line.
+    pub fn address(&self) -> usize {
+        self.base.addr().get()
+    }
+
     /// Whether so many bytes from `offset` on lie in the region.
     pub(crate) fn holds(&self, offset: usize, len: usize) -> bool {
         offset.checked_add(len).is_some_and(|end| end <= self.len)

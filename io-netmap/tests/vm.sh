@@ -8,12 +8,15 @@
 #   SIMOOM_VM_SECONDS   how long the machine may run; 900
 #   SIMOOM_VM_MEMORY    its memory; 1024M
 #   SIMOOM_VM_RELEASE   1: optimised programs
+#   SIMOOM_VM_LOGS      a directory for the logs that `turn-logs` records
 #   SIMOOM_VM_ENV       more of NAME=VALUE for the programs in the machine
 #   SIMOOM_VM_LIVE, SIMOOM_VM_SIMOOM   programs that are built already, instead of building them
 #
 # Arguments say what to run, in turn: `suite` (the live test suite; what runs where nothing is said),
 # `serve` (server and load generator over a pipe and a switch, the kernel's clients over a pair of
-# interfaces; see vm/serve.sh), `host` (the stack and the kernel on one interface; see vm/host.sh), or a file with a shell script of your own.
+# interfaces; see vm/serve.sh), `host` (the stack and the kernel on one interface; see vm/host.sh),
+# `turn-logs` (turns of a server logged, and played over every port; see vm/turn-logs.sh), or a file with a
+# shell script of your own.
 #
 # The exit code is that of what ran in the machine: 0, or that of the first thing that failed; 77
 # where nothing can run for want of a kernel or a module, 124 where the time was over.
@@ -60,7 +63,7 @@ build() {
 live=${SIMOOM_VM_LIVE:-$(build test -p simoom-netmap --test live --no-run)}
 simoom=${SIMOOM_VM_SIMOOM:-}
 case " $* " in
-*" serve "* | *" host "*) simoom=${simoom:-$(build build -p simoom)} ;;
+*" serve "* | *" host "* | *" turn-logs "*) simoom=${simoom:-$(build build -p simoom)} ;;
 esac
 
 work=$(mktemp -d)
@@ -102,8 +105,9 @@ for what in "$@"; do
     suite) script='live --test-threads=1 --nocapture' ;;
     serve) cp "$here/vm/serve.sh" "$files/serve.sh" && script='sh /serve.sh' ;;
     host) cp "$here/vm/host.sh" "$files/host.sh" && script='sh /host.sh' ;;
+    turn-logs) cp "$here/vm/turn-logs.sh" "$files/turn-logs.sh" && script='sh /turn-logs.sh' ;;
     *)
-        [ -r "$what" ] || fail "$what: neither suite, serve, host nor a script"
+        [ -r "$what" ] || fail "$what: neither suite, serve, host, turn-logs nor a script"
         cp "$what" "$files/$(basename "$what")" && script="sh /$(basename "$what")"
         ;;
     esac
@@ -142,7 +146,15 @@ qemu)
     ;;
 esac
 code=0
-timeout --kill-after=10 "$seconds" "${command[@]}" </dev/null 2>&1 | tee "$log" || code=$?
+# A recorded log is for whoever asked for it.
+timeout --kill-after=10 "$seconds" "${command[@]}" </dev/null 2>&1 | tee "$log" | grep -v '^turn-log ' ||
+    code=$?
+if [ -n "${SIMOOM_VM_LOGS:-}" ]; then
+    mkdir -p "$SIMOOM_VM_LOGS"
+    for name in $(sed -n 's/^turn-log \([a-z-]*\.turnlog\) .*/\1/p' "$log" | sort -u); do
+        sed -n "s/^turn-log $name \([A-Za-z0-9+/=]*\).*/\1/p" "$log" | base64 -d >"$SIMOOM_VM_LOGS/$name"
+    done
+fi
 said=$(sed -n 's/^vm-exit-code \([0-9]*\).*/\1/p' "$log" | tail -1)
 [ -z "$said" ] || exit "$said"
 [ "$code" != 124 ] || echo "vm.sh: the machine did not end within $seconds seconds" >&2

@@ -10,9 +10,8 @@ use simoom_pcap::port::{CaptureFrames, CapturePort, FrameSource, PortConfig, Sen
 use simoom_pcap::read::{Capture, Input};
 use simoom_pcap::recorder::Recorder;
 use simoom_pcap::writer::{Direction, Interface, Writer};
-use simoom_port_conformance::fixture::Fixture;
 use simoom_port_conformance::vec_port::{RX_SLOTS, VecPort};
-use simoom_port_conformance::{Harness, run_suite, same_bytes};
+use simoom_port_conformance::{Harness, run_suite, same_bytes, server};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fs;
@@ -48,7 +47,7 @@ fn turn_logs_give_the_same_bytes_through_a_recorder() {
 #[test]
 fn a_recorded_server_serves_its_own_capture_to_the_same_bytes() {
     for (path, log) in turn_logs() {
-        let start = log.header.config.parse::<Fixture>().unwrap().unix_nanos_at_start;
+        let start = server(&log.header).unwrap().config().unix_nanos_at_start;
         let arrivals = log
             .turns
             .iter()
@@ -65,13 +64,12 @@ fn a_recorded_server_serves_its_own_capture_to_the_same_bytes() {
 
 /// Serves these frames with the server of `log` and its secrets. Answers the capture.
 fn serve(log: &TurnLog, source: impl FrameSource) -> Vec<u8> {
-    let fixture: Fixture = log.header.config.parse().unwrap();
-    let start = fixture.unix_nanos_at_start;
+    let start = server(&log.header).unwrap().config().unix_nanos_at_start;
     let writer = Writer::new(Vec::new(), &[Interface::new("served")]).unwrap();
     let port = CapturePort::new(PortConfig::default(), source, Vec::<Sent>::new());
     let mut port = Recorder::new(port, writer, start);
     let header = Header { caps: *port.caps(), ..log.header.clone() };
-    let mut stack = fixture.stack(&header).unwrap();
+    let mut stack = server(&header).unwrap();
     let mut wake_at = None;
     while let Some(now) = port.advance(wake_at) {
         wake_at = stack.turn(now, &mut port).unwrap().map(|deadline| deadline.at);

@@ -15,11 +15,12 @@ pub mod fixture;
 pub mod frames;
 mod same_bytes;
 pub mod scripted;
+pub mod served;
 pub mod vec_port;
 pub mod verify;
 mod watch;
 
-pub use same_bytes::{same_bytes, same_bytes_in_parts};
+pub use same_bytes::{Server, same_bytes, same_bytes_in_parts, same_output, sender, server};
 
 use simoom_core::port::{BATCH_MAX, Port};
 use std::fmt;

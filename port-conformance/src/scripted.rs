@@ -11,6 +11,7 @@
 
 use crate::Harness;
 use crate::frames::{FRAME_MIN, is_ours, numbered};
+use crate::vec_port::FOREIGN;
 use crate::watch::ROUNDS_MAX;
 use simoom_core::port::turn_log::{Output, OutputSum, Reclaim, Turn, TurnLog};
 use simoom_core::port::{
@@ -151,7 +152,20 @@ pub fn replay<H: Harness>(
     harness: &mut H,
     turn: impl FnMut(Instant, &mut Scripted<'_, H>) -> Result<(), Divergence>,
 ) -> Result<Vec<Vec<u8>>, Divergence> {
-    run(log, Scripted::new(harness, log.header.caps, Telling::AsLogged)?, turn)
+    let mut port = Scripted::new(harness, log.header.caps, Telling::AsLogged)?;
+    port.left.frames = Some(Vec::new());
+    run(log, port, turn).map(|left| left.frames.unwrap_or_default())
+}
+
+/// The same without keeping the frames, for logs of any length: what they sum up to, which is what
+/// the log says.
+pub fn replay_summed<H: Harness>(
+    log: &TurnLog,
+    harness: &mut H,
+    turn: impl FnMut(Instant, &mut Scripted<'_, H>) -> Result<(), Divergence>,
+) -> Result<Output, Divergence> {
+    let port = Scripted::new(harness, log.header.caps, Telling::AsLogged)?;
+    run(log, port, turn).map(|left| left.sum.output())
 }
 
 /// The same for a log of whole frames with a caller that sends frames of two parts: see
@@ -161,7 +175,9 @@ pub fn replay_in_parts<H: Harness>(
     harness: &mut H,
     turn: impl FnMut(Instant, &mut Scripted<'_, H>) -> Result<(), Divergence>,
 ) -> Result<Vec<Vec<u8>>, Divergence> {
-    run(log, Scripted::new(harness, log.header.caps, Telling::TwoSlotsAFrame)?, turn)
+    let mut port = Scripted::new(harness, log.header.caps, Telling::TwoSlotsAFrame)?;
+    port.left.frames = Some(Vec::new());
+    run(log, port, turn).map(|left| left.frames.unwrap_or_default())
 }
 
 /// How slots and buffers of a log are told.
@@ -182,16 +198,32 @@ fn run<H: Harness>(
     log: &TurnLog,
     mut port: Scripted<'_, H>,
     mut turn: impl FnMut(Instant, &mut Scripted<'_, H>) -> Result<(), Divergence>,
-) -> Result<Vec<Vec<u8>>, Divergence> {
+) -> Result<Left, Divergence> {
     for entry in &log.turns {
         port.begin(entry);
         turn(entry.now, &mut port)?;
         port.end(entry)?;
     }
-    let mut sum = OutputSum::default();
-    port.wire.iter().for_each(|frame| sum.push(frame));
-    let (logged, is) = (log.output, sum.output());
-    if is == logged { Ok(port.wire) } else { Err(Divergence::Output { logged, is }) }
+    let (logged, is) = (log.output, port.left.sum.output());
+    if is == logged { Ok(port.left) } else { Err(Divergence::Output { logged, is }) }
+}
+
+/// What left: summed up, and kept where somebody wants to see it.
+#[derive(Default)]
+struct Left {
+    sum: OutputSum,
+    count: usize,
+    frames: Option<Vec<Vec<u8>>>,
+}
+
+impl Left {
+    fn push(&mut self, frame: Vec<u8>) {
+        self.sum.push(&frame);
+        self.count += 1;
+        if let Some(frames) = &mut self.frames {
+            frames.push(frame);
+        }
+    }
 }
 
 /// The port that a log tells of, over the port of a harness. Made by [`replay`].
@@ -218,7 +250,7 @@ pub struct Scripted<'h, H> {
     receive_calls: usize,
     /// Frames submitted, and what left of them.
     submitted: usize,
-    wire: Vec<Vec<u8>>,
+    left: Left,
     diverged: Option<Divergence>,
 }
 
@@ -262,7 +294,7 @@ impl<'h, H: Harness> Scripted<'h, H> {
             reclaim_calls: 0,
             receive_calls: 0,
             submitted: 0,
-            wire: Vec::new(),
+            left: Left::default(),
             diverged: None,
         })
     }
@@ -270,7 +302,7 @@ impl<'h, H: Harness> Scripted<'h, H> {
     /// What this turn of the log says is told from here on.
     fn begin(&mut self, turn: &Turn) {
         self.tx_free = self.telling.slots(turn.tx_free);
-        self.reclaims = turn.reclaims.iter().copied().collect();
+        self.reclaims = turn.reclaims.iter().cloned().collect();
         self.received = turn.received.iter().cloned().collect();
         (self.reclaim_calls, self.receive_calls) = (0, 0);
         let (logged, is) = (turn.buffers_free, self.free() as u32);
@@ -290,7 +322,7 @@ impl<'h, H: Harness> Scripted<'h, H> {
             }
         }
         self.drive(TxSync::Push);
-        let (submitted, left) = (self.submitted, self.wire.len());
+        let (submitted, left) = (self.submitted, self.left.count);
         if submitted != left {
             self.diverge(Divergence::NotOnTheWire { submitted, left });
         }
@@ -302,13 +334,22 @@ impl<'h, H: Harness> Scripted<'h, H> {
         self.diverged.get_or_insert(divergence);
     }
 
+    /// Lets the device work, and notes what left.
+    fn work(&mut self) {
+        self.harness.let_device_work();
+        for frame in self.harness.wire() {
+            if !is_ours(&frame) {
+                self.left.push(frame);
+            }
+        }
+    }
+
     /// Rings, lets the device work, notes what left and fetches what came home.
     fn drive(&mut self, how: TxSync) {
         if let Err(error) = self.harness.port_mut().sync_tx(how) {
             self.diverge(Divergence::Port(format!("{error:?}")));
         }
-        self.harness.let_device_work();
-        self.wire.extend(self.harness.wire().into_iter().filter(|frame| !is_ours(frame)));
+        self.work();
         let Self { harness, ring, home, spares, .. } = self;
         harness.port_mut().reclaim(|buf| {
             match ring.pop_front() {
@@ -420,8 +461,7 @@ impl<H: Harness> Port for Scripted<'_, H> {
         for frames in due.chunks(self.harness.rx_room().max(1)) {
             let frames: Vec<_> = frames.iter().map(Vec::as_slice).collect();
             self.harness.inject(&frames);
-            self.harness.let_device_work();
-            self.wire.extend(self.harness.wire().into_iter().filter(|frame| !is_ours(frame)));
+            self.work();
             for _ in 0..frames.len() + ROUNDS_MAX {
                 self.harness.port_mut().receive(due.len() - came.len(), |batch| {
                     // A live wire brings frames of others as well.
@@ -523,7 +563,7 @@ impl<H: Harness> Port for Scripted<'_, H> {
     fn reclaim(&mut self, mut on_done: impl FnMut(Buf) -> Option<Buf>) -> usize {
         self.reclaim_calls += 1;
         let said = self.reclaims.pop_front();
-        let Reclaim { completed, tx_free } = said.unwrap_or(Reclaim { completed: 0, tx_free: 0 });
+        let Reclaim { completed, tx_free, lost } = said.unwrap_or_default();
         let away = self.away();
         if completed as usize > away {
             self.diverge(Divergence::CompletionsOfNothing { logged: completed, away });
@@ -532,11 +572,17 @@ impl<H: Harness> Port for Scripted<'_, H> {
         self.bring_home(due);
         self.tx_free = self.telling.slots(tx_free);
         let due = due.min(self.home.len());
-        for (buf, pieces) in self.home.drain(..due) {
+        let mut lost = lost.into_iter().peekable();
+        for (place, (mut buf, pieces)) in (0..).zip(self.home.drain(..due)) {
             for piece in pieces {
                 self.uses.entry(piece).and_modify(|uses| *uses -= 1);
             }
             self.hands += 1;
+            if lost.next_if_eq(&place).is_some() {
+                // Other memory than was submitted, so that nobody can go on using what was in it.
+                self.harness.port_mut().bytes_mut(&mut buf).fill(FOREIGN);
+                buf = buf.without_bytes();
+            }
             if let Some(back) = on_done(buf) {
                 self.hands -= 1;
                 self.harness.port_mut().give_back(back);

@@ -52,6 +52,10 @@ pub struct VecPort {
     visible: usize,
     read: usize,
     done: usize,
+    /// Completions in a row with their bytes, before one without; None: all have them.
+    keeps: Option<u32>,
+    /// Of these, how many came since the last one without.
+    kept: u32,
     /// Frames that left.
     wire: Vec<Vec<u8>>,
     /// Frames that came, oldest first.
@@ -61,6 +65,9 @@ pub struct VecPort {
     /// Frames that came when the receive ring was full.
     overflows: u64,
 }
+
+/// What is in a buffer that came home without its bytes.
+pub(crate) const FOREIGN: u8 = 0xee;
 
 /// Frames that the receive ring holds; what comes beyond is dropped and counted.
 pub const RX_SLOTS: usize = 256;
@@ -81,6 +88,8 @@ impl VecPort {
             visible: 0,
             read: 0,
             done: 0,
+            keeps: None,
+            kept: 0,
             wire: Vec::new(),
             inbox: VecDeque::new(),
             unclaimed: Vec::new(),
@@ -105,6 +114,26 @@ impl VecPort {
     pub fn gathering(mut self, max_frags: u8) -> Self {
         self.caps.max_frags = max_frags;
         self
+    }
+
+    /// The same device behind which somebody keeps a buffer after every `keeps` that come home with
+    /// their bytes, as the peer of a netmap pipe may: the completion says so, and other bytes are in it.
+    #[must_use]
+    pub fn losing_bytes(mut self, keeps: u32) -> Self {
+        self.keeps = Some(keeps);
+        self
+    }
+
+    /// Whether the completion at hand is one without bytes.
+    fn loses_bytes(&mut self) -> bool {
+        match self.keeps {
+            Some(keeps) if self.kept == keeps => self.kept = 0,
+            _ => {
+                self.kept += 1;
+                return false;
+            }
+        }
+        true
     }
 
     /// Puts a frame in the receive ring.
@@ -284,13 +313,19 @@ impl Port for VecPort {
 
     fn reclaim(&mut self, mut on_done: impl FnMut(Buf) -> Option<Buf>) -> usize {
         let count = std::mem::take(&mut self.done);
-        for Queued { parts } in self.ring.drain(..count) {
+        for _ in 0..count {
+            let Some(Queued { parts }) = self.ring.pop_front() else { break };
             self.slots -= parts.len();
             let [header, pieces @ ..] = &parts[..] else { unreachable!("a frame has a buffer") };
             for piece in pieces {
                 self.uses[piece.buffer as usize] -= 1;
             }
-            if let Some(buf) = on_done(Buf::mint(self.id, header.buffer)) {
+            let mut buf = Buf::mint(self.id, header.buffer);
+            if self.loses_bytes() {
+                self.memory[header.buffer as usize].fill(FOREIGN);
+                buf = buf.without_bytes();
+            }
+            if let Some(buf) = on_done(buf) {
                 self.free.push(buf.index());
             }
         }

@@ -20,7 +20,8 @@ fn logs() -> Vec<(&'static str, TurnLog)> {
         let file = fs::read(folder().join(name).with_extension("turnlog")).unwrap();
         (name, TurnLog::decode(&file).unwrap())
     };
-    scenarios::ALL.iter().map(|scenario| log(scenario.name)).collect()
+    let made = scenarios::ALL.iter().map(|scenario| scenario.name);
+    made.chain(scenarios::LIVE).map(log).collect()
 }
 
 #[test]
@@ -54,6 +55,23 @@ fn frames_in_parts_are_the_same_bytes() {
             }
         }
     }
+}
+
+/// What a log has to say beside its frames: completions without bytes, and that they matter.
+#[test]
+fn log_in_which_buffers_lost_their_bytes_is_told_with_them() {
+    let (_, mut log) = logs().into_iter().find(|(name, _)| *name == "exchanged-buffers").unwrap();
+    let reclaims = |log: &mut TurnLog| {
+        log.turns
+            .iter_mut()
+            .flat_map(|turn| &mut turn.reclaims)
+            .map(|r| r.lost.len())
+            .sum::<usize>()
+    };
+    assert!(reclaims(&mut log) > 20, "{}", reclaims(&mut log));
+    // A store that does not know keeps the copies, and others are made less often.
+    log.turns.iter_mut().flat_map(|turn| &mut turn.reclaims).for_each(|r| r.lost.clear());
+    assert!(same_bytes(&log, &mut VecHarness::new(VecPort::at_once(256))).is_err());
 }
 
 #[test]

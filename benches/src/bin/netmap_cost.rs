@@ -2,12 +2,13 @@
 //!
 //! All over the model of the kernel's side, whose own instructions are not counted: what is measured
 //! lies between two system calls. `--check` ends with 1 where the port, or the stack with it, costs more
-//! than its budget.
+//! than its budget, or a request more behind one of several rings.
 
 use simoom_benches::callgrind;
 use simoom_benches::client::Script;
 use simoom_benches::counting::Counting;
 use simoom_benches::netmap::{self, NetmapSimoom};
+use simoom_benches::shards::{self, Client, InTurn, Shard, Shards};
 use simoom_core::content::Mode;
 use std::process::ExitCode;
 
@@ -23,6 +24,12 @@ const STACK_BUDGET: f64 = 380.0;
 const FRAMES_IN: usize = 8;
 const FRAMES_OUT: usize = 16;
 const FRAME_BYTES: u16 = 1_514;
+
+/// Numbers of shards that are compared with one.
+const SHARDS: [u16; 2] = [2, 8];
+/// By how much a request may cost more instructions behind one of so many rings, of one's. Not zero:
+/// other connections have other places in the tables.
+const SHARDS_BOUND: f64 = 0.005;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -72,11 +79,41 @@ fn report(check: bool) -> ExitCode {
         "  buffers that content takes, {AT_ONCE} connections for 22 KB at once: {copies} copies, \
          {payloads} payloads"
     );
-    if check && (port > PORT_BUDGET || stack > STACK_BUDGET) {
+    let within = match report_shards() {
+        Ok(within) => within,
+        Err(why) => {
+            eprintln!("netmap_cost: {why}");
+            return ExitCode::FAILURE;
+        }
+    };
+    if check && (port > PORT_BUDGET || stack > STACK_BUDGET || !within) {
         eprintln!("netmap_cost: over its budget");
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
+}
+
+/// Whether a request costs the same behind one ring and behind one of several.
+fn report_shards() -> Result<bool, String> {
+    println!("instructions a request of stack, store and port");
+    let per_request = |shards: u16| {
+        let (few, many) = (20, 120);
+        let counted =
+            callgrind::count_within("*netmap_region*", &format!("shards-{shards}"), few, many)?;
+        let requests = f64::from(shards) * shards::ACTIVE as f64;
+        Ok::<_, String>((counted.without_memcpy / requests, counted.memcpy / requests))
+    };
+    let (one, memcpy) = per_request(1)?;
+    println!("  1 shard  {one:>9.1}  and {memcpy:.1} in memcpy");
+    let mut within = true;
+    for shards in SHARDS {
+        let (own, memcpy) = per_request(shards)?;
+        let more = own / one - 1.0;
+        within &= more <= SHARDS_BOUND;
+        let percent = 100.0 * more;
+        println!("  {shards} shards {own:>9.1}  and {memcpy:.1} in memcpy, {percent:+.3} %");
+    }
+    Ok(within)
 }
 
 fn work(name: &str, requests: u32) -> ExitCode {
@@ -111,7 +148,10 @@ fn work(name: &str, requests: u32) -> ExitCode {
             let seen = (done.frames_in + done.frames_out) / u64::from(requests);
             assert_eq!(seen, frames, "frames of a request");
         }
-        _ => return ExitCode::from(2),
+        _ => match name.strip_prefix("shards-").and_then(|count| count.parse().ok()) {
+            Some(count) => work_shards(count, requests),
+            None => return ExitCode::from(2),
+        },
     }
     ExitCode::SUCCESS
 }
@@ -130,6 +170,15 @@ fn wanted_at_once(mode: Mode) -> u32 {
         (next, 0)
     });
     script.subject.stack.store().stats().kept_high
+}
+
+/// So many rounds of requests to so many shards.
+fn work_shards(count: u16, rounds: u32) {
+    let model = shards::nic(count);
+    let all = (0..count).map(|ring| Shard::new(shards::bind(&model, ring))).collect();
+    let mut client = Client::new(Shards::new(model, count, InTurn(all)));
+    client.run(10, true);
+    client.run(rounds, false);
 }
 
 fn receive(model: &simoom_netmap::model::Model) {

@@ -4,13 +4,14 @@
 //! Opens files, shows how far the work is, and says what came of it; the work is
 //! [`simoom_replay::prepare`] and [`simoom_replay::open`]. Read [`input`] (files in, spools),
 //! [`text`] and [`json`] (what is said), [`page`] (drawn), [`frames`] (`--pcap`); [`what_if`] is the
-//! closed loop.
+//! closed loop, [`turn_log`] what a port told a stack.
 
 mod frames;
 mod input;
 mod json;
 mod page;
 mod text;
+mod turn_log;
 mod what_if;
 
 use crate::captures::{Bar, Captures, check_numbers};
@@ -31,6 +32,7 @@ use simoom_replay::prepare::{PrepareOptions, Prepared};
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+pub(crate) use turn_log::EXAMPLE as TURN_LOG;
 pub(crate) use what_if::EXAMPLE as WHAT_IF;
 
 /// What to type, as `--help` shows it.
@@ -56,7 +58,7 @@ mss_classes, tolerance_us, timer_slack_us, reacts_within_us, exact_acks, push, r
 pub(crate) struct Args {
     /// Captures, merged by time: pcap or pcapng, as they are or packed with gzip or zstd; - for
     /// standard input
-    #[arg(value_name = "FILE", required = true)]
+    #[arg(value_name = "FILE", required_unless_present = "turn_log")]
     files: Vec<PathBuf>,
     /// Whose options, windows and timers our stack takes on: simoom, linux, freebsd, or a file
     /// [default: simoom for captures that simoom wrote, else linux]
@@ -103,10 +105,15 @@ pub(crate) struct Args {
     pcap: Option<PathBuf>,
     #[command(flatten)]
     what_if: what_if::WhatIfArgs,
+    #[command(flatten)]
+    turn_log: turn_log::TurnLogArgs,
 }
 
 /// Replays what was asked for. Fails where something differs.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    if let Some(path) = &args.turn_log.turn_log {
+        return turn_log::run(path, &args.turn_log, args.content.as_deref(), args.json);
+    }
     if args.report.is_some() && args.report == args.pcap {
         let what = "--report and --pcap name the same file";
         return Err(Failure::new(Kind::Usage, what));

@@ -1,10 +1,11 @@
 //! A stack and its live port, turned until a signal comes.
 
 use super::crew::Post;
+use super::turn_log::{LogFile, Recorded};
 use super::{netmap_failure, summary, tap_failure};
 use crate::failure::{Failure, Kind};
 use crate::site::DiskBodies;
-use simoom_core::port::{Advance, Port};
+use simoom_core::port::{Advance, Port, turn_log};
 use simoom_core::server::FileServer;
 use simoom_core::stack::Stack;
 use simoom_core::tcp::State;
@@ -197,12 +198,15 @@ pub(crate) struct Report {
     /// What is compared with other shards.
     pub(super) counted: summary::Snapshot,
     pub(crate) failure: Option<Failure>,
+    /// The turns that a recorder wrote down.
+    pub(super) recorded: Option<Recorded>,
 }
 
 impl Report {
     /// Nothing counted yet.
     pub(crate) fn new(failure: Option<Failure>) -> Self {
-        Self { summary: String::new(), counted: summary::Snapshot::default(), failure }
+        let counted = summary::Snapshot::default();
+        Self { summary: String::new(), counted, failure, recorded: None }
     }
 }
 
@@ -236,6 +240,8 @@ pub(super) struct Server<P> {
     /// When the counters are told next.
     stats_at: Option<Instant>,
     watch: Watch,
+    /// Where a recorder's turns go.
+    log: Option<LogFile>,
 }
 
 impl<P: LivePort> Server<P> {
@@ -246,7 +252,14 @@ impl<P: LivePort> Server<P> {
         watch: Watch,
     ) -> Self {
         let stats_at = watch.stats.then_some(Instant::ZERO + STATS_EVERY);
-        Self { name, port, stack, stats_at, watch }
+        Self { name, port, stack, stats_at, watch, log: None }
+    }
+
+    /// The same, with every turn written down.
+    pub(super) fn log_turns(self, mut log: LogFile) -> Server<turn_log::Recorder<P>> {
+        let Self { name, port, stack, stats_at, watch, .. } = self;
+        let port = log.recorder(port);
+        Server { name, port, stack, stats_at, watch, log: Some(log) }
     }
 
     /// The same, with every frame recorded to a new file.
@@ -257,8 +270,9 @@ impl<P: LivePort> Server<P> {
         let interface = self.name.split_once(':').map_or(self.name.as_str(), |(_, name)| name);
         let writer = Writer::new(file, &[Interface::new(interface)]).map_err(fail)?;
         let start = self.port.start_unix_nanos();
-        let Self { name, port, stack, stats_at, watch } = self;
-        Ok(Server { name, port: Recorder::new(port, writer, start), stack, stats_at, watch })
+        let Self { name, port, stack, stats_at, watch, log } = self;
+        let port = Recorder::new(port, writer, start);
+        Ok(Server { name, port, stack, stats_at, watch, log })
     }
 }
 
@@ -272,8 +286,11 @@ impl<P: LivePort> Server<P> {
         };
         let summary = summary::of(&title, &self.stack, &self.port.dropped());
         let counted = summary::Snapshot::of(&self.stack);
-        let mut report = Report { summary, counted, failure: done.err() };
+        let mut report = Report { summary, counted, ..Report::new(done.err()) };
         self.port.finish(&mut report);
+        if let (Some(log), Some(recorded)) = (self.log, report.recorded.take()) {
+            log.write(recorded, &mut report);
+        }
         report
     }
 

@@ -14,11 +14,13 @@ mod plan;
 mod rings;
 mod skew;
 mod summary;
+mod turn_log;
 
 pub(crate) use cores::sharing;
 pub(crate) use live::{LivePort, Report};
 pub(crate) use name::{PortName, TapName};
 pub(crate) use rings::{RingFacts, SHARDS_MAX, split};
+use turn_log::LogFile;
 
 use crate::failure::{Failure, Kind};
 use crate::human;
@@ -108,6 +110,14 @@ pub(crate) struct Args {
     /// name before the ending
     #[arg(long, value_name = "FILE.pcapng")]
     record: Option<PathBuf>,
+    /// Write down what the port tells the stack, turn by turn, for simoom replay --turn-log; with several
+    /// ports or shards one file each. The stack's secrets are in it: only its owner may read it
+    #[arg(long, value_name = "FILE.turnlog")]
+    turn_log: Option<PathBuf>,
+    /// Memory that a turn log may take, in megabytes; further turns are served and not logged
+    #[arg(long, value_name = "MB", default_value_t = 64, requires = "turn_log",
+          value_parser = value_parser!(u32).range(1..=65_536))]
+    turn_log_max: u32,
     /// Print counters on stderr once a second, a line for each port
     #[arg(long)]
     stats: bool,
@@ -288,11 +298,15 @@ fn start<P: live::LivePort>(
     config.content.mode = args.content_mode;
     config.content.copies_max = args.buffers;
     config.host_shares_address = host::shares_address(&plan.port, plan.addr.addr())?;
-    let secrets = secrets()?;
+    let secrets = secret_words()?;
+    let log = match shard.file_for(args.turn_log.as_ref()) {
+        Some(path) => Some(LogFile::create(&path, args.turn_log_max, &config, site, secrets)?),
+        None => None,
+    };
     let caps = *port.caps();
     let bodies = DiskBodies::new(Arc::clone(&site.files), shard.files_open);
     let app = FileServer::new(site.catalogue.clone(), bodies, ServerConfig::default());
-    let stack = Stack::new(config, secrets, &caps, app);
+    let stack = Stack::new(config, Secrets::new(secrets), &caps, app);
     let watch = Watch {
         post,
         core: shard.core,
@@ -300,7 +314,18 @@ fn start<P: live::LivePort>(
         misfit: shard.hashed.as_ref().map(plan::Hashed::misfit),
     };
     let server = live::Server::new(shard.label.clone(), port, stack, watch);
-    Ok(match shard.record_path(args) {
+    let record = shard.file_for(args.record.as_ref());
+    match log {
+        Some(log) => ready(server.log_turns(log), record),
+        None => ready(server, record),
+    }
+}
+
+fn ready<P: live::LivePort>(
+    server: live::Server<P>,
+    record: Option<PathBuf>,
+) -> Result<Serving, Failure> {
+    Ok(match record {
         Some(path) => {
             let server = server.record(&path)?;
             Box::new(move || server.serve())
@@ -328,13 +353,17 @@ pub(crate) fn address_for(port: &PortName, own: Ipv4Addr) -> MacAddr {
 
 /// Secrets from the operating system.
 pub(crate) fn secrets() -> Result<Secrets, Failure> {
+    secret_words().map(Secrets::new)
+}
+
+fn secret_words() -> Result<[u64; 4], Failure> {
     let mut words = [0; 4];
     for word in &mut words {
         *word = getrandom::u64().map_err(|e| {
             Failure::new(Kind::Runtime, format!("the system gives no random numbers: {e}"))
         })?;
     }
-    Ok(Secrets::new(words))
+    Ok(words)
 }
 
 pub(crate) fn tap_failure(error: &TapError) -> Failure {

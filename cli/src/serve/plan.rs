@@ -75,9 +75,9 @@ impl Hashed {
 }
 
 impl ShardPlan {
-    /// Where its frames are recorded.
-    pub(super) fn record_path(&self, args: &Args) -> Option<PathBuf> {
-        let path = args.record.as_ref()?;
+    /// Where something about it is written: a file of its own where there are others.
+    pub(super) fn file_for(&self, path: Option<&PathBuf>) -> Option<PathBuf> {
+        let path = path?;
         if !self.has_others {
             return Some(path.clone());
         }
@@ -317,7 +317,7 @@ mod tests {
         let shards = laid_out(64, [64, 64], [None; 2], &cpus(4));
         assert!(shards.iter().map(|shard| shard.files_open).sum::<usize>() <= FILES_OPEN);
         assert!(shards.iter().all(|shard| shard.files_open > 0));
-        let path = |at: usize| shards[at].record_path(&args).unwrap();
+        let path = |at: usize| shards[at].file_for(args.record.as_ref()).unwrap();
         assert_eq!(path(1), PathBuf::from("/tmp/run-netmap-eth0-1.pcapng"));
         assert_eq!(path(127), PathBuf::from("/tmp/run-netmap-eth1-63.pcapng"));
         let two = laid_out(1, [1, 1], [None; 2], &cpus(1));

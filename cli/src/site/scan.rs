@@ -45,8 +45,13 @@ impl Stamp {
         }
     }
 
+    /// Seconds since 1970 of the last change, 0 where that was before.
+    pub(crate) fn modified(&self) -> u64 {
+        u64::try_from(self.modified_secs).unwrap_or(0)
+    }
+
     /// The version part of the entity tag: another time or another inode gives another number.
-    fn version(&self) -> u64 {
+    pub(crate) fn version(&self) -> u64 {
         let mixed = (self.modified_secs as u64).wrapping_mul(1_000_000_007)
             ^ (self.modified_nanos as u64).rotate_left(32)
             ^ self.inode.wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -177,7 +182,7 @@ impl Scan<'_> {
             let added = builder.add_file(FileInfo {
                 path: &name,
                 content_type: content_type(&name),
-                modified: u64::try_from(file.stamp.modified_secs).unwrap_or(0),
+                modified: file.stamp.modified(),
                 version: file.stamp.version(),
                 len: file.stamp.len,
                 file: FileId(files.len() as u32),

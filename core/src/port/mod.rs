@@ -55,9 +55,15 @@ impl Buf {
     /// netmap pipe kept the buffer and gave one of its own for it. Whoever counts on the bytes of
     /// a completed frame asks [`Buf::has_lost_bytes`].
     pub const fn mint_without_bytes(port: u32, index: u32) -> Self {
-        let whole = Self::mint(port, index);
-        let index_plus_one = whole.index_plus_one.get() | BYTES_LOST;
-        Self { index_plus_one: NonZeroU32::new(index_plus_one).expect("has a bit set"), ..whole }
+        Self::mint(port, index).without_bytes()
+    }
+
+    /// The same right, to memory whose bytes are lost: what [`Buf::mint_without_bytes`] makes. For
+    /// ports around another port.
+    pub const fn without_bytes(self) -> Self {
+        let index_plus_one = self.index_plus_one.get() | BYTES_LOST;
+        let index_plus_one = NonZeroU32::new(index_plus_one).expect("has a bit set");
+        Self { index_plus_one, ..self }
     }
 
     /// Whether the buffer came back from the device without the bytes that were submitted in it.

@@ -13,8 +13,8 @@ pub mod codec;
 mod tests;
 
 use super::{
-    Buf, Census, GatherFull, Piece, Pinned, Port, PortCaps, RxFrame, TxFull, TxSync, Unclaimed,
-    for_each_part, gathered_len,
+    Advance, Buf, Census, GatherFull, Piece, Pinned, Port, PortCaps, RxFrame, TxFull, TxSync,
+    Unclaimed, for_each_part, gathered_len,
 };
 use crate::time::Instant;
 use alloc::string::String;
@@ -44,6 +44,9 @@ pub struct Header {
     /// The configuration, application and content, as text for whoever builds the stack again.
     /// This module does not interpret it. At most [`codec::CONFIG_BYTES_MAX`] bytes.
     pub config: String,
+    /// Bodies that the text names, in its order, where they are in the log: then it needs nothing
+    /// else. At most [`codec::CONTENT_FILES_MAX`], each of at most [`codec::CONTENT_BYTES_MAX`] bytes.
+    pub content: Vec<Vec<u8>>,
 }
 
 /// What a port told a stack in one turn.
@@ -64,12 +67,15 @@ pub struct Turn {
 }
 
 /// The answer to one call of [`Port::reclaim`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reclaim {
     /// Buffers handed back.
     pub completed: u32,
     /// Slots free afterwards.
     pub tx_free: u32,
+    /// Which of the buffers handed back came without their bytes ([`Buf::has_lost_bytes`]): their
+    /// places among `completed`, from 0 on, in ascending order.
+    pub lost: Vec<u32>,
 }
 
 /// What a stack sent: a count for people, a digest for tests.
@@ -100,13 +106,14 @@ impl OutputSum {
     }
 
     /// Begins the next frame, of `len` bytes in one part or several.
-    fn begin(&mut self, len: usize) {
+    pub fn begin(&mut self, len: usize) {
         self.frames += 1;
         self.bytes += len as u64;
         self.hasher.write(&(len as u32).to_le_bytes());
     }
 
-    fn push_part(&mut self, part: &[u8]) {
+    /// Adds the next part of the frame that was begun.
+    pub fn push_part(&mut self, part: &[u8]) {
         self.hasher.write(part);
     }
 
@@ -119,9 +126,11 @@ impl OutputSum {
 
 /// A port that writes down what the port below it tells.
 ///
-/// Whoever drives the stack says [`Recorder::begin`] before each turn. A live port may free a slot
+/// Whoever drives the stack says [`Recorder::begin`] before each turn; [`Recorder::advance`] says it for
+/// a caller that turns the stack each time that the port's time has advanced. A live port may free a slot
 /// between any two questions; the recorder asks when a turn begins and after each `reclaim`, and
-/// counts down from there, so that what the stack saw is what the log says.
+/// counts down from there, so that what the stack saw is what the log says. A completion without its
+/// bytes is written down as such.
 ///
 /// The log is bounded: at its limit it ends with the last whole turn that fits, and the port goes
 /// on as before.
@@ -137,13 +146,25 @@ pub struct Recorder<P> {
     /// What the log takes in memory, roughly.
     bytes: usize,
     turns_lost: u64,
+    ended: bool,
 }
 
 impl<P: Port> Recorder<P> {
     /// Records `port`, until the log takes about `bytes_max` bytes of memory. `config` and
     /// `secrets` go to the [`Header`] as they are.
     pub fn new(port: P, config: String, secrets: Option<[u64; 4]>, bytes_max: usize) -> Self {
-        let header = Header { caps: *port.caps(), secrets, config };
+        Self::with_content(port, config, Vec::new(), secrets, bytes_max)
+    }
+
+    /// The same with bodies that the configuration names, which do not count against `bytes_max`.
+    pub fn with_content(
+        port: P,
+        config: String,
+        content: Vec<Vec<u8>>,
+        secrets: Option<[u64; 4]>,
+        bytes_max: usize,
+    ) -> Self {
+        let header = Header { caps: *port.caps(), secrets, config, content };
         let tx_free = slots(&port);
         let output = OutputSum::default().output();
         Self {
@@ -155,6 +176,7 @@ impl<P: Port> Recorder<P> {
             bytes_max,
             bytes: 0,
             turns_lost: 0,
+            ended: false,
         }
     }
 
@@ -162,6 +184,9 @@ impl<P: Port> Recorder<P> {
     pub fn begin(&mut self, now: Instant) {
         self.commit();
         self.tx_free = slots(&self.port);
+        if self.ended {
+            return;
+        }
         self.turn = Some(Turn {
             now,
             tx_free: self.tx_free,
@@ -169,6 +194,12 @@ impl<P: Port> Recorder<P> {
             reclaims: Vec::new(),
             received: Vec::new(),
         });
+    }
+
+    /// The log ends here: what follows is not written down, and the port goes on as before.
+    pub fn end(&mut self) {
+        self.commit();
+        self.ended = true;
     }
 
     /// The recorded port.
@@ -217,6 +248,7 @@ impl Turn {
         let frames = self.received.iter().flatten();
         size_of::<Self>()
             + self.reclaims.len() * size_of::<Reclaim>()
+            + self.reclaims.iter().map(|r| size_of_val(&r.lost[..])).sum::<usize>()
             + self.received.len() * size_of::<Vec<Vec<u8>>>()
             + frames.map(|f| size_of::<Vec<u8>>() + f.len()).sum::<usize>()
     }
@@ -324,11 +356,19 @@ impl<P: Port> Port for Recorder<P> {
         Ok(())
     }
 
-    fn reclaim(&mut self, on_done: impl FnMut(Buf) -> Option<Buf>) -> usize {
-        let completed = self.port.reclaim(on_done);
+    fn reclaim(&mut self, mut on_done: impl FnMut(Buf) -> Option<Buf>) -> usize {
+        let (mut place, mut lost) = (0, Vec::new());
+        let completed = self.port.reclaim(|buf| {
+            if buf.has_lost_bytes() {
+                lost.push(place);
+            }
+            place += 1;
+            on_done(buf)
+        });
         self.tx_free = slots(&self.port);
         if let Some(turn) = &mut self.turn {
-            turn.reclaims.push(Reclaim { completed: completed as u32, tx_free: self.tx_free });
+            let (completed, tx_free) = (completed as u32, self.tx_free);
+            turn.reclaims.push(Reclaim { completed, tx_free, lost });
         }
         completed
     }
@@ -339,5 +379,13 @@ impl<P: Port> Port for Recorder<P> {
 
     fn census(&self) -> Census {
         self.port.census()
+    }
+}
+
+impl<P: Port + Advance> Advance for Recorder<P> {
+    fn advance(&mut self, wake_at: Option<Instant>) -> Option<Instant> {
+        let now = self.port.advance(wake_at)?;
+        self.begin(now);
+        Some(now)
     }
 }

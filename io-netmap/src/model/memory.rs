@@ -32,6 +32,8 @@ pub(super) struct Memory {
     buffer_bytes: u32,
     /// Which buffers are somebody's.
     taken: Vec<bool>,
+    /// None below it is free.
+    lowest: usize,
     /// Those that nobody gave back before the memory was reset.
     lost: u32,
 }
@@ -65,6 +67,7 @@ impl Memory {
             buffers_at,
             buffer_bytes: config.buffer_bytes,
             taken: vec![false; buffers],
+            lowest: 0,
             lost: 0,
         };
         memory.taken[..FIRST_BUFFER as usize].fill(true);
@@ -152,12 +155,14 @@ impl Memory {
         let still = self.taken[FIRST_BUFFER as usize..].iter().filter(|taken| **taken).count();
         self.lost += still as u32;
         self.taken[FIRST_BUFFER as usize..].fill(false);
+        self.lowest = 0;
     }
 
     /// The first free buffer.
     pub(super) fn take(&mut self) -> Option<u32> {
-        let index = self.taken.iter().position(|taken| !taken)?;
+        let index = self.lowest + self.taken[self.lowest..].iter().position(|taken| !taken)?;
         self.taken[index] = true;
+        self.lowest = index + 1;
         Some(index as u32)
     }
 
@@ -165,6 +170,7 @@ impl Memory {
     pub(super) fn put(&mut self, index: u32, twice: &mut Vec<u32>) {
         if self.has(index) && self.taken[index as usize] {
             self.taken[index as usize] = false;
+            self.lowest = self.lowest.min(index as usize);
         } else {
             twice.push(index);
         }

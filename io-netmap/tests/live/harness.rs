@@ -1,12 +1,14 @@
 //! Two real ports at the ends of one cable.
 
+use simoom_core::port::turn_log::TurnLog;
 use simoom_core::port::{Port, TxSync};
 use simoom_core::time::Duration;
+use simoom_core::wire::MacAddr;
 use simoom_netmap::device::Device;
 use simoom_netmap::kernel::Kernel;
 use simoom_netmap::name::{Pipe, PipeEnd, PortName};
 use simoom_netmap::port::{NetmapConfig, NetmapPort};
-use simoom_port_conformance::{Harness, fixture, frames};
+use simoom_port_conformance::{Harness, frames, sender};
 use std::path::Path;
 
 pub(crate) type LivePort = NetmapPort<Device>;
@@ -75,10 +77,17 @@ pub(crate) struct TwoEnds {
     port: LivePort,
     far: LivePort,
     cable: Cable,
+    /// Who sends what is looked for, beside the suite.
+    sender: MacAddr,
     wire: Vec<Vec<u8>>,
 }
 
 impl TwoEnds {
+    /// For the stack of a turn log.
+    pub(crate) fn with_sender(near: &PortName, far: &PortName, log: &TurnLog) -> Self {
+        Self { sender: sender(&log.header).unwrap(), ..Self::new(near, far, 256, 1_500) }
+    }
+
     pub(crate) fn new(near: &PortName, far: &PortName, buffers: u32, mtu: u16) -> Self {
         let open = |name: &PortName, buffers| {
             NetmapPort::open(name, &config(buffers, mtu)).unwrap_or_else(|e| panic!("{name}: {e}"))
@@ -87,18 +96,18 @@ impl TwoEnds {
         let port = open(near, buffers);
         // A buffer for every frame that may wait.
         let far = open(far, 512);
-        Self { port, far, cable, wire: Vec::new() }
+        Self { port, far, cable, sender: MacAddr::ZERO, wire: Vec::new() }
     }
 
     /// Everything that the far end has; whether there was anything.
     fn read_far_end(&mut self) -> bool {
-        let Self { far, wire, cable, .. } = self;
+        let Self { far, wire, cable, sender, .. } = self;
         let before = wire.len();
         far.flush().unwrap();
         let mut take = |frames: &[simoom_core::port::RxFrame<'_>]| {
             let ours = frames.iter().filter(|frame| match cable {
                 Cable::Memory => true,
-                Cable::Interfaces => is_tested(frame.bytes),
+                Cable::Interfaces => is_tested(frame.bytes, *sender),
             });
             wire.extend(ours.map(|frame| frame.bytes.to_vec()));
             simoom_core::port::Unclaimed::NONE
@@ -163,8 +172,8 @@ impl Harness for TwoEnds {
 
 /// Whether a frame is the suite's, or of the stack that a turn log tells of: a kernel at the same cable
 /// sends some of its own.
-fn is_tested(frame: &[u8]) -> bool {
-    frames::is_ours(frame) || frame.get(6..12) == Some(&fixture::MAC.0)
+fn is_tested(frame: &[u8], sender: MacAddr) -> bool {
+    frames::is_ours(frame) || frame.get(6..12) == Some(&sender.0)
 }
 
 /// Sends a frame in a buffer of the free pool; whether there was a slot and a buffer.

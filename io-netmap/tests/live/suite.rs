@@ -15,15 +15,19 @@ macro_rules! logs {
     };
 }
 
-const LOGS: [(&str, &[u8]); 8] = logs![
+const LOGS: [(&str, &[u8]); 12] = logs![
     "copies-in-advance.turnlog",
     "copy-mode.turnlog",
+    "exchanged-buffers.turnlog",
     "gather-few-buffers.turnlog",
     "gather.turnlog",
     "hostile-wire.turnlog",
     "keep-alive.turnlog",
     "loss-small-ring.turnlog",
     "many-short.turnlog",
+    "netmap-pipe.turnlog",
+    "netmap-switch.turnlog",
+    "netmap-veth.turnlog",
 ];
 
 #[test]
@@ -52,7 +56,7 @@ fn same_bytes_over(near: &PortName, far: &PortName) {
     for (log_name, log) in LOGS {
         let log = TurnLog::decode(log).unwrap();
         let plain = same_bytes(&log, &mut VecHarness::new(VecPort::at_once(256))).unwrap();
-        let sent = same_bytes(&log, &mut TwoEnds::new(near, far, 256, 1_500));
+        let sent = same_bytes(&log, &mut TwoEnds::with_sender(near, far, &log));
         assert_eq!(sent.as_ref(), Ok(&plain), "{log_name} over {near}");
         println!("{log_name} over {near}: {} frames, the same bytes", plain.len());
     }

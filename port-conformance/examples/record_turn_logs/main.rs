@@ -1,4 +1,5 @@
-//! Makes the turn logs of `testvectors/turn-logs` again, and the table of what they must give.
+//! Makes the turn logs of `testvectors/turn-logs` again, but for those of live servers, and the table of
+//! what all must give.
 //!
 //! ```text
 //! cargo run -p simoom-port-conformance --example record_turn_logs
@@ -6,6 +7,7 @@
 
 mod scenarios;
 
+use simoom_core::port::turn_log::TurnLog;
 use std::error::Error;
 use std::fs;
 use std::path::Path;
@@ -20,6 +22,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         table.push_str(&scenarios::table_row(scenario.name, &log));
         println!("{}: {} turns, {} bytes", scenario.name, log.turns.len(), file.len());
         fs::write(folder.join(scenario.name).with_extension("turnlog"), file)?;
+    }
+    for name in scenarios::LIVE {
+        let log = TurnLog::decode(&fs::read(folder.join(name).with_extension("turnlog"))?)?;
+        table.push_str(&scenarios::table_row(name, &log));
     }
     fs::write(folder.join("expected.tsv"), table)?;
     Ok(())

@@ -32,6 +32,8 @@ pub(crate) struct Scenario {
     loses: u64,
     /// One frame of so many to the server is damaged or made up; 0 for none.
     damages: u64,
+    /// Completions with their bytes for each one without; None: all have them.
+    keeps: Option<u32>,
 }
 
 const PLAIN: Scenario = Scenario {
@@ -46,10 +48,11 @@ const PLAIN: Scenario = Scenario {
     requests_per_connection: u64::MAX,
     loses: 0,
     damages: 0,
+    keeps: None,
 };
 
 /// Every recording.
-pub(crate) const ALL: [Scenario; 8] = [
+pub(crate) const ALL: [Scenario; 9] = [
     PLAIN,
     Scenario {
         name: "loss-small-ring",
@@ -121,7 +124,21 @@ pub(crate) const ALL: [Scenario; 8] = [
         loses: 23,
         ..PLAIN
     },
+    Scenario {
+        name: "exchanged-buffers",
+        port: (64, 16, 7),
+        copies_max: 40,
+        files: &[1_000, 22_000],
+        connections: 3,
+        requests: 12,
+        loses: 19,
+        keeps: Some(2),
+        ..PLAIN
+    },
 ];
+
+/// Logs of real servers over real netmap, which nothing here records: see the README beside them.
+pub(crate) const LIVE: [&str; 3] = ["netmap-pipe", "netmap-switch", "netmap-veth"];
 
 /// The UTC time of instant 0: a Tuesday in November 2023, just before a second ends, so that
 /// answers and their retransmissions fall into different seconds.
@@ -164,9 +181,12 @@ impl Scenario {
         };
         let secrets = Some([11, 22, 33, 44]);
         let config = fixture.to_string();
-        let header = Header { caps, secrets, config: config.clone() };
+        let header = Header { caps, secrets, config: config.clone(), content: Vec::new() };
         let mut server = fixture.stack(&header).expect("a fixture of our own");
-        let port = VecPort::new(caps, ReadAt::Work, 1);
+        let mut port = VecPort::new(caps, ReadAt::Work, 1);
+        if let Some(keeps) = self.keeps {
+            port = port.losing_bytes(keeps);
+        }
         let mut server_port = Recorder::new(port, config, secrets, 1 << 24);
         let mut client_port = VecPort::at_once(1024);
         let mut client = self.client(&fixture, &client_port);

@@ -1,4 +1,5 @@
-//! The file format of a turn log, version 1.
+//! The file format of a turn log, versions 1 and 2. A log is written in the first version that can
+//! say all of it.
 //!
 //! Fixed integers are little-endian. A *varint* is LEB128: seven bits a byte, lowest first, the
 //! top bit set on all but the last byte, no longer than needed.
@@ -6,10 +7,11 @@
 //! | field | form |
 //! |---|---|
 //! | magic | the 8 bytes `simoomTL` |
-//! | version | `u16`: 1 |
+//! | version | `u16`: 1 or 2 |
 //! | capabilities | `frame_max` `u16`, `buffers` `u32`, `tx_slots` `u32`, `tx_hold_max` `u32`, `tx_hold_idle` `u32`, `max_frags` `u8`, `checksum` `u8` (bit 0 tx, bit 1 rx) |
 //! | secrets | `u8`: 0 none, 1 four `u64` follow |
-//! | configuration | varint length, at most [`CONFIG_BYTES_MAX`], and so many bytes of UTF-8 |
+//! | configuration | varint length, at most [`CONFIG_BYTES_MAX`] (in version 1 [`CONFIG_BYTES_MAX_1`]), and so many bytes of UTF-8 |
+//! | content, version 2 only | varint count at most [`CONTENT_FILES_MAX`]; each: varint length at most [`CONTENT_BYTES_MAX`], and the bytes |
 //! | turns | varint count, then each turn |
 //! | output | varint frames, varint bytes, 16 bytes of digest |
 //! | check | `u64`: SipHash-2-4 with a key of zero of every byte before |
@@ -18,7 +20,7 @@
 //! |---|---|
 //! | `now` | varint: nanoseconds since the turn before (the first: since the start), modulo 2⁶⁴ |
 //! | `tx_free`, `buffers_free` | varints |
-//! | reclaims | varint count at most [`CALLS_MAX`]; each: varint completed, varint `tx_free` |
+//! | reclaims | varint count at most [`CALLS_MAX`]; each: varint completed, varint `tx_free`; in version 2 also varint count of those without bytes, at most completed, and for each the varint number of completions since the one before (the first: since the beginning) |
 //! | received | varint count at most [`CALLS_MAX`]; each batch: varint count at most [`BATCH_MAX`]; each frame: varint length at most [`FRAME_BYTES_MAX`], and the bytes |
 //!
 //! Decoding takes time and memory in proportion to the file, whatever it says; nothing is
@@ -36,11 +38,21 @@ use siphasher::sip::SipHasher24;
 /// The first bytes of every turn log.
 pub const MAGIC: [u8; 8] = *b"simoomTL";
 
-/// The version written, and the only one read.
-pub const VERSION: u16 = 1;
+/// The newest version. Older ones are read too.
+pub const VERSION: u16 = 2;
 
-/// Bytes of the configuration text at most: room for every setting with its name.
-pub const CONFIG_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of the configuration text at most: room for every setting, and for the names of more than
+/// 100,000 files.
+pub const CONFIG_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The same in version 1.
+pub const CONFIG_BYTES_MAX_1: usize = 64 * 1024;
+
+/// Bodies that a log carries at most.
+pub const CONTENT_FILES_MAX: usize = 65_536;
+
+/// Bytes of one of them at most.
+pub const CONTENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Calls of `receive`, and of `reclaim`, in one turn at most. A turn makes one or two; a busy ring
 /// drained in one turn makes its slots divided by [`BATCH_MAX`].
@@ -105,7 +117,7 @@ impl fmt::Display for LogError {
                 f.write_str("not a turn log: the first bytes are not \"simoomTL\"")
             }
             Self::Version { found } => {
-                write!(f, "turn log of version {found}; this program reads version {VERSION}")
+                write!(f, "turn log of version {found}; this program reads versions 1 to {VERSION}")
             }
             Self::Truncated { offset, need, have } => write!(
                 f,
@@ -134,14 +146,15 @@ impl TurnLog {
     /// Writes the log. None where a part is longer than the format allows (a text, a batch, the
     /// calls of a turn, a frame): the bounds of this module.
     pub fn encode(&self) -> Option<Vec<u8>> {
+        let version = if self.fits_version_1() { 1 } else { VERSION };
         let mut out = Vec::new();
         out.extend_from_slice(&MAGIC);
-        out.extend_from_slice(&VERSION.to_le_bytes());
-        self.header.write(&mut out)?;
+        out.extend_from_slice(&version.to_le_bytes());
+        self.header.write(&mut out, version)?;
         put_varint(&mut out, self.turns.len() as u64);
         let mut before = Instant::ZERO;
         for turn in &self.turns {
-            turn.write(&mut out, before)?;
+            turn.write(&mut out, before, version)?;
             before = turn.now;
         }
         put_varint(&mut out, self.output.frames);
@@ -158,16 +171,16 @@ impl TurnLog {
             return Err(LogError::NotATurnLog);
         }
         let mut r = Reader { file, at: MAGIC.len() };
-        let found = r.u16()?;
-        if found != VERSION {
-            return Err(LogError::Version { found });
+        let version = r.u16()?;
+        if !(1..=VERSION).contains(&version) {
+            return Err(LogError::Version { found: version });
         }
-        let header = Header::read(&mut r)?;
+        let header = Header::read(&mut r, version)?;
         let count = r.varint()?;
         let mut turns = Vec::new();
         let mut before = Instant::ZERO;
         for _ in 0..count {
-            let turn = Turn::read(&mut r, before)?;
+            let turn = Turn::read(&mut r, before, version)?;
             before = turn.now;
             turns.push(turn);
         }
@@ -181,10 +194,17 @@ impl TurnLog {
         }
         Ok(Self { header, turns, output })
     }
+
+    fn fits_version_1(&self) -> bool {
+        let Header { config, content, .. } = &self.header;
+        config.len() <= CONFIG_BYTES_MAX_1
+            && content.is_empty()
+            && self.turns.iter().flat_map(|turn| &turn.reclaims).all(|r| r.lost.is_empty())
+    }
 }
 
 impl Header {
-    fn write(&self, out: &mut Vec<u8>) -> Option<()> {
+    fn write(&self, out: &mut Vec<u8>, version: u16) -> Option<()> {
         let PortCaps {
             frame_max,
             buffers,
@@ -204,10 +224,17 @@ impl Header {
         for word in self.secrets.iter().flatten() {
             out.extend_from_slice(&word.to_le_bytes());
         }
-        put_bytes(out, self.config.as_bytes(), CONFIG_BYTES_MAX)
+        put_bytes(out, self.config.as_bytes(), CONFIG_BYTES_MAX)?;
+        if version > 1 {
+            put_count(out, self.content.len(), CONTENT_FILES_MAX)?;
+            for body in &self.content {
+                put_bytes(out, body, CONTENT_BYTES_MAX)?;
+            }
+        }
+        Some(())
     }
 
-    fn read(r: &mut Reader<'_>) -> Result<Self, LogError> {
+    fn read(r: &mut Reader<'_>, version: u16) -> Result<Self, LogError> {
         let frame_max = r.u16()?;
         let (buffers, tx_slots, tx_hold_max, tx_hold_idle) =
             (r.u32()?, r.u32()?, r.u32()?, r.u32()?);
@@ -227,23 +254,29 @@ impl Header {
             0 => None,
             _ => Some([r.u64()?, r.u64()?, r.u64()?, r.u64()?]),
         };
-        let text = r.bytes("length of the configuration", CONFIG_BYTES_MAX)?;
+        let text_max = if version == 1 { CONFIG_BYTES_MAX_1 } else { CONFIG_BYTES_MAX };
+        let text = r.bytes("length of the configuration", text_max)?;
         let start = r.at - text.len();
         let config = core::str::from_utf8(text)
             .map_err(|e| LogError::Text { offset: start + e.valid_up_to() })?;
-        Ok(Self { caps, secrets, config: String::from(config) })
+        let mut content = Vec::new();
+        if version > 1 {
+            for _ in 0..r.varint_at_most("bodies", CONTENT_FILES_MAX as u64)? {
+                content.push(r.bytes("length of a body", CONTENT_BYTES_MAX)?.to_vec());
+            }
+        }
+        Ok(Self { caps, secrets, config: String::from(config), content })
     }
 }
 
 impl Turn {
-    fn write(&self, out: &mut Vec<u8>, before: Instant) -> Option<()> {
+    fn write(&self, out: &mut Vec<u8>, before: Instant, version: u16) -> Option<()> {
         put_varint(out, self.now.as_nanos().wrapping_sub(before.as_nanos()));
         put_varint(out, self.tx_free.into());
         put_varint(out, self.buffers_free.into());
         put_count(out, self.reclaims.len(), CALLS_MAX)?;
         for reclaim in &self.reclaims {
-            put_varint(out, reclaim.completed.into());
-            put_varint(out, reclaim.tx_free.into());
+            reclaim.write(out, version)?;
         }
         put_count(out, self.received.len(), CALLS_MAX)?;
         for batch in &self.received {
@@ -255,14 +288,13 @@ impl Turn {
         Some(())
     }
 
-    fn read(r: &mut Reader<'_>, before: Instant) -> Result<Self, LogError> {
+    fn read(r: &mut Reader<'_>, before: Instant, version: u16) -> Result<Self, LogError> {
         let now = Instant::from_nanos(before.as_nanos().wrapping_add(r.varint()?));
         let tx_free = r.varint_u32("slots free")?;
         let buffers_free = r.varint_u32("buffers free")?;
         let mut reclaims = Vec::new();
         for _ in 0..r.varint_at_most("calls of reclaim", CALLS_MAX as u64)? {
-            let completed = r.varint_u32("completions")?;
-            reclaims.push(Reclaim { completed, tx_free: r.varint_u32("slots free")? });
+            reclaims.push(Reclaim::read(r, version)?);
         }
         let mut received = Vec::new();
         for _ in 0..r.varint_at_most("calls of receive", CALLS_MAX as u64)? {
@@ -273,6 +305,45 @@ impl Turn {
             received.push(batch);
         }
         Ok(Self { now, tx_free, buffers_free, reclaims, received })
+    }
+}
+
+impl Reclaim {
+    fn write(&self, out: &mut Vec<u8>, version: u16) -> Option<()> {
+        put_varint(out, self.completed.into());
+        put_varint(out, self.tx_free.into());
+        if version > 1 {
+            put_count(out, self.lost.len(), self.completed as usize)?;
+            let mut next = 0;
+            for &place in &self.lost {
+                put_varint(out, place.checked_sub(next)?.into());
+                next = place.checked_add(1)?;
+            }
+            if next > self.completed {
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    fn read(r: &mut Reader<'_>, version: u16) -> Result<Self, LogError> {
+        let completed = r.varint_u32("completions")?;
+        let tx_free = r.varint_u32("slots free")?;
+        let (mut lost, mut next) = (Vec::new(), 0);
+        if version > 1 {
+            for _ in 0..r.varint_at_most("completions without bytes", completed.into())? {
+                let left = u64::from(completed - next);
+                let offset = r.at;
+                let skipped = r.varint()?;
+                if skipped >= left {
+                    let (field, max) = ("place of a completion", left.saturating_sub(1));
+                    return Err(LogError::OutOfRange { field, offset, value: skipped, max });
+                }
+                lost.push(next + skipped as u32);
+                next += skipped as u32 + 1;
+            }
+        }
+        Ok(Self { completed, tx_free, lost })
     }
 }
 
