@@ -9,7 +9,6 @@ use crate::shards::{Shard, Turns, bind};
 use simoom_core::time::Duration;
 use simoom_netmap::kernel::{Kernel, Ready, Wait};
 use simoom_netmap::model::{Model, ModelKernel};
-use simoom_netmap::port::Attachment;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::ops::Range;
 use std::sync::Arc;
@@ -97,6 +96,10 @@ impl Kernel for Marked {
 
     fn rx_sync(&mut self) -> io::Result<()> {
         self.as_nobody(Kernel::rx_sync)
+    }
+
+    fn host_sync(&mut self) -> io::Result<()> {
+        self.as_nobody(Kernel::host_sync)
     }
 
     fn poll(&mut self, wait: Wait) -> io::Result<Ready> {
@@ -205,10 +208,7 @@ impl Threads {
 
 /// Makes a shard; what it allocates is its own.
 fn make(model: &Model, ring: u16) -> Box<Shard<Marked>> {
-    let Attachment { name, region, interface, ring: bound, asked, extra, kernel } =
-        bind(model, ring);
-    let kernel = Marked { kernel, shard: ring };
-    let attachment = Attachment { name, region, interface, ring: bound, asked, extra, kernel };
+    let attachment = bind(model, ring).map_kernel(|kernel| Marked { kernel, shard: ring });
     set_owner(u32::from(ring) + 1);
     Said::Shard(ring).say();
     // On the heap, where its own fields are looked at too.

@@ -507,7 +507,10 @@ mod tests {
         config.gateway = Some(Ipv4Addr::new(10, 1, 2, 1));
         config.vlan = Some(7);
         config.listen = vec![80, 8_080];
-        config.shard = Some(Shard { spread: Spread::in_turn(rss::MICROSOFT_KEY, 3), ring: 2 });
+        config.shard = Some(Shard {
+            spread: Spread::in_turn(simoom_core::wire::rss::MICROSOFT_KEY, 3),
+            ring: 2,
+        });
         config.host_shares_address = true;
         config.tcp.mss = 1_400;
         config.tcp.timestamps = false;
