@@ -46,6 +46,10 @@ pub struct ModelConfig {
     pub buffer_bytes: u32,
     /// Extra buffers that a binding gets at most, whatever it asks for.
     pub extra_max: u32,
+    /// The driver gives the NIC no buffer for the last receive slot before that comes back with
+    /// `NS_BUF_CHANGED`, as netmap's e1000 does. The NIC passes the slot over, and the driver shows it as
+    /// the beginning of the frame in the next one.
+    pub rx_slot_forgotten: bool,
     /// When the NIC reads what was queued.
     pub dma: DmaPolicy,
     /// When completions show.
@@ -63,6 +67,7 @@ impl Default for ModelConfig {
             buffers: 1_024,
             buffer_bytes: 2_048,
             extra_max: u32::MAX,
+            rx_slot_forgotten: false,
             dma: DmaPolicy::AtWork,
             completion: CompletionPolicy::WholeRing,
             seed: 1,

@@ -29,6 +29,8 @@ pub(super) struct Nic {
     wire: Wire,
     /// The next receive descriptor that DMA writes to.
     fill: u32,
+    /// See [`ModelConfig::rx_slot_forgotten`].
+    rx_slot_forgotten: bool,
     /// Length and flags of what came, by slot.
     came: Vec<(u16, u16)>,
     overflows: u64,
@@ -59,6 +61,9 @@ struct Wire {
     part: usize,
 }
 
+/// The buffer of a descriptor that has none: netmap's own.
+const UNMAPPED: u32 = 0;
+
 /// What a released receive buffer is overwritten with.
 const POISON: u8 = 0xdd;
 
@@ -77,6 +82,7 @@ impl Nic {
             visible: 0,
             queued: vec![false; config.buffers as usize + 2],
             wire: Wire::default(),
+            rx_slot_forgotten: config.rx_slot_forgotten,
             fill: 0,
             came: vec![(0, 0); config.rx_slots as usize],
             overflows: 0,
@@ -100,6 +106,9 @@ impl Nic {
         }
         for slot in 0..self.rx.slots {
             self.rx_mapped[slot as usize] = self.rx.index(memory, slot);
+        }
+        if self.rx_slot_forgotten {
+            self.rx_mapped[self.rx.slots as usize - 1] = UNMAPPED;
         }
         self.queue.clear();
         self.unread.clear();
@@ -136,9 +145,14 @@ impl Nic {
     pub(super) fn arrive(&mut self, memory: &mut Memory, parts: &[&[u8]]) -> bool {
         // Descriptors that the NIC has: those given back, less the one at the end.
         let room = self.rx.distance(self.fill, self.rx.previous(self.rx.hwcur));
-        if (room as usize) < parts.len() {
+        let passed_over = usize::from(self.rx_mapped[self.fill as usize] == UNMAPPED);
+        if (room as usize) < parts.len() + passed_over {
             self.overflows += 1;
             return false;
+        }
+        if passed_over > 0 {
+            self.came[self.fill as usize] = (0, MORE_FRAGMENTS);
+            self.fill = self.rx.next(self.fill);
         }
         for (i, part) in parts.iter().enumerate() {
             assert!(part.len() <= memory.buffer_bytes(), "a part of {} bytes", part.len());
@@ -170,10 +184,14 @@ impl Nic {
             let flags = self.rx.flags(memory, slot);
             if flags & BUF_CHANGED != 0 {
                 *mapped = index;
-            } else if *mapped != index {
+            } else if *mapped != index && *mapped != UNMAPPED {
                 violations.push(Violation::BufChangedMissing { slot });
             }
             self.rx.set_flags(memory, slot, 0);
+            if *mapped == UNMAPPED {
+                self.rx.hwcur = self.rx.next(slot);
+                continue;
+            }
             // The NIC may write to it from now on.
             let len = usize::from(self.came[slot as usize].0);
             self.scratch[..len].fill(POISON);

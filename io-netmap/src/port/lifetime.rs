@@ -149,6 +149,7 @@ impl<K: Kernel> NetmapPort<K> {
             pushed: 0,
             starved: false,
             skipping: false,
+            rx_untold: rx.num_slots(),
             rx_len_max,
             busy_poll: config.busy_poll,
             asked,

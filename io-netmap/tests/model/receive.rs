@@ -2,7 +2,7 @@
 
 use crate::harness::{Faults, ModelPort, Shape, USUAL, frame, open};
 use simoom_core::port::Port;
-use simoom_netmap::model::{CompletionPolicy, DmaPolicy, Model};
+use simoom_netmap::model::{CompletionPolicy, DmaPolicy, Model, ModelConfig};
 
 fn nic(mtu: u16) -> (Model, ModelPort) {
     let shape = Shape { mtu, ..USUAL };
@@ -40,6 +40,24 @@ fn frame_of_several_slots_is_dropped_whole_and_counted_once() {
             assert_eq!(receive_all(&mut port, max).len(), 1);
         }
     }
+}
+
+/// A slot without a buffer costs the first frame that comes to it, and none in later rounds.
+#[test]
+fn slot_that_the_driver_gave_no_buffer_gets_one_when_it_is_released() {
+    let policies = (DmaPolicy::AtWork, CompletionPolicy::AtRead);
+    let config = ModelConfig { rx_slot_forgotten: true, ..USUAL.model_config(policies) };
+    let model = Model::nic(config);
+    let mut port = open(&model, 0, USUAL);
+    let mut came = Vec::new();
+    for number in 0..5 * config.rx_slots {
+        assert!(model.inject(0, &frame(number, 100)));
+        came.append(&mut receive_all(&mut port, 32));
+    }
+    let last = config.rx_slots - 1;
+    let all_but_one = (0..5 * config.rx_slots).filter(|&number| number != last);
+    assert_eq!(came, all_but_one.map(|number| frame(number, 100)).collect::<Vec<_>>());
+    assert_eq!(port.stats().rx_fragmented, 1);
 }
 
 #[test]
