@@ -196,6 +196,15 @@ pub fn hardware_address(port: &PortName) -> Option<[u8; 6]> {
     parts.next().is_none().then_some(address)
 }
 
+/// A native driver that is taken out wakes nobody who waits for its rings, and the kernel then waits for
+/// them to be closed: so whoever waits looks again after so long.
+const LOOK_AGAIN_EVERY: Duration = Duration::from_secs(1);
+
+/// How long to wait in one call.
+fn look_again_after(timeout: Option<Duration>) -> Duration {
+    timeout.map_or(LOOK_AGAIN_EVERY, |timeout| timeout.min(LOOK_AGAIN_EVERY))
+}
+
 impl Kernel for Device {
     #[inline]
     fn tx_sync(&mut self) -> io::Result<()> {
@@ -210,7 +219,8 @@ impl Kernel for Device {
     #[inline]
     fn poll(&mut self, wait: Wait) -> io::Result<Ready> {
         let also = self.stop.as_ref().map(OwnedFd::as_fd);
-        let polled = sys::poll(&self.netmap, wait.output, also, wait.timeout)?;
+        let timeout = look_again_after(wait.timeout);
+        let polled = sys::poll(&self.netmap, wait.output, also, Some(timeout))?;
         Ok(Ready { failed: polled.failed, ended: polled.also })
     }
 
@@ -325,6 +335,15 @@ mod tests {
         for name in ["netmap:lo", "netmap:lo{1", "netmap:none-such9", "vale0:lo"] {
             assert!(!lacks_link(&name.parse().unwrap()), "{name}");
         }
+    }
+
+    #[test]
+    fn no_wait_is_so_long_that_a_removed_interface_stays_unseen() {
+        let seconds = Duration::from_secs;
+        assert_eq!(look_again_after(None), seconds(1));
+        assert_eq!(look_again_after(Some(seconds(60))), seconds(1));
+        assert_eq!(look_again_after(Some(Duration::from_millis(3))), Duration::from_millis(3));
+        assert_eq!(look_again_after(Some(Duration::ZERO)), Duration::ZERO);
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub trait Kernel {
     fn rx_sync(&mut self) -> io::Result<()>;
 
     /// Takes what was queued for sending, without asking for completions unless the ring is full,
-    /// takes back what was released of the receive ring, and waits: poll(2).
+    /// takes back what was released of the receive ring, and waits: poll(2). May end early with nothing.
     ///
     /// # Errors
     /// errno of the call; `Interrupted` after a signal.
