@@ -90,12 +90,7 @@ impl TwoEnds {
         let port = open(near, buffers);
         // A buffer for every frame that may wait.
         let far = open(far, 512);
-        let mut ends = Self { port, far, cable, wire: Vec::new() };
-        if let Cable::Interfaces = cable {
-            fill_ring(&mut ends.port, &mut ends.far);
-            fill_ring(&mut ends.far, &mut ends.port);
-        }
-        ends
+        Self { port, far, cable, wire: Vec::new() }
     }
 
     /// Everything that the far end has; whether there was anything.
@@ -113,31 +108,6 @@ impl TwoEnds {
         while far.receive(32, &mut take) > 0 {}
         far.flush().unwrap();
         wire.len() > before
-    }
-}
-
-/// Goes once round the receiver's ring: netmap's e1000 has no buffer for one of its slots before that,
-/// and what comes to it is lost.
-fn fill_ring(from: &mut LivePort, to: &mut LivePort) {
-    let slots = to.rx_slots();
-    let mut receive = |from: &mut LivePort| {
-        from.sync_tx(TxSync::PushAndReclaim).unwrap();
-        from.reclaim(Some);
-        to.flush().unwrap();
-        while to.receive(32, |_| ()) > 0 {}
-        to.flush().unwrap();
-    };
-    for number in 0..=slots {
-        while !submit(from, &frame(number, 60)) {
-            receive(from);
-        }
-        if number % 32 == 0 {
-            receive(from);
-        }
-    }
-    for _ in 0..LOOKS {
-        receive(from);
-        from.kernel_mut().pause(LOOK_EVERY);
     }
 }
 
