@@ -71,6 +71,7 @@ impl Device {
         let len = usize::try_from(register.nr_memsize).unwrap_or(usize::MAX);
         let region = Region::map(&netmap, len)
             .map_err(|e| NetmapError::running("map the memory of", &shown, &e))?;
+        await_link(|| lacks_link(name), sys::pause);
         Ok(Attachment {
             name: shown,
             region,
@@ -218,6 +219,29 @@ fn mtu_of(port: &PortName) -> Option<u32> {
     }
     let text = std::fs::read_to_string(format!("/sys/class/net/{}/mtu", port.name)).ok()?;
     text.trim().parse().ok()
+}
+
+/// Whether an interface that is up has no carrier; where the system tells it in a file.
+fn lacks_link(port: &PortName) -> bool {
+    let file = format!("/sys/class/net/{}/carrier", port.name);
+    port.is_interface() && std::fs::read_to_string(file).is_ok_and(|text| text.trim() == "0")
+}
+
+/// How long to wait for a link. A native driver resets its NIC when netmap takes it and when netmap
+/// lets it go, and the NIC looks for its peer again: some tenths of a second to some seconds. No cable
+/// is no error, now as later.
+const LINK_LOOKS_MAX: u32 = 500;
+const LINK_LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Until there is a link, so that nothing is sent into a NIC that does not listen yet, and no first
+/// request is lost.
+fn await_link(mut lacks_link: impl FnMut() -> bool, mut pause: impl FnMut(Duration)) {
+    for _ in 0..LINK_LOOKS_MAX {
+        if !lacks_link() {
+            return;
+        }
+        pause(LINK_LOOK_EVERY);
+    }
 }
 
 /// The hardware address of the interface that a name means, where the system tells it in a file: what
@@ -381,6 +405,30 @@ mod tests {
         assert!(addresses(loopback).contains(&Ipv4Addr::LOCALHOST));
         assert!(addresses("netmap:none-such9").is_empty());
         assert!(addresses("netmap:lo{1").is_empty() && addresses("vale0:lo").is_empty());
+    }
+
+    #[test]
+    fn link_is_waited_for_but_not_for_ever() {
+        let pauses = |looks: u32| {
+            let (mut looked, mut pauses) = (0, 0);
+            let lacks_link = || {
+                looked += 1;
+                looked <= looks
+            };
+            await_link(lacks_link, |_| pauses += 1);
+            pauses
+        };
+        assert_eq!(pauses(0), 0);
+        assert_eq!(pauses(70), 70);
+        assert_eq!(pauses(u32::MAX), LINK_LOOKS_MAX);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_has_a_link_or_can_have_none_is_not_waited_for() {
+        for name in ["netmap:lo", "netmap:lo{1", "netmap:none-such9", "vale0:lo"] {
+            assert!(!lacks_link(&name.parse().unwrap()), "{name}");
+        }
     }
 
     #[test]

@@ -57,6 +57,10 @@ pub struct ModelConfig {
     pub extra_max: u32,
     /// Whether the NIC's driver is known to take frames of several slots. A pipe's never is.
     pub gathers: bool,
+    /// The driver gives the NIC no buffer for the last receive slot before that comes back with
+    /// `NS_BUF_CHANGED`, as netmap's e1000 does. The NIC passes the slot over, and the driver shows it as
+    /// the beginning of the frame in the next one.
+    pub rx_slot_forgotten: bool,
     /// When the NIC reads what was queued.
     pub dma: DmaPolicy,
     /// When completions show.
@@ -76,6 +80,7 @@ impl Default for ModelConfig {
             buffer_bytes: 2_048,
             extra_max: u32::MAX,
             gathers: true,
+            rx_slot_forgotten: false,
             dma: DmaPolicy::AtWork,
             completion: CompletionPolicy::WholeRing,
             seed: 1,

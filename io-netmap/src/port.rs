@@ -85,6 +85,8 @@ pub struct NetmapPort<K: Kernel> {
     rx_seen: u32,
     /// Room for a batch of frames that came in several slots.
     joined: Box<[u8]>,
+    /// Receive slots that were not released yet since the port was opened. See [`Self::tell_buffers`].
+    rx_untold: u32,
     /// Bytes of the longest frame that is shown.
     rx_len_max: u16,
     busy_poll: bool,
@@ -305,6 +307,20 @@ impl<K: Kernel> NetmapPort<K> {
         self.exchanged(token, found)
     }
 
+    /// Says of the receive slots before `to` that their buffers changed, once for each slot. They did
+    /// not; but a driver may have given the NIC no buffer for some slot (netmap's e1000 leaves one out),
+    /// and would show it as the beginning of a longer frame in every round.
+    #[cold]
+    fn tell_buffers(&mut self, to: u32) {
+        let mut slot = self.rx.head();
+        while slot != to && self.rx_untold > 0 {
+            let said = self.rx.read(slot);
+            self.rx.fill(slot, Descriptor { flags: said.flags | BUF_CHANGED, ..said });
+            self.rx_untold -= 1;
+            slot = self.rx.next(slot);
+        }
+    }
+
     #[cold]
     fn exchanged(&mut self, token: u32, found: u32) -> Buf {
         if mutant!(ExchangeUnseen) {
@@ -483,6 +499,9 @@ impl<K: Kernel> Port for NetmapPort<K> {
             {
                 self.die_of(malformed);
             }
+        }
+        if self.rx_untold > 0 {
+            self.tell_buffers(slot);
         }
         self.rx_seen = if is_unfinished { tail } else { slot };
         self.rx.release_to(slot, self.rx_seen);

@@ -5,17 +5,24 @@
 #   SIMOOM_VM_KERNEL    the kernel: a bzImage, run under QEMU, or a User-Mode Linux executable
 #   SIMOOM_NETMAP_KO    netmap.ko, built for that kernel
 #   SIMOOM_VM_MODULES   further modules, loaded first, in this order (veth, sch_netem, ...)
+#   SIMOOM_VM_DRIVERS   drivers that netmap was built into, loaded after it
+#   SIMOOM_VM_NETMAP    parameters of netmap.ko: "admode=1 buf_num=32768"
+#   SIMOOM_VM_NIC       QEMU's name of a NIC (e1000, igb, virtio-net-pci,tx=timer): the machine has two,
+#                       with a cable between them
+#   SIMOOM_VM_QEMU      further arguments for QEMU
 #   SIMOOM_VM_SECONDS   how long the machine may run; 900
 #   SIMOOM_VM_MEMORY    its memory; 1024M
 #   SIMOOM_VM_RELEASE   1: optimised programs
 #   SIMOOM_VM_LOGS      a directory for the logs that `turn-logs` records
+#   SIMOOM_VM_SANITIZER address: programs of nightly Rust with that sanitizer, linked dynamically
 #   SIMOOM_VM_ENV       more of NAME=VALUE for the programs in the machine
 #   SIMOOM_VM_LIVE, SIMOOM_VM_SIMOOM   programs that are built already, instead of building them
 #
 # Arguments say what to run, in turn: `suite` (the live test suite; what runs where nothing is said),
 # `serve` (server and load generator over a pipe and a switch, the kernel's clients over a pair of
 # interfaces; see vm/serve.sh), `host` (the stack and the kernel on one interface; see vm/host.sh),
-# `turn-logs` (turns of a server logged, and played over every port; see vm/turn-logs.sh), or a file with a
+# `turn-logs` (turns of a server logged, and played over every port; see vm/turn-logs.sh), `native` (all of
+# it over the two NICs; see vm/native.sh), or a file with a
 # shell script of your own.
 #
 # The exit code is that of what ran in the machine: 0, or that of the first thing that failed; 77
@@ -32,7 +39,8 @@ netmap=${SIMOOM_NETMAP_KO:-}
 [ -n "$kernel" ] || skip "SIMOOM_VM_KERNEL names no kernel to boot"
 [ -n "$netmap" ] || skip "SIMOOM_NETMAP_KO names no netmap.ko built for that kernel"
 read -ra modules <<<"${SIMOOM_VM_MODULES:-}"
-for file in "$kernel" "$netmap" ${modules[@]+"${modules[@]}"}; do
+read -ra drivers <<<"${SIMOOM_VM_DRIVERS:-}"
+for file in "$kernel" "$netmap" ${modules[@]+"${modules[@]}"} ${drivers[@]+"${drivers[@]}"}; do
     [ -r "$file" ] || fail "$file: no such file"
 done
 seconds=${SIMOOM_VM_SECONDS:-900}
@@ -51,19 +59,25 @@ else
     fail "$kernel is neither a bzImage nor a User-Mode Linux executable"
 fi
 
-# Programs of this project, linked statically: the machine has no libraries of its own.
+# Programs of this project, linked statically: the machine has no libraries of its own. A sanitizer needs
+# them, and they go along.
 triple=$(rustc -vV | sed -n 's/^host: //p')
-profile=()
-[ "${SIMOOM_VM_RELEASE:-}" != 1 ] || profile=(--release)
+options=()
+[ "${SIMOOM_VM_RELEASE:-}" != 1 ] || options=(--release)
+case ${SIMOOM_VM_SANITIZER:-} in
+'') toolchain=() flags='-C target-feature=+crt-static' ;;
+address) toolchain=(+nightly) flags='-Zsanitizer=address' options+=(--target-dir target/sanitized) ;;
+*) fail "SIMOOM_VM_SANITIZER is ${SIMOOM_VM_SANITIZER}: only address is known" ;;
+esac
 build() {
-    (cd "$root" && RUSTFLAGS="-C target-feature=+crt-static" cargo "$@" --locked --quiet \
-        --target "$triple" ${profile[@]+"${profile[@]}"} --message-format=json |
+    (cd "$root" && RUSTFLAGS=$flags cargo ${toolchain[@]+"${toolchain[@]}"} "$@" --locked --quiet \
+        --target "$triple" ${options[@]+"${options[@]}"} --message-format=json |
         sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -1)
 }
 live=${SIMOOM_VM_LIVE:-$(build test -p simoom-netmap --test live --no-run)}
 simoom=${SIMOOM_VM_SIMOOM:-}
 case " $* " in
-*" serve "* | *" host "* | *" turn-logs "*) simoom=${simoom:-$(build build -p simoom)} ;;
+*" serve "* | *" host "* | *" turn-logs "* | *" native "*) simoom=${simoom:-$(build build -p simoom)} ;;
 esac
 
 work=$(mktemp -d)
@@ -87,27 +101,31 @@ for applet in $(busybox --list); do
 done
 # What the host has of these is used; without them, what needs them is skipped with a message.
 for program in ip tc nft ethtool curl wrk; do
-    path=$(command -v "$program") || continue
+    command -v "$program" >/dev/null || continue
     rm -f "$files/bin/$program" # busybox's own, if it has one
     add_program "$program" || true
 done
 add_program "$live" live
 [ -z "$simoom" ] || add_program "$simoom" simoom
 [ -z "$simoom" ] || cp -r "$root/cli/site" "$files/site"
+cp "$here"/vm/* "$files/"
+mkdir "$files/scenarios"
+cp "$root"/sim-scenarios/*.toml "$files/scenarios/"
 load=
-for module in ${modules[@]+"${modules[@]}"} "$netmap"; do
-    cp "$module" "$files/lib/modules/"
-    load+="insmod /lib/modules/$(basename "$module") || exit 1"$'\n'
-done
+add_module() {
+    cp "$1" "$files/lib/modules/"
+    load+="insmod /lib/modules/$(basename "$1") ${2:-} || exit 1"$'\n'
+}
+for module in ${modules[@]+"${modules[@]}"}; do add_module "$module"; done
+add_module "$netmap" "${SIMOOM_VM_NETMAP:-}"
+for module in ${drivers[@]+"${drivers[@]}"}; do add_module "$module"; done
 steps=
 for what in "$@"; do
     case $what in
     suite) script='live --test-threads=1 --nocapture' ;;
-    serve) cp "$here/vm/serve.sh" "$files/serve.sh" && script='sh /serve.sh' ;;
-    host) cp "$here/vm/host.sh" "$files/host.sh" && script='sh /host.sh' ;;
-    turn-logs) cp "$here/vm/turn-logs.sh" "$files/turn-logs.sh" && script='sh /turn-logs.sh' ;;
+    serve | host | turn-logs | native) script="sh /$what.sh" ;;
     *)
-        [ -r "$what" ] || fail "$what: neither suite, serve, host, turn-logs nor a script"
+        [ -r "$what" ] || fail "$what: neither suite, serve, host, turn-logs, native nor a script"
         cp "$what" "$files/$(basename "$what")" && script="sh /$(basename "$what")"
         ;;
     esac
@@ -137,12 +155,23 @@ chmod +x "$files/init"
 log=$work/log
 case $machine in
 uml)
-    command=("$kernel" "mem=$memory" "initrd=$work/initrd.gz" con=null con0=fd:0,fd:1 quiet)
+    command=("$kernel" "mem=$memory" "initrd=$work/initrd.gz" con=null "con0=fd:0,fd:1" quiet)
     ;;
 qemu)
+    # Without the check of the timer, which fails where the host is too busy to tick.
     command=(qemu-system-x86_64 -kernel "$kernel" -initrd "$work/initrd.gz" -m "$memory" -smp 2
-        -append "console=ttyS0 quiet panic=-1" -nographic -no-reboot -net none)
-    [ ! -w /dev/kvm ] || command+=(-enable-kvm)
+        -append "console=ttyS0 quiet panic=-1 no_timer_check" -nographic -no-reboot -nodefaults -serial stdio)
+    if [ -w /dev/kvm ] && grep -qwE 'vmx|svm' /proc/cpuinfo; then
+        command+=(-enable-kvm -cpu host)
+    fi
+    if [ -n "${SIMOOM_VM_NIC:-}" ]; then
+        for end in 1 2; do
+            command+=(-netdev "hubport,id=end$end,hubid=1"
+                -device "$SIMOOM_VM_NIC,netdev=end$end,addr=$((4 * end)),romfile=,mac=02:00:00:00:00:0$end")
+        done
+    fi
+    read -ra more <<<"${SIMOOM_VM_QEMU:-}"
+    command+=(${more[@]+"${more[@]}"})
     ;;
 esac
 code=0

@@ -110,7 +110,7 @@ fn judge_tap(facts: &Facts, name: &str, found: &mut Findings) {
         Some(interface) => {
             found.say(Level::Ok, "interface", format!("{name} is a TAP device"));
             judge_up(interface, found);
-            judge_mtu(interface, None, found);
+            judge_mtu(interface, None, None, found);
         }
     }
     found.say(Level::Note, "mode", "a system call a frame: for trying things out, not for load");
@@ -165,7 +165,8 @@ fn judge_netmap(facts: &Facts, port: &name::PortName, found: &mut Findings) {
     if let Some(interface) = &facts.interface {
         judge_mode(interface, probe, found);
         judge_up(interface, found);
-        judge_mtu(interface, probe.buffers.map(|buffers| buffers.bytes), found);
+        let buffer_bytes = probe.buffers.map(|buffers| buffers.bytes);
+        judge_mtu(interface, buffer_bytes, probe.native, found);
         judge_offloads(interface, probe.native, found);
         judge_rss(interface, probe, found);
         if interface.has_route && !port.host {
@@ -359,10 +360,25 @@ fn judge_up(interface: &Interface, found: &mut Findings) {
     }
 }
 
-fn judge_mtu(interface: &Interface, buffer_bytes: Option<u32>, found: &mut Findings) {
+fn judge_mtu(
+    interface: &Interface,
+    buffer_bytes: Option<u32>,
+    native: Option<bool>,
+    found: &mut Findings,
+) {
     let Some(mtu) = interface.mtu else { return };
     let fix = format!("ip link set {} mtu {MTU}", interface.name);
     match buffer_bytes {
+        // Some of these drivers spread a frame over slots, others refuse; only opening tells.
+        Some(bytes) if mtu + HEADER_AND_TAG > bytes && native == Some(true) => found.mend(
+            Level::Warn,
+            "mtu",
+            format!(
+                "a frame of MTU {mtu} does not fit a buffer of {bytes} bytes: the driver refuses to be \
+                 opened, or such frames are dropped"
+            ),
+            fix,
+        ),
         Some(bytes) if mtu + HEADER_AND_TAG > bytes => found.mend(
             Level::Fail(Kind::Usage),
             "mtu",

@@ -31,6 +31,8 @@ pub(super) struct Nic {
     wire: Wire,
     /// The next receive descriptor that DMA writes to.
     fill: u32,
+    /// See [`ModelConfig::rx_slot_forgotten`].
+    rx_slot_forgotten: bool,
     /// Length and flags of what came, by slot.
     came: Vec<(u16, u16)>,
     overflows: u64,
@@ -73,6 +75,8 @@ struct Wire {
 
 /// A frame begins in the buffer.
 const WHOLE: u32 = u32::MAX;
+/// The buffer of a descriptor that has none: netmap's own.
+const UNMAPPED: u32 = 0;
 
 /// What a released receive buffer is overwritten with.
 const POISON: u8 = 0xdd;
@@ -93,6 +97,7 @@ impl Nic {
             queued: vec![0; config.buffers as usize + 2],
             within_frame: false,
             wire: Wire::default(),
+            rx_slot_forgotten: config.rx_slot_forgotten,
             fill: 0,
             came: vec![(0, 0); config.rx_slots as usize],
             overflows: 0,
@@ -116,6 +121,9 @@ impl Nic {
         }
         for slot in 0..self.rx.slots {
             self.rx_mapped[slot as usize] = self.rx.index(memory, slot);
+        }
+        if self.rx_slot_forgotten {
+            self.rx_mapped[self.rx.slots as usize - 1] = UNMAPPED;
         }
         self.queue.clear();
         self.unread.clear();
@@ -153,9 +161,14 @@ impl Nic {
     pub(super) fn arrive(&mut self, memory: &mut Memory, parts: &[&[u8]], ends: bool) -> bool {
         // Descriptors that the NIC has: those given back, less the one at the end.
         let room = self.rx.distance(self.fill, self.rx.previous(self.rx.hwcur));
-        if (room as usize) < parts.len() {
+        let passed_over = usize::from(self.rx_mapped[self.fill as usize] == UNMAPPED);
+        if (room as usize) < parts.len() + passed_over {
             self.overflows += 1;
             return false;
+        }
+        if passed_over > 0 {
+            self.came[self.fill as usize] = (0, MORE_FRAGMENTS);
+            self.fill = self.rx.next(self.fill);
         }
         for (i, part) in parts.iter().enumerate() {
             assert!(part.len() <= memory.buffer_bytes(), "a part of {} bytes", part.len());
@@ -187,10 +200,14 @@ impl Nic {
             let flags = self.rx.flags(memory, slot);
             if flags & BUF_CHANGED != 0 {
                 *mapped = index;
-            } else if *mapped != index {
+            } else if *mapped != index && *mapped != UNMAPPED {
                 violations.push(Violation::BufChangedMissing { slot });
             }
             self.rx.set_flags(memory, slot, 0);
+            if *mapped == UNMAPPED {
+                self.rx.hwcur = self.rx.next(slot);
+                continue;
+            }
             // The NIC may write to it from now on.
             let len = usize::from(self.came[slot as usize].0);
             self.scratch[..len].fill(POISON);

@@ -187,6 +187,7 @@ impl<K: Kernel> NetmapPort<K> {
             skipping: false,
             rx_seen: rx.head(),
             joined: vec![0; BATCH_MAX * usize::from(rx_len_max)].into_boxed_slice(),
+            rx_untold: rx.num_slots(),
             rx_len_max,
             busy_poll: config.busy_poll,
             asked,

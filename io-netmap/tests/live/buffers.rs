@@ -1,6 +1,6 @@
 //! Every extra buffer comes back to the kernel, however a port ends.
 
-use crate::harness::{LivePort, frame, has_netmap, name, open, other_end, submit};
+use crate::harness::{KernelLog, LivePort, frame, has_netmap, name, open, other_end, submit};
 use simoom_core::port::{GatherFull, Piece, Port, TxSync, Unclaimed};
 use simoom_netmap::name::PortName;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
@@ -56,6 +56,7 @@ fn share(port: &mut LivePort, round: u32) {
 
 fn hundred_rounds(near: &str) {
     let near = name(near);
+    let log = KernelLog::from_now();
     // Another program's port in the same memory, so that nothing is set right by the last to close.
     let far_name = other_end(&near).unwrap();
     let mut far = open(&far_name.to_string(), 256);
@@ -94,6 +95,8 @@ fn hundred_rounds(near: &str) {
     let after = there(&near);
     println!("{near}: {before} extra buffers before 100 opens and closes, {after} after");
     assert_eq!(after, before, "{near}");
+    drop(far);
+    assert_eq!(log.complaints(), 0, "{near}: see the kernel's log");
 }
 
 #[test]

@@ -9,6 +9,9 @@ use simoom_netmap::kernel::Kernel;
 use simoom_netmap::name::{Pipe, PipeEnd, PortName};
 use simoom_netmap::port::{NetmapConfig, NetmapPort};
 use simoom_port_conformance::{Harness, frames, sender};
+use std::fs::File;
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 pub(crate) type LivePort = NetmapPort<Device>;
@@ -200,4 +203,38 @@ pub(crate) fn frame(number: u32, len: usize) -> Vec<u8> {
     }
     frame.truncate(len);
     frame
+}
+
+/// The kernel's log, from some moment on.
+pub(crate) struct KernelLog(File);
+
+impl KernelLog {
+    pub(crate) fn from_now() -> Self {
+        let mut log = File::options()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open("/dev/kmsg")
+            .expect("whoever may open netmap may read the kernel's log");
+        log.seek(SeekFrom::End(0)).unwrap();
+        Self(log)
+    }
+
+    /// How often netmap says that a buffer was freed twice, or was none.
+    pub(crate) fn complaints(mut self) -> usize {
+        let mut record = [0; 8_192];
+        let mut complaints = 0;
+        loop {
+            match self.0.read(&mut record) {
+                Ok(len) => {
+                    let text = String::from_utf8_lossy(&record[..len]);
+                    let bad = ["double free", "Cannot free buf", "breaking with head"];
+                    complaints += usize::from(bad.iter().any(|bad| text.contains(bad)));
+                }
+                // Overwritten before it was read.
+                Err(e) if e.raw_os_error() == Some(libc::EPIPE) => {}
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return complaints,
+                Err(e) => panic!("the kernel's log: {e}"),
+            }
+        }
+    }
 }

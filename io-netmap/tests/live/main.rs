@@ -11,5 +11,6 @@
 mod buffers;
 mod harness;
 mod killed;
+mod mutants;
 mod suite;
 mod wait;

@@ -3,7 +3,7 @@
 use crate::harness::{Faults, ModelPort, Shape, USUAL, frame, open};
 use simoom_core::port::{Advance, Port, Unclaimed};
 use simoom_core::time::Duration;
-use simoom_netmap::model::{CompletionPolicy, DmaPolicy, Model};
+use simoom_netmap::model::{CompletionPolicy, DmaPolicy, Model, ModelConfig};
 
 fn nic(mtu: u16) -> (Model, ModelPort) {
     let shape = Shape { mtu, ..USUAL };
@@ -82,6 +82,23 @@ fn frame_of_several_slots_that_is_too_long_is_dropped_whole_and_counted_once() {
             assert_eq!(receive_all(&mut port, max).len(), 1);
         }
     }
+}
+
+/// A slot without a buffer is shown as the beginning of the next frame, in the first round alone.
+#[test]
+fn slot_that_the_driver_gave_no_buffer_gets_one_when_it_is_released() {
+    let policies = (DmaPolicy::AtWork, CompletionPolicy::AtRead);
+    let config = ModelConfig { rx_slot_forgotten: true, ..USUAL.model_config(policies) };
+    let model = Model::nic(config);
+    let mut port = open(&model, 0, USUAL);
+    let mut came = Vec::new();
+    for number in 0..5 * config.rx_slots {
+        assert!(model.inject(0, &frame(number, 100)));
+        came.append(&mut receive_all(&mut port, 32));
+    }
+    let all = (0..5 * config.rx_slots).map(|number| frame(number, 100));
+    assert_eq!(came, all.collect::<Vec<_>>());
+    assert_eq!((port.stats().rx_joined, port.stats().rx_fragmented), (1, 0));
 }
 
 #[test]
