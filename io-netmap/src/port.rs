@@ -513,7 +513,7 @@ impl<K: Kernel> Port for NetmapPort<K> {
         self.tx.distance(self.tx.head(), self.tail) as usize
     }
 
-    #[inline]
+    #[inline(always)]
     fn submit(&mut self, buf: Buf, len: u16) -> Result<(), TxFull> {
         buf.assert_port(self.id);
         let longest = self.caps.frame_max;

@@ -123,6 +123,7 @@ impl<K: Kernel> NetmapPort<K> {
 
     /// So many slots are done, and `tail` is not: shows the caller's frames of which all slots are, and
     /// answers how many and the first slot that cannot be filled. Frames of the host's are passed by.
+    #[inline(never)]
     pub(super) fn reclaim_by_frame(
         &mut self,
         mut slots: u32,

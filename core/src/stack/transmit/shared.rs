@@ -22,7 +22,7 @@ pub(super) struct Parts {
 impl<P: Port, T: Trace> Out<'_, P, T> {
     /// The next segment in step with the variant: its payload from the store, or a buffer filled for
     /// this one send where none can be had.
-    #[inline]
+    #[inline(never)]
     pub(super) fn fetch_shared<Conn, C: ContentSource>(
         &mut self,
         conn: &mut Connection<Conn>,
@@ -48,7 +48,7 @@ impl<P: Port, T: Trace> Out<'_, P, T> {
     }
 
     /// Sends one segment of a burst, as `send_segment` does.
-    #[inline]
+    #[inline(never)]
     pub(super) fn send_shared(
         &mut self,
         tcb: &mut Tcb,
@@ -95,7 +95,7 @@ impl<P: Port, T: Trace> Out<'_, P, T> {
 
     /// The straight way, as `send_middle`: whole segments of a run whose payloads are there. A buffer
     /// for headers has to be in the pool.
-    #[inline]
+    #[inline(never)]
     pub(super) fn send_middle_shared(
         &mut self,
         tcb: &Tcb,
