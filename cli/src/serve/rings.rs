@@ -109,10 +109,14 @@ pub(crate) fn split(port: &PortName, asked: u16, facts: &RingFacts) -> Result<Sp
         }
         return Ok(whole(vec![port.clone()]));
     }
-    if name.host && asked > 1 {
+    // What is not ours comes on every ring: each has a way to the host, and by default there are as many.
+    if name.host && (1..asked).contains(&name.conf.host_rings) {
         return Err(Remark::new(
-            "what is not ours comes on every ring, and one shard alone has the host's rings",
-            "leave out the ^, or --shards",
+            format!(
+                "each shard takes a pair of the host's rings, of which {} would be there",
+                name.conf.host_rings
+            ),
+            format!("@conf:host-rings={asked}, or none said"),
         ));
     }
     let Some(rings) = facts.rings else { return split_made(name, asked) };

@@ -180,3 +180,36 @@ far /bin/ip link set veth1 netns 1 && /bin/ip addr flush dev veth0 &&
     /bin/ip link set veth0 up && /bin/ip link set veth1 up || fail "the far end does not come back"
 SIMOOM_NETMAP_PORT='netmap:veth0^' SIMOOM_NETMAP_FAR=netmap:veth1 \
     live --test-threads=1 --nocapture what_the_environment_names || fail "the suite ended with $?"
+
+# Of three queues that the other end sends through, the kernel takes the last for ring 1.
+echo "-- two shards and the kernel with one address"
+/bin/ip link add many0 numrxqueues 2 numtxqueues 2 type veth peer name many1 numtxqueues 3 ||
+    fail "no interface with two queues"
+/bin/ip link set many1 netns far
+far ethtool -L many1 tx 3 2>/dev/null
+ethtool -L many0 rx 2 tx 2 2>/dev/null
+far ethtool -K many1 tx off >/dev/null || fail "the checksum offload of many1 stays on"
+ethtool -K many0 tx off >/dev/null || fail "the checksum offload of many0 stays on"
+/bin/ip addr add 10.71.0.1/24 dev many0
+far /bin/ip addr add 10.71.0.9/24 dev many1
+/bin/ip link set many0 up
+far /bin/ip link set many1 up
+: >/tmp/serving
+simoom serve /www --port 'netmap:many0^' --shards 2 --addr 10.71.0.1/24 --buffers 4096 \
+    >/tmp/serving 2>/tmp/summary &
+server=$!
+until grep -q serving /tmp/serving; do kill -0 $server 2>/dev/null || fail "no server of two shards"; done
+fetch stack far http://10.71.0.1 /www & stack=$!
+fetch kernel far http://10.71.0.1:8080 /www & kernel=$!
+fetch outwards '' http://10.71.0.9:8081 /far & outwards=$!
+far ping -q -c 20 -i 0.1 10.71.0.1 >/dev/null & inwards_pings=$!
+for job in $stack $kernel $outwards; do
+    wait "$job" || fail "one of those at the same time, with two shards"
+done
+wait $inwards_pings || fail "no ping came back with two shards"
+kill -INT $server
+wait $server || fail "the server of two shards ended with $?"
+cat /tmp/summary
+[ "$(grep -c '[1-9][0-9]*  frames handed to the host' /tmp/summary)" = 2 ] ||
+    fail "one ring handed everything to the kernel"
+if grep 'dropped: ' /tmp/summary | grep -qv 'of no connection'; then fail "frames were dropped"; fi

@@ -40,6 +40,7 @@ fn each_shard_takes_the_ring_of_its_number() {
         ),
         ("netmap:eth0-3", 1, nic(4, 4), vec!["netmap:eth0-3"]),
         ("netmap:eth0^", 1, nic(1, 1), vec!["netmap:eth0^"]),
+        ("netmap:eth0^", 2, nic(2, 2), vec!["netmap:eth0-0^", "netmap:eth0-1^"]),
         ("tap:t0", 1, RingFacts::default(), vec!["tap:t0"]),
         ("netmap:x{1", 1, RingFacts::default(), vec!["netmap:x{1"]),
         (
@@ -106,7 +107,7 @@ fn rings_that_nobody_would_serve_are_refused_with_what_to_do() {
             "@conf:rings=2",
         ),
         ("netmap:eth0-1", 2, nic(2, 2), "names one ring", "leave out -1"),
-        ("netmap:eth0^", 2, nic(2, 2), "host's rings", "leave out the ^"),
+        ("netmap:eth0^@conf:host-rings=1", 2, nic(2, 2), "of which 1 would", "host-rings=2"),
         ("tap:t0", 2, RingFacts::default(), "one queue", "leave out --shards"),
     ] {
         let refused = split(&port(text), asked, &facts).unwrap_err();
