@@ -297,7 +297,7 @@ fn start<P: live::LivePort>(
     config.tcp.min_rto = Duration::from_millis(args.min_rto);
     config.content.mode = args.content_mode;
     config.content.copies_max = args.buffers;
-    config.host_shares_address = host::shares_address(&plan.port, plan.addr.addr())?;
+    config.host_shares_address = host::shares_address(&shard.name, plan.addr.addr())?;
     let secrets = secret_words()?;
     let log = match shard.file_for(args.turn_log.as_ref()) {
         Some(path) => Some(LogFile::create(&path, args.turn_log_max, &config, site, secrets)?),

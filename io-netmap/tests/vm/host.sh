@@ -179,7 +179,11 @@ echo "-- the suite over an interface with the host's rings"
 far /bin/ip link set veth1 netns 1 && /bin/ip addr flush dev veth0 &&
     /bin/ip link set veth0 up && /bin/ip link set veth1 up || fail "the far end does not come back"
 SIMOOM_NETMAP_PORT='netmap:veth0^' SIMOOM_NETMAP_FAR=netmap:veth1 \
-    live --test-threads=1 --nocapture what_the_environment_names || fail "the suite ended with $?"
+    live --test-threads=1 --nocapture what_the_environment_names >/tmp/suite 2>&1
+code=$?
+cat /tmp/suite
+[ $code = 0 ] || fail "the suite ended with $code"
+if grep -q '^running 0 tests' /tmp/suite; then fail "this is no program of the suite"; fi
 
 # Of three queues that the other end sends through, the kernel takes the last for ring 1.
 echo "-- two shards and the kernel with one address"
