@@ -33,8 +33,11 @@ impl Offload {
 pub struct Rss {
     /// The queue for each value of the hash's lowest bits; empty where it does not say.
     pub table: Vec<u32>,
-    /// The hash's key; empty where it does not say.
+    /// The hash's key; empty where nobody says.
     pub key: Vec<u8>,
+    /// The key is the one that the kernel made for its drivers (`net.core.netdev_rss_key`): the interface
+    /// shows none, as igb, which writes that one to its NIC. Another driver may not.
+    pub key_is_kernels: bool,
     /// What hashes.
     pub hash: HashFunction,
     /// Both directions of a flow are made one before they are hashed.
@@ -107,7 +110,24 @@ pub fn rss(interface: &str) -> io::Result<Rss> {
     let mut words = vec![0; RXFH_WORDS + entries as usize + key_bytes.div_ceil(4) as usize];
     words[..4].copy_from_slice(&[COMMAND, 0, entries, key_bytes]);
     sys::ethtool_words(interface, &mut words)?;
-    parse_rxfh(&words).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+    let mut rss = parse_rxfh(&words).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
+    if rss.key.is_empty()
+        && let Some(key) = kernel_key()
+    {
+        (rss.key, rss.key_is_kernels) = (key, true);
+    }
+    Ok(rss)
+}
+
+/// The kernel's own key, once a driver has asked for it.
+fn kernel_key() -> Option<Vec<u8>> {
+    parse_kernel_key(&std::fs::read_to_string("/proc/sys/net/core/netdev_rss_key").ok()?)
+}
+
+fn parse_kernel_key(text: &str) -> Option<Vec<u8>> {
+    let bytes = text.trim().split(':').map(|byte| u8::from_str_radix(byte, 16).ok());
+    let key: Vec<u8> = bytes.collect::<Option<_>>()?;
+    key.iter().any(|&byte| byte != 0).then_some(key)
 }
 
 /// None where the sizes are more than there is.
@@ -119,6 +139,7 @@ fn parse_rxfh(words: &[u32]) -> Option<Rss> {
     Some(Rss {
         table: table.to_vec(),
         key: key.get(..head[3] as usize)?.to_vec(),
+        key_is_kernels: false,
         // ETH_RSS_HASH_TOP and those after it.
         hash: match function {
             0 => HashFunction::Unsaid,
@@ -176,6 +197,7 @@ mod tests {
         let said = Rss {
             table: vec![0, 1, 0, 1],
             key: vec![1, 2, 3, 4, 5, 6],
+            key_is_kernels: false,
             hash: HashFunction::Toeplitz,
             symmetric: false,
         };
@@ -189,6 +211,14 @@ mod tests {
             let rss = parse_rxfh(&[0x46, 0, 0, 0, tail(function, transform), 0]).unwrap();
             assert_eq!((rss.hash, rss.symmetric), (hash, transform == 1));
             assert!(rss.table.is_empty() && rss.key.is_empty());
+        }
+    }
+
+    #[test]
+    fn kernels_key_is_read_unless_no_driver_has_asked_for_it() {
+        assert_eq!(parse_kernel_key("0a:ff:00\n"), Some(vec![0x0a, 0xff, 0]));
+        for none in ["00:00:00\n", "", "0a:fg", "0a:123", "0a::ff"] {
+            assert_eq!(parse_kernel_key(none), None, "{none:?}");
         }
     }
 

@@ -176,7 +176,7 @@ qemu)
 esac
 code=0
 # A recorded log is for whoever asked for it.
-timeout --kill-after=10 "$seconds" "${command[@]}" </dev/null 2>&1 | tee "$log" | grep -v '^turn-log ' ||
+timeout --kill-after=10 "$seconds" "${command[@]}" </dev/null 2>&1 | tee "$log" | grep --line-buffered -v '^turn-log ' ||
     code=$?
 if [ -n "${SIMOOM_VM_LOGS:-}" ]; then
     mkdir -p "$SIMOOM_VM_LOGS"

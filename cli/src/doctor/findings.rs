@@ -4,7 +4,7 @@ use super::facts::{Facts, Interface, Tun};
 use crate::failure::Kind;
 use crate::human;
 use crate::netmap_need::Need;
-use crate::serve::{PortName, RingFacts, netmap_failure, sharing, split};
+use crate::serve::{Expected, Key, PortName, RingFacts, netmap_failure, sharing, split};
 use simoom_linux::ethtool::Offload;
 use simoom_netmap::name;
 use simoom_netmap::probe::{API_SPOKEN, Probe, Rings};
@@ -286,19 +286,23 @@ fn judge_shards(facts: &Facts, shape: Option<&str>, found: &mut Findings) {
             for remark in split.remarks {
                 found.mend(Level::Warn, "shards", remark.what, remark.fix);
             }
-            match split.spread {
-                Some(expected) if expected.assumed => found.say(
-                    Level::Note,
-                    "hash",
-                    "the port does not say its key: what comes is held against the usual one, \
-                     Microsoft's",
-                ),
-                Some(_) => found.say(
-                    Level::Ok,
-                    "hash",
-                    "a Toeplitz hash whose table spreads over exactly these rings",
-                ),
-                None => {}
+            if let Some(Expected { key, .. }) = split.spread {
+                let (level, what) = match key {
+                    Key::Said => {
+                        (Level::Ok, "a Toeplitz hash whose table spreads over exactly these rings")
+                    }
+                    Key::Kernels => (
+                        Level::Note,
+                        "the port does not say its key: what comes is held against the kernel's, \
+                         net.core.netdev_rss_key",
+                    ),
+                    Key::Usual => (
+                        Level::Note,
+                        "the port does not say its key: what comes is held against the usual one, \
+                         Microsoft's",
+                    ),
+                };
+                found.say(level, "hash", what);
             }
         }
     }
@@ -440,9 +444,12 @@ fn judge_rss(interface: &Interface, probe: &Probe, found: &mut Findings) {
     let many = probe.rings.is_some_and(|rings| rings.rx > 1);
     match &interface.rss {
         Some(rss) if !rss.table.is_empty() => {
+            let key = match rss.key.len() {
+                shown @ 1.. if !rss.key_is_kernels => format!("a key of {shown} bytes"),
+                _ => "a key that it does not show".into(),
+            };
             let what = format!(
-                "received frames are spread by a hash with a key of {} bytes over a table of {}",
-                rss.key.len(),
+                "received frames are spread by a hash with {key} over a table of {}",
                 rss.table.len()
             );
             found.say(Level::Note, "rss", what);

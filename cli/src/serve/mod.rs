@@ -19,7 +19,7 @@ mod turn_log;
 pub(crate) use cores::sharing;
 pub(crate) use live::{LivePort, Report};
 pub(crate) use name::{PortName, TapName};
-pub(crate) use rings::{RingFacts, SHARDS_MAX, split};
+pub(crate) use rings::{Expected, Key, RingFacts, SHARDS_MAX, split};
 use turn_log::LogFile;
 
 use crate::failure::{Failure, Kind};

@@ -1,7 +1,7 @@
 //! From arguments to shards, before anything is opened.
 
 use super::live::Misfit;
-use super::rings::{Expected, RingFacts, Split, split};
+use super::rings::{Expected, Key, RingFacts, Split, split};
 use super::{Args, PortName, cores, netmap_failure, whole_frames_only};
 use crate::failure::{Failure, Kind};
 use crate::human;
@@ -49,8 +49,8 @@ pub(super) struct ShardPlan {
 #[derive(Clone, Debug)]
 pub(super) struct Hashed {
     pub(super) shard: rss::Shard,
-    /// Key and table are not the interface's own word.
-    assumed: bool,
+    /// Whose key and table they are.
+    key: Key,
     /// The interface, where it is one.
     interface: Option<String>,
     /// Whether a shard of this port has said that the rings do not fit the hash.
@@ -60,9 +60,13 @@ pub(super) struct Hashed {
 impl Hashed {
     /// What is to be said where it does not fit.
     pub(super) fn misfit(&self) -> Misfit {
-        let hash = match self.assumed {
-            false => "the Toeplitz hash with the interface's key and table",
-            true => {
+        let hash = match self.key {
+            Key::Said => "the Toeplitz hash with the interface's key and table",
+            Key::Kernels => {
+                "the Toeplitz hash with the kernel's key (net.core.netdev_rss_key), which is assumed since \
+                 the interface shows none,"
+            }
+            Key::Usual => {
                 "the Toeplitz hash with Microsoft's key, which is assumed since the port says none,"
             }
         };
@@ -133,9 +137,9 @@ pub(super) fn lay_out(ports: Vec<(Split, Option<usize>, Plan)>, cpus: &[Cpu]) ->
         let plan = Arc::new(plan);
         let said = Arc::new(AtomicBool::new(false));
         for (ring, name) in names.into_iter().enumerate() {
-            let hashed = |Expected { spread, assumed }: &Expected| Hashed {
+            let hashed = |Expected { spread, key }: &Expected| Hashed {
                 shard: rss::Shard { spread: spread.clone(), ring: ring as u8 },
-                assumed: *assumed,
+                key: *key,
                 interface: interface_of(&name),
                 said: Arc::clone(&said),
             };

@@ -80,8 +80,18 @@ pub(crate) struct Split {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Expected {
     pub(crate) spread: Spread,
-    /// Key and table are those that are usual: the interface did not say its own.
-    pub(crate) assumed: bool,
+    pub(crate) key: Key,
+}
+
+/// Whose key it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Key {
+    /// The interface's own word.
+    Said,
+    /// The kernel's, since the interface shows none: assumed.
+    Kernels,
+    /// The usual one, and where the table is not said either, the usual table: assumed.
+    Usual,
 }
 
 /// Rings for `asked` shards of a port.
@@ -256,16 +266,16 @@ fn expected(
         return None;
     }
     let table: Vec<u8> = rss.table.iter().map(|&ring| ring as u8).collect();
-    let (spread, assumed) = match Spread::said(&rss.key, table.clone()) {
-        Some(spread) => (spread, false),
-        None => (Spread { key: MICROSOFT_KEY, table }, true),
-    };
-    Some(Expected { spread, assumed })
+    Some(match Spread::said(&rss.key, table.clone()) {
+        Some(spread) if rss.key_is_kernels => Expected { spread, key: Key::Kernels },
+        Some(spread) => Expected { spread, key: Key::Said },
+        None => Expected { spread: Spread { key: MICROSOFT_KEY, table }, key: Key::Usual },
+    })
 }
 
 /// What most drivers do.
 fn assumed(shards: u16) -> Expected {
-    Expected { spread: Spread::in_turn(MICROSOFT_KEY, shards as u8), assumed: true }
+    Expected { spread: Spread::in_turn(MICROSOFT_KEY, shards as u8), key: Key::Usual }
 }
 
 fn ring_names(name: &name::PortName, shards: u16) -> Vec<PortName> {

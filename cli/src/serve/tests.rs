@@ -3,7 +3,7 @@
 
 use super::live::StopKernel;
 use super::plan::lay_out;
-use super::rings::{Expected, Split};
+use super::rings::{Expected, Key, Split};
 use super::*;
 use crate::testdir::TestDir;
 use clap::Parser;
@@ -240,7 +240,7 @@ impl World {
         let ring_name = |ring| format!("netmap:model0-{ring}").parse().unwrap();
         let split = Split {
             names: (0..rings).map(ring_name).collect(),
-            spread: Some(Expected { spread: spread.clone(), assumed: false }),
+            spread: Some(Expected { spread: spread.clone(), key: Key::Said }),
             remarks: Vec::new(),
         };
         let cpus = simoom_linux::cpu::allowed().unwrap();

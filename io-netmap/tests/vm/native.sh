@@ -4,12 +4,12 @@
 # wrong with interfaces. Ends at the first thing that is wrong. Load netmap with admode=1: then a driver
 # that it is not built into is an error and no slow success.
 #
-#   SIMOOM_NATIVE_STEPS   "doctor verify load clients mtu removed rings", or some of them; also "suite",
-#                         which a NIC fails where it pads frames below 60 bytes
+#   SIMOOM_NATIVE_STEPS   "doctor verify load clients gather mtu removed rings shards", or some of them; also
+#                         "suite", which a NIC fails where it pads frames below 60 bytes
 #   SIMOOM_VERIFY_FRAMES  frames that verify sends; 200000
 #   SIMOOM_LOAD_KEPT      requests over connections that are kept; 100000
 #   SIMOOM_LOAD_EACH      requests with a connection each; 10000
-steps=${SIMOOM_NATIVE_STEPS:-doctor verify load clients mtu removed rings}
+steps=${SIMOOM_NATIVE_STEPS:-doctor verify load clients gather mtu removed rings shards}
 frames=${SIMOOM_VERIFY_FRAMES:-200000}
 kept=${SIMOOM_LOAD_KEPT:-100000}
 each=${SIMOOM_LOAD_EACH:-10000}
@@ -112,11 +112,31 @@ clients() {
     fetch "$driver, offloads as they are"
     curl -sf --max-time 60 -T /www/70000.bin -o /dev/null http://10.66.0.2/70000.bin
     echo "a request with a body of 70 KB: curl says $?"
-    if [ -x /bin/wrk ]; then
-        wrk -t1 -c8 -d10s --timeout 30s -s /bodies.lua http://10.66.0.2:80/ | tee /tmp/wrk
-        grep -q 'bodies: [1-9][0-9]* right, 0 wrong' /tmp/wrk || fail "wrk saw wrong bodies"
-    fi
+    bodies
     finish
+}
+
+# wrk, which compares every body.
+bodies() {
+    [ -x /bin/wrk ] || return 0
+    wrk -t1 -c8 -d10s --timeout 30s -s /bodies.lua "$@" http://10.66.0.2:80/ | tee /tmp/wrk
+    grep -q 'bodies: [1-9][0-9]* right, 0 wrong' /tmp/wrk || fail "wrk saw wrong bodies"
+}
+
+# Payload that frames share: the driver chains descriptors for it, or serve says that it does not.
+gather() {
+    if timeout -s INT 3 simoom serve /www --port "netmap:$near" --addr 10.66.0.2/24 --content-mode gather \
+        >/tmp/said 2>&1; then
+        await_carrier
+        start "netmap:$near" 10.66.0.2/24 --content-mode gather
+        fetch "$driver, gather"
+        bodies
+        finish
+        grep -q 'payload that others share' /tmp/summary || fail "nothing was shared"
+    else
+        cat /tmp/said
+        grep -q 'takes whole frames only' /tmp/said || fail "gather is refused without the reason"
+    fi
 }
 
 # Frames above the buffer: refused at the start, or dropped and counted while the others are served.
@@ -194,10 +214,33 @@ with_rings() {
     one_ring
 }
 
+# A shard for each ring, and the kernel's clients at the other end: the NIC spreads their connections.
+shards() {
+    [ "$all_rings" -gt 1 ] || { echo "skipped: $driver has one ring here"; return 0; }
+    for interface in "$near" "$far"; do /bin/ethtool -L "$interface" combined "$all_rings"; done
+    await_carrier
+    /bin/ethtool -x "$near" | tail -8
+    simoom doctor --port "netmap:$near" --shards "$all_rings" >/tmp/doctor || fail "doctor ended with $?"
+    grep 'rings\|hash\|key' /tmp/doctor
+    start "netmap:$near" 10.66.0.2/24 --shards "$all_rings" --buffers 4096
+    fetch "$driver, $all_rings shards"
+    # A connection for each request, so that there are many to spread.
+    bodies -H 'Connection: close'
+    finish
+    grep -q "by $all_rings shards" /tmp/summary || fail "there are not $all_rings shards"
+    if grep '100.0 % of requests' /tmp/summary; then fail "one shard did everything"; fi
+    if grep 'of no connection' /tmp/summary; then fail "frames of a connection changed rings"; fi
+    # Where nobody says a key, the one that is assumed may be another.
+    if grep 'the hash does not choose' /tmp/summary && ! grep -q Microsoft /tmp/doctor; then
+        fail "it spreads otherwise than it says"
+    fi
+    one_ring
+}
+
 for step in $steps; do
     case $step in
     doctor | verify | suite | load | rings) "with_$step" ;;
-    clients | mtu | removed) kernel_end "$step" ;;
+    clients | gather | mtu | removed | shards) kernel_end "$step" ;;
     *) fail "SIMOOM_NATIVE_STEPS: $step is no step" ;;
     esac
 done

@@ -391,6 +391,13 @@ fn table_that_names_rings_of_nobody_fails_and_one_that_is_not_said_is_noted() {
     let (level, what, _) = about(&with_rings(4, 4), "hash");
     assert_eq!(level, Level::Note);
     assert!(what.contains("Microsoft"), "{what}");
+    let mut kernels = telling(with_rings(4, 4), 4);
+    kernels.interface.as_mut().unwrap().rss.as_mut().unwrap().key_is_kernels = true;
+    let (level, what, _) = about(&kernels, "hash");
+    assert_eq!(level, Level::Note);
+    assert!(what.contains("netdev_rss_key"), "{what}");
+    let (_, what, _) = about(&kernels, "rss");
+    assert!(what.contains("a key that it does not show"), "{what}");
     let (level, what, fix) = about(&telling(with_rings(4, 4), 8), "rings");
     assert_eq!(level, Level::Fail(Kind::Usage), "{what}");
     assert_eq!(fix, "ethtool -X eth0 equal 4");

@@ -16,6 +16,7 @@ fn telling(rings: u16, table_over: u32) -> RingFacts {
     let rss = Rss {
         table: (0..512).map(|entry| entry % table_over).collect(),
         key: (0..52).collect(),
+        key_is_kernels: false,
         hash: HashFunction::Toeplitz,
         symmetric: false,
     };
@@ -133,21 +134,26 @@ fn rings_that_the_table_leaves_out_need_nobody() {
 #[test]
 fn spread_is_what_the_interface_says_or_what_is_usual_and_then_assumed() {
     let said = split(&port("netmap:eth0"), 4, &telling(4, 4)).unwrap().spread.unwrap();
-    assert!(!said.assumed);
+    assert_eq!(said.key, Key::Said);
     assert_eq!((said.spread.table.len(), said.spread.table[511]), (512, 3));
     assert_eq!(said.spread.key[39], 39, "the first 40 bytes of its 52");
 
     let usual = split(&port("netmap:eth0"), 4, &nic(4, 4)).unwrap().spread.unwrap();
-    assert_eq!(usual, Expected { spread: Spread::in_turn(MICROSOFT_KEY, 4), assumed: true });
+    assert_eq!(usual, Expected { spread: Spread::in_turn(MICROSOFT_KEY, 4), key: Key::Usual });
 
     let mut plain = nic(4, 4);
     plain.fields = Some(HashFields { addresses: false, ports: false });
-    assert!(split(&port("netmap:eth0"), 4, &plain).unwrap().spread.unwrap().assumed);
+    assert_eq!(split(&port("netmap:eth0"), 4, &plain).unwrap().spread.unwrap().key, Key::Usual);
+
+    let mut kernels = telling(4, 2);
+    kernels.rss.as_mut().unwrap().key_is_kernels = true;
+    let half = split(&port("netmap:eth0"), 2, &kernels).unwrap().spread.unwrap();
+    assert_eq!((half.key, half.spread.key[39]), (Key::Kernels, 39));
 
     let mut keyless = telling(4, 2);
     keyless.rss.as_mut().unwrap().key.clear();
     let half = split(&port("netmap:eth0"), 2, &keyless).unwrap().spread.unwrap();
-    assert!(half.assumed);
+    assert_eq!(half.key, Key::Usual);
     assert_eq!((half.spread.key, half.spread.table.len()), (MICROSOFT_KEY, 512));
 }
 
