@@ -30,6 +30,8 @@ head -c 300000 /dev/urandom >/far/far.bin
 # No neighbour discovery: whatever crosses the wire is counted and was asked for.
 for all in /proc/sys/net/ipv6/conf/*/disable_ipv6; do echo 1 >"$all"; done 2>/dev/null
 /bin/ip netns add far || { echo "skipped: no network namespaces in this kernel"; exit 0; }
+# Another script may have left its own.
+/bin/ip link del veth0 2>/dev/null
 /bin/ip link add veth0 type veth peer name veth1 || { echo "skipped: no veth in this kernel"; exit 0; }
 /bin/ip link set veth1 netns far
 far sh -c 'for all in /proc/sys/net/ipv6/conf/*/disable_ipv6; do echo 1 >"$all"; done' 2>/dev/null

@@ -189,6 +189,8 @@ case " $links " in *" veth "*) ;; *) exit 0 ;; esac
 
 # The kernel's clients at the other end of a pair of interfaces.
 cp /tmp/1000000.bin /www/
+# Another script may have left its own.
+/bin/ip link del veth0 2>/dev/null
 /bin/ip link add veth0 type veth peer name veth1 || { echo "skipped: no veth in this kernel"; exit 0; }
 /bin/ip link set veth0 up
 /bin/ip link set veth1 up

@@ -60,6 +60,8 @@ finish
 play vale1:near vale1:far
 play 'netmap:play{2' 'netmap:play}2'
 
+# Another script may have left its own.
+/bin/ip link del veth0 2>/dev/null
 /bin/ip link add veth0 type veth peer name veth1 || { echo "skipped: no veth in this kernel"; exit 0; }
 /bin/ip link set veth0 up
 /bin/ip link set veth1 up
@@ -70,6 +72,7 @@ ethtool -K veth1 tx off >/dev/null || fail "the checksum offload of veth1 stays 
 /bin/ip addr add 10.67.0.1/24 dev veth1
 start netmap-veth netmap:veth0 10.67.0.2/24
 /bin/tc qdisc add dev veth1 root netem loss 5% || echo "nothing to the server is lost: no netem"
+[ ! -x /bin/nft ] || nft delete table ip lossy 2>/dev/null
 if [ -x /bin/nft ] && nft add table ip lossy &&
     nft 'add chain ip lossy in { type filter hook input priority 0; }'; then
     for which in 'numgen random mod 1024 < 51' 'tcp checksum & 1023 < 51'; do
