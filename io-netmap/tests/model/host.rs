@@ -5,7 +5,7 @@ use crate::harness::{
     Faults, ModelPort, Policies, Shape, USUAL, all_policies, frame, open_with_host, submit,
 };
 use proptest::prelude::*;
-use simoom_core::port::{Advance, Port, TxSync, Unclaimed};
+use simoom_core::port::{Advance, GatherFull, Piece, Port, TxSync, Unclaimed};
 use simoom_core::time::{Duration, Instant};
 use simoom_netmap::error::NetmapError;
 use simoom_netmap::model::{BindError, CompletionPolicy, DmaPolicy, Model, ModelConfig};
@@ -401,6 +401,7 @@ enum Act {
     Inject(u8),
     HostSends(u8),
     Submit(u8),
+    SubmitShared(u8),
     Receive(u8),
     Reclaim,
     Push(bool),
@@ -413,6 +414,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         (1..40u8).prop_map(Act::Inject),
         (1..30u8).prop_map(Act::HostSends),
         (1..20u8).prop_map(Act::Submit),
+        (1..9u8).prop_map(Act::SubmitShared),
         (0..33u8).prop_map(Act::Receive),
         Just(Act::Reclaim),
         any::<bool>().prop_map(Act::Push),
@@ -429,6 +431,11 @@ fn walk(acts: &[Act], policies: Policies, close: bool) -> Vec<String> {
     let free = model.buffers_free() + USUAL.extra;
     let mut wrong = Vec::new();
     let mut number = 0;
+    // The second half of frames of two slots.
+    let half = frame(u32::MAX, 80).split_off(40);
+    let mut payload = port.take_free().expect("all are free");
+    port.bytes_mut(&mut payload)[..40].copy_from_slice(&half);
+    let payload = port.pin(payload);
     let mut fresh = |len| {
         number += 1;
         frame(number, len)
@@ -462,6 +469,17 @@ fn walk(acts: &[Act], policies: Policies, close: bool) -> Vec<String> {
                 }
             }
         }
+        Act::SubmitShared(count) => {
+            for _ in 0..count {
+                let Some(mut header) = port.take_free() else { break };
+                let bytes = [fresh(40), half.clone()].concat();
+                port.bytes_mut(&mut header)[..40].copy_from_slice(&bytes[..40]);
+                match port.submit_gather(header, 40, &[Piece { of: &payload, len: 40 }]) {
+                    Ok(()) => of_caller.push(bytes),
+                    Err(GatherFull(header)) => port.give_back(header),
+                }
+            }
+        }
         Act::Receive(max) => {
             port.receive(max.into(), |frames| {
                 let (mine, hosts): (Vec<_>, Vec<_>) =
@@ -485,7 +503,8 @@ fn walk(acts: &[Act], policies: Policies, close: bool) -> Vec<String> {
     for act in acts {
         step(&mut port, act);
         let census = port.census();
-        if census.free + census.caller + census.device != USUAL.extra || census.caller != 0 {
+        // The payload is the caller's all the time.
+        if census.free + census.caller + census.device != USUAL.extra || census.caller != 1 {
             wrong.push(format!("{census:?} after {act:?}"));
             break;
         }
@@ -555,6 +574,7 @@ fn found(mutant: Mutant) -> Vec<String> {
         Act::Reclaim,
         Act::Receive(32),
         Act::Submit(2),
+        Act::SubmitShared(1),
         Act::Push(false),
         Act::Work,
     ];
