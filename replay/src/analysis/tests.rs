@@ -222,6 +222,23 @@ fn a_full_receive_window_is_the_clients() {
     assert!(waits.contains(&(Wait::WindowFull, 2 * 19_997)), "{waits:?}");
 }
 
+/// What the window held back is not the distance's too.
+#[test]
+fn a_distance_behind_a_full_window_begins_where_that_opens() {
+    let mut tape = Tape::at_the_server();
+    tape.windows[0] = 2000;
+    tape.request(20_010, 0, 0);
+    tape.data(20_020, 0);
+    tape.data(39_000, 1000);
+    tape.ack(40_030, 1000);
+    tape.data(43_100, 2000);
+    tape.ack(63_100, 3000);
+    let waits = tape.waits();
+    let of = |wait| waits.iter().find(|(it, _)| *it == wait).map_or(0, |(_, us)| *us);
+    assert_eq!(of(Wait::WindowFull), 1_030, "{waits:?}");
+    assert_eq!(of(Wait::BackToBack), 3_070, "{waits:?}");
+}
+
 #[test]
 fn a_closed_window_is_timed_and_its_probes_are_none_of_loss() {
     let mut tape = Tape::at_the_server();

@@ -373,6 +373,8 @@ impl Turns {
                 return;
             }
         }
+        // What the window did not hold back.
+        let gap = gap - blocked;
         let flight = sent.max_before - scene.known.una;
         let grown = flight + i64::from(sent.len);
         let mss = i64::from(scene.mss);
