@@ -5,7 +5,7 @@
 //! copied into the slots' buffers at the next call for received frames.
 
 use super::Violation;
-use super::memory::{Kring, Memory, Place};
+use super::memory::{Kring, Memory, Place, open_rings};
 use crate::sys::BUF_CHANGED;
 use std::collections::VecDeque;
 
@@ -43,15 +43,9 @@ impl Host {
 
     /// Fresh rings; false where there are too few buffers for them.
     pub(super) fn open(&mut self, memory: &mut Memory) -> bool {
-        if !self.tx.fill(memory) {
+        if !open_rings(&mut self.tx, &mut self.rx, memory) {
             return false;
         }
-        if !self.rx.fill(memory) {
-            self.tx.release(memory, &mut Vec::new());
-            return false;
-        }
-        self.tx.start(memory, self.tx.slots - 1);
-        self.rx.start(memory, 0);
         let known = |ring: &Kring| (0..ring.slots).map(|slot| ring.index(memory, slot)).collect();
         (self.tx_known, self.rx_known) = (known(&self.tx), known(&self.rx));
         true

@@ -225,6 +225,21 @@ pub(super) struct Rings {
     pub(super) rx: Kring,
 }
 
+/// Fresh rings, nothing queued and nothing received; false, and nothing taken, where there are too few
+/// buffers for both.
+pub(super) fn open_rings(tx: &mut Kring, rx: &mut Kring, memory: &mut Memory) -> bool {
+    if !tx.fill(memory) {
+        return false;
+    }
+    if !rx.fill(memory) {
+        tx.release(memory, &mut Vec::new());
+        return false;
+    }
+    tx.start(memory, tx.slots - 1);
+    rx.start(memory, 0);
+    true
+}
+
 impl Kring {
     pub(super) fn new(at: usize, slots: u32) -> Self {
         Self { at, slots, hwcur: 0, hwtail: 0 }

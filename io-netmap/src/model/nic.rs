@@ -1,6 +1,6 @@
 //! One ring pair of a modelled NIC: descriptors, DMA, and when the driver tells.
 
-use super::memory::{Kring, Memory, Place, Rings};
+use super::memory::{Kring, Memory, Place, Rings, open_rings};
 use super::{CompletionPolicy, DmaPolicy, ModelConfig, Random, Violation};
 use crate::mutants::mutant;
 use crate::sys::{BUF_CHANGED, MORE_FRAGMENTS};
@@ -107,15 +107,9 @@ impl Nic {
 
     /// Fresh rings; false where there are too few buffers for them.
     pub(super) fn open(&mut self, memory: &mut Memory) -> bool {
-        if !self.tx.fill(memory) {
+        if !open_rings(&mut self.tx, &mut self.rx, memory) {
             return false;
         }
-        if !self.rx.fill(memory) {
-            self.tx.release(memory, &mut Vec::new());
-            return false;
-        }
-        self.tx.start(memory, self.tx.slots - 1);
-        self.rx.start(memory, 0);
         for slot in 0..self.tx.slots {
             self.tx_mapped[slot as usize] = self.tx.index(memory, slot);
         }
